@@ -1,0 +1,37 @@
+"""Configuration of Sphinx."""
+
+from importlib.metadata import version as installed_version
+
+project = "sklearn_cgcnn"
+author = "the sklearn_cgcnn developers"
+copyright = f"2026, {author}"
+release = installed_version("sklearn-cgcnn")
+version = release
+
+# No intersphinx: the documentation builds without a network.
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = project
+html_theme_options = {"secondary_sidebar_items": ["page-toc"]}
+
+# The class template lists the members; numpydoc would list them a second time.
+numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    # Only these are run; the others, which want hours or data, are shown.
+    "filename_pattern": r"/plot_",
+    "show_memory": False,
+    "show_signature": False,
+}

@@ -1,0 +1,167 @@
+"""From packed graphs to batches of tensors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sklearn_cgcnn.graphs import CrystalGraphs
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalGraphBatch:
+    """Several crystals as one disconnected graph.
+
+    Its length is its number of crystals, which is what a loss over the batch is
+    averaged over.
+
+    Attributes
+    ----------
+    atomic_numbers : Tensor of shape (n_sites,), int64
+    edge_index : Tensor of shape (2, n_edges), int64
+        Centre and neighbour of each edge, as positions in the batch.
+    distances : Tensor of shape (n_edges,), float64
+        In Å.
+    crystal_index : Tensor of shape (n_sites,), int64
+        Which crystal of the batch each site belongs to.
+    n_crystals : int
+    """
+
+    atomic_numbers: Tensor
+    edge_index: Tensor
+    distances: Tensor
+    crystal_index: Tensor
+    n_crystals: int
+
+    def __len__(self) -> int:
+        return self.n_crystals
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move to a device."""
+        return replace(
+            self,
+            atomic_numbers=self.atomic_numbers.to(device),
+            edge_index=self.edge_index.to(device),
+            distances=self.distances.to(device),
+            crystal_index=self.crystal_index.to(device),
+        )
+
+
+class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
+    """Graphs and targets as tensors on one device, gathered there into batches.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+    targets : Tensor of shape (n_crystals, ...) or None, default=None
+        Zeros if None.
+    device : torch.device or str, default="cpu"
+        Where the tensors live.
+    """
+
+    def __init__(
+        self,
+        graphs: CrystalGraphs,
+        targets: Tensor | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        def tensor(array: NDArray[Any]) -> Tensor:
+            # Copied, because joblib hands workers arrays that are read-only.
+            return torch.tensor(array, device=device)
+
+        self.atomic_numbers = tensor(graphs.atomic_numbers)
+        self.neighbors = tensor(graphs.neighbors)
+        self.distances = tensor(graphs.distances)
+        self.site_offsets = tensor(graphs.site_offsets)
+        self.edge_offsets = tensor(graphs.edge_offsets)
+        if targets is None:
+            targets = torch.zeros(len(graphs))
+        self.targets = targets.to(device)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, rows: Tensor) -> tuple[CrystalGraphBatch, Tensor]:
+        """Gather crystals and their targets.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_crystals,), int64
+
+        Returns
+        -------
+        batch : CrystalGraphBatch
+        targets : Tensor of shape (n_crystals, ...)
+        """
+        rows = rows.to(self.site_offsets.device)
+        sites, site_offsets = _take_ragged(self.site_offsets, rows)
+        edges, edge_offsets = _take_ragged(self.edge_offsets, sites)
+        crystal_index = _owners(site_offsets, len(sites))
+        centre = _owners(edge_offsets, len(edges))
+        first_site = site_offsets[crystal_index]
+        neighbour = self.neighbors[edges] + first_site[centre]
+        batch = CrystalGraphBatch(
+            atomic_numbers=self.atomic_numbers[sites].long(),
+            edge_index=torch.stack([centre, neighbour]),
+            distances=self.distances[edges],
+            crystal_index=crystal_index,
+            n_crystals=len(rows),
+        )
+        return batch, self.targets[rows]
+
+
+class BatchIterator:
+    """Pass over a dataset in batches of nearly equal size.
+
+    The crystals are dealt out evenly, rather than leaving a remainder: a last batch of
+    one or two crystals would have no statistics to be normalised by.
+
+    Parameters
+    ----------
+    dataset : PackedDataset
+    batch_size : int
+        The largest size of a batch.
+    shuffle : bool, default=False
+    generator : torch.Generator or None, default=None
+        Source of the shuffles.
+    """
+
+    def __init__(
+        self,
+        dataset: PackedDataset,
+        batch_size: int,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, Tensor]]:
+        if self.shuffle:
+            order = torch.randperm(len(self.dataset), generator=self.generator)
+        else:
+            order = torch.arange(len(self.dataset))
+        return (self.dataset[rows] for rows in order.tensor_split(len(self)))
+
+
+def _take_ragged(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions of the items that `rows` own, and the offsets of the selection."""
+    counts = offsets[rows + 1] - offsets[rows]
+    taken = torch.cumsum(torch.cat([counts.new_zeros(1), counts]), dim=0)
+    shift = torch.repeat_interleave(offsets[rows] - taken[:-1], counts)
+    return shift + torch.arange(len(shift), device=offsets.device), taken
+
+
+def _owners(offsets: Tensor, n_items: int) -> Tensor:
+    """Whose each item is, where `offsets` says where each owner's items begin."""
+    owners = torch.arange(len(offsets) - 1, device=offsets.device)
+    return torch.repeat_interleave(owners, offsets.diff(), output_size=n_items)

@@ -1,0 +1,270 @@
+"""From structures to crystal graphs, as a scikit-learn transformer."""
+
+from collections import Counter
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from pymatgen.core.composition import Composition
+from pymatgen.core.periodic_table import Element
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_cgcnn._progress import progress_bar
+from sklearn_cgcnn._validation import check_crystals
+from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
+from sklearn_cgcnn.graphs import CrystalGraphs, NearestNeighbors, read_cell
+
+# Crystals handled by one call: enough to share the cost of array operations, few
+# enough for their pairs to stay in the processor's cache.
+_CHUNK = 128
+
+
+class CrystalGraphFeaturizer(TransformerMixin, BaseEstimator):
+    """Turn crystal structures into crystal graphs.
+
+    Every site of the unit cell becomes a site of the graph, and every site is joined
+    by edges to its nearest neighbours among the sites and their periodic images (Xie
+    and Grossman 2018, Fig. 1a). The edges of a site are those to its `max_neighbors`
+    nearest, and to every further one as far away as the last of them: a shell of
+    neighbours at equal distance (within 0.01 Å) is taken whole or not at all. The graph
+    therefore depends neither on the order of the sites nor on the choice of the cell.
+
+    The estimators featurize structures by themselves; featurize first where many fits
+    share the same graphs, as in a search.
+
+    Parameters
+    ----------
+    max_neighbors : int or None, default=12
+        Number of nearest neighbours to reach. None keeps all within `cutoff`.
+    cutoff : float or None, default=None
+        No edge is longer than this, in Å. None searches as far as `max_neighbors`
+        needs.
+    connectivity : {"nearest"}, default="nearest"
+        The rule that joins sites.
+    isolated_sites : {"raise", "keep"}, default="raise"
+        What becomes of a site that has no neighbour within `cutoff`: an error that
+        names it, or a site without edges.
+    n_jobs : int or None, default=None
+        Number of processes, as in joblib. None means one.
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    See Also
+    --------
+    sklearn_cgcnn.graphs.CrystalGraphs : What it returns.
+
+    Notes
+    -----
+    Oxidation states, magnetic moments and other site properties are not used. The
+    transformer learns nothing from data: `fit` only checks parameters and input.
+
+    References
+    ----------
+    T. Xie and J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018).
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from sklearn_cgcnn import CrystalGraphFeaturizer
+    >>> cscl = Structure(
+    ...     Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ... )
+    >>> graphs = CrystalGraphFeaturizer(max_neighbors=8).fit_transform([cscl])
+    >>> graphs.n_sites, graphs.n_edges
+    (2, 16)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "cutoff": [Interval(Real, 0, None, closed="neither"), None],
+        "connectivity": [StrOptions({"nearest"})],
+        "isolated_sites": [StrOptions({"raise", "keep"})],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        max_neighbors=12,
+        cutoff=None,
+        connectivity="nearest",
+        isolated_sites="raise",
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.max_neighbors = max_neighbors
+        self.cutoff = cutoff
+        self.connectivity = connectivity
+        self.isolated_sites = isolated_sites
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters and the input; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        CrystalGraphFeaturizer
+            This transformer.
+        """
+        self._edge_rule()
+        check_crystals(X)
+        return self
+
+    def transform(self, X):
+        """Make the graphs of crystals.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals; graphs made with the same settings are returned as they are.
+
+        Returns
+        -------
+        CrystalGraphs
+            One graph per crystal, in order.
+
+        Raises
+        ------
+        StructureError
+            If a structure is disordered, holds anything but elements up to lawrencium,
+            has coincident sites, a broken lattice, or a site without neighbours.
+        GraphSettingsError
+            If X holds graphs made with other settings.
+        """
+        self._validate_params()
+        crystals = check_crystals(X)
+        if isinstance(crystals, CrystalGraphs):
+            self.check_settings(crystals)
+            return crystals
+        return self._featurize(crystals)
+
+    def check_settings(self, graphs):
+        """Check that graphs are those that this featurizer would make.
+
+        Parameters
+        ----------
+        graphs : CrystalGraphs
+            Graphs made elsewhere.
+
+        Raises
+        ------
+        GraphSettingsError
+            If they were made with other settings.
+        """
+        if graphs.settings != self.graph_settings():
+            raise GraphSettingsError(
+                f"X holds graphs made with {graphs.settings}, but this featurizer "
+                f"makes them with {self.graph_settings()}; featurize the structures "
+                "with the same settings"
+            )
+
+    def graph_settings(self):
+        """Give the parameters that shape the graphs.
+
+        Returns
+        -------
+        dict of str to int, float, str or None
+            As stored in ``CrystalGraphs.settings``; they are keyword arguments of this
+            class.
+        """
+        return {
+            "max_neighbors": None
+            if self.max_neighbors is None
+            else int(self.max_neighbors),
+            "cutoff": None if self.cutoff is None else float(self.cutoff),
+            "connectivity": self.connectivity,
+            "isolated_sites": self.isolated_sites,
+        }
+
+    def _edge_rule(self):
+        return NearestNeighbors(
+            max_neighbors=self.max_neighbors,
+            cutoff=self.cutoff,
+            isolated_sites=self.isolated_sites,
+        )
+
+    def _featurize(self, structures):
+        rule, settings = self._edge_rule(), self.graph_settings()
+        starts = range(0, len(structures), _CHUNK)
+        chunks = (
+            (start, _read_cells(structures[start : start + _CHUNK], start))
+            for start in starts
+        )
+        if effective_n_jobs(self.n_jobs) == 1 or len(starts) == 1:
+            parts = (_make_graphs(*chunk, rule, settings) for chunk in chunks)
+        else:
+            parts = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+                delayed(_make_graphs)(*chunk, rule, settings) for chunk in chunks
+            )
+        with progress_bar(
+            len(structures), "featurizing", "crystal", self.verbose
+        ) as bar:
+            done = []
+            for part in parts:
+                done.append(part)
+                bar.update(len(part))
+        return CrystalGraphs.concatenate(done)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
+
+
+def _read_cells(structures, start):
+    cells = []
+    for position, structure in enumerate(structures):
+        try:
+            cells.append(read_cell(structure))
+        except StructureError as error:
+            raise _named(error, start + position, structure.formula) from None
+    return cells
+
+
+def _make_graphs(start, cells, rule, settings):
+    """Make the graphs of a chunk of cells, the first of which is X[start]."""
+    try:
+        edges = rule.find(cells)
+    except StructureError as error:
+        raise _named(error, start + error.index, _formula(cells[error.index])) from None
+    atomic_numbers = np.concatenate([cell.atomic_numbers for cell in cells])
+    sites_per_crystal = np.array([len(cell.atomic_numbers) for cell in cells])
+    offsets = np.concatenate([[0], np.cumsum(sites_per_crystal)])
+    return CrystalGraphs(
+        atomic_numbers=atomic_numbers,
+        multiplicity=np.ones(len(atomic_numbers), dtype=np.int32),
+        site_offsets=offsets,
+        neighbors=edges.neighbors,
+        distances=edges.distances,
+        edge_weights=np.ones(len(edges.neighbors), dtype=np.uint16),
+        edge_offsets=np.concatenate([[0], np.cumsum(edges.counts)]),
+        site_map=np.concatenate(
+            [np.arange(n, dtype=np.int32) for n in sites_per_crystal]
+        ),
+        site_map_offsets=offsets,
+        settings=settings,
+    )
+
+
+def _named(error, index, formula):
+    return StructureError(f"X[{index}] ({formula}): {error}", index=index)
+
+
+def _formula(cell):
+    return Composition(Counter(Element.from_Z(z) for z in cell.atomic_numbers)).formula

@@ -1,0 +1,44 @@
+"""Errors of this package, each also the builtin error that it refines.
+
+Code that catches ``ValueError`` or ``OSError`` keeps working; code that wants to
+tell the causes apart can.
+"""
+
+__all__ = [
+    "DatasetIntegrityError",
+    "DatasetUnavailableError",
+    "GraphFormatError",
+    "GraphSettingsError",
+    "StructureError",
+]
+
+
+class StructureError(ValueError):
+    """A structure cannot become a crystal graph.
+
+    Parameters
+    ----------
+    message : str
+    index : int or None, default=None
+        Which of the structures at hand it is.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class GraphSettingsError(ValueError):
+    """Crystal graphs were made with other settings than those asked for."""
+
+
+class GraphFormatError(ValueError):
+    """Stored crystal graphs are damaged, or of a format that is not known here."""
+
+
+class DatasetUnavailableError(OSError):
+    """A dataset is neither on this machine nor could it be downloaded."""
+
+
+class DatasetIntegrityError(OSError):
+    """A dataset's file is not, byte for byte, the one that was published."""

@@ -1,0 +1,14 @@
+"""Crystals as graphs: numpy and pymatgen, no torch."""
+
+from sklearn_cgcnn.graphs._cells import Cell, read_cell
+from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
+from sklearn_cgcnn.graphs._elements import one_hot_site_features
+from sklearn_cgcnn.graphs._neighbors import NearestNeighbors
+
+__all__ = [
+    "Cell",
+    "CrystalGraphs",
+    "NearestNeighbors",
+    "one_hot_site_features",
+    "read_cell",
+]

@@ -1,0 +1,109 @@
+"""What a graph needs of a structure: lattice, coordinates, atomic numbers."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core.structure import IStructure
+
+from sklearn_cgcnn.exceptions import StructureError
+from sklearn_cgcnn.graphs._elements import MAX_ATOMIC_NUMBER
+
+# Sites nearer than this (in Å) are the same site written twice: the shortest bond
+# there is, that of H2, is 0.74 Å long.
+COINCIDENT_DISTANCE = 0.1
+
+
+class Cell(NamedTuple):
+    """The unit cell of one crystal as plain arrays, cheap to send to a worker.
+
+    Attributes
+    ----------
+    lattice : ndarray of shape (3, 3), float64
+        Lattice vectors as rows, in Å.
+    coords : ndarray of shape (n_sites, 3), float64
+        Cartesian coordinates in Å.
+    atomic_numbers : ndarray of shape (n_sites,), uint8
+    pbc : tuple of 3 bool
+        Along which lattice vectors the crystal repeats.
+    """
+
+    lattice: NDArray[np.float64]
+    coords: NDArray[np.float64]
+    atomic_numbers: NDArray[np.uint8]
+    pbc: tuple[bool, bool, bool]
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å³."""
+        return abs(float(np.linalg.det(self.lattice)))
+
+
+def read_cell(structure: IStructure) -> Cell:
+    """Read a structure as the arrays its graph is made from.
+
+    Parameters
+    ----------
+    structure : pymatgen Structure or IStructure
+        Ordered, of elements with atomic numbers up to 103, periodic along at least
+        one lattice vector. Oxidation states are ignored.
+
+    Returns
+    -------
+    Cell
+
+    Raises
+    ------
+    StructureError
+        If the structure has no sites, partially occupied sites, species that are
+        not elements up to lawrencium, coordinates that are not finite, or a lattice
+        without volume or period.
+    """
+    lattice = structure.lattice
+    if not any(lattice.pbc):
+        raise StructureError(
+            "the lattice is periodic along none of its vectors; a crystal graph needs "
+            "a crystal"
+        )
+    cell = Cell(
+        lattice=lattice.matrix,
+        coords=structure.frac_coords @ lattice.matrix,
+        atomic_numbers=_read_atomic_numbers(structure),
+        pbc=lattice.pbc,
+    )
+    if not (np.isfinite(cell.coords).all() and np.isfinite(cell.lattice).all()):
+        raise StructureError(
+            "coordinates or lattice vectors are not finite; repair the entry or leave "
+            "it out"
+        )
+    if not cell.volume > 0:
+        raise StructureError(
+            "the lattice is flat and encloses no volume; give three independent "
+            "lattice vectors"
+        )
+    return cell
+
+
+def _read_atomic_numbers(structure: IStructure) -> NDArray[np.uint8]:
+    numbers = []
+    for index, site in enumerate(structure):
+        composition = site.species
+        # An ordered site holds one species wholly; a lone species may be half there.
+        if len(composition) != 1 or composition.num_atoms != 1:
+            raise StructureError(
+                f"site {index} is disordered ({site.species_string}); choose an "
+                "ordered approximation first, e.g. with pymatgen's "
+                "OrderDisorderedStructureTransformation"
+            )
+        (species,) = composition
+        number = species.Z
+        if not 1 <= number <= MAX_ATOMIC_NUMBER:
+            raise StructureError(
+                f"site {index} holds {site.species_string}, which is no element with "
+                f"an atomic number of 1 to {MAX_ATOMIC_NUMBER}; replace it or leave "
+                "the structure out"
+            )
+        numbers.append(number)
+    if not numbers:
+        raise StructureError("there are no sites; leave the structure out")
+    return np.array(numbers, dtype=np.uint8)

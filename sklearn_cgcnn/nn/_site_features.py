@@ -1,0 +1,37 @@
+"""Site features: what is known of an element before training."""
+
+from torch import Tensor, nn
+
+
+class SiteFeatures(nn.Module):
+    """Look up the features of each site's element in a table.
+
+    Parameters
+    ----------
+    table : Tensor of shape (n_elements, n_features)
+        Row ``Z`` holds the features of the element with atomic number ``Z``.
+    """
+
+    table: Tensor
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features per site."""
+        return self.table.shape[1]
+
+    def forward(self, atomic_numbers: Tensor) -> Tensor:
+        """Look up elements.
+
+        Parameters
+        ----------
+        atomic_numbers : Tensor of shape (n_sites,), int64
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_features)
+        """
+        return self.table.index_select(0, atomic_numbers)
