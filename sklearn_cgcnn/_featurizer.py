@@ -21,7 +21,9 @@ from sklearn_cgcnn.graphs import CrystalGraphs, NearestNeighbors, read_cell
 _CHUNK = 128
 
 
-class CrystalGraphFeaturizer(TransformerMixin, BaseEstimator):
+class CrystalGraphFeaturizer(
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Turn crystal structures into crystal graphs.
 
     Every site of the unit cell becomes a site of the graph, and every site is joined
@@ -150,6 +152,21 @@ class CrystalGraphFeaturizer(TransformerMixin, BaseEstimator):
             return crystals
         return self._featurize(crystals)
 
+    def set_output(self, *, transform=None):
+        """Do nothing: graphs are no table, whatever container a Pipeline asks for.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Ignored.
+
+        Returns
+        -------
+        CrystalGraphFeaturizer
+            This transformer.
+        """
+        return self
+
     def check_settings(self, graphs):
         """Check that graphs are those that this featurizer would make.
 
@@ -233,7 +250,7 @@ def _read_cells(structures, start):
         try:
             cells.append(read_cell(structure))
         except StructureError as error:
-            raise _named(error, start + position, structure.formula) from None
+            raise _named(error, start + position, structure.composition) from None
     return cells
 
 
@@ -242,7 +259,9 @@ def _make_graphs(start, cells, rule, settings):
     try:
         edges = rule.find(cells)
     except StructureError as error:
-        raise _named(error, start + error.index, _formula(cells[error.index])) from None
+        raise _named(
+            error, start + error.index, _composition(cells[error.index])
+        ) from None
     atomic_numbers = np.concatenate([cell.atomic_numbers for cell in cells])
     sites_per_crystal = np.array([len(cell.atomic_numbers) for cell in cells])
     offsets = np.concatenate([[0], np.cumsum(sites_per_crystal)])
@@ -262,9 +281,11 @@ def _make_graphs(start, cells, rule, settings):
     )
 
 
-def _named(error, index, formula):
+def _composition(cell):
+    return Composition(Counter(Element.from_Z(z) for z in cell.atomic_numbers))
+
+
+def _named(error, index, composition):
+    # Not Composition.formula, which warns of elements without an electronegativity.
+    formula = " ".join(f"{species}{n:g}" for species, n in composition.items())
     return StructureError(f"X[{index}] ({formula}): {error}", index=index)
-
-
-def _formula(cell):
-    return Composition(Counter(Element.from_Z(z) for z in cell.atomic_numbers)).formula

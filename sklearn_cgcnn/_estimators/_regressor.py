@@ -198,9 +198,9 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     def _encode_target(self, y, n_crystals):
         values = check_regression_target(y, n_crystals)
         self.target_mean_ = float(values.mean())
-        # A target that never varies is learnt as its mean.
-        self.target_scale_ = float(values.std()) or 1.0
-        standardised = (values - self.target_mean_) / self.target_scale_
+        self.target_scale_ = float(values.std())
+        # A target that never varies has no scale; it is predicted as its mean.
+        standardised = (values - self.target_mean_) / (self.target_scale_ or 1.0)
         # A column, as the network gives one: L1Loss would broadcast (n, 1) against
         # (n,).
         return torch.tensor(standardised[:, None], dtype=torch.float32)

@@ -96,7 +96,7 @@ def make_ionic_crystals(
 
     Each crystal is a prototype filled with a neutral set of common ions, its
     lattice parameter the smallest at which no two ions overlap, then strained at
-    random. Its energy is that of point charges with Born's repulsion,
+    random. Its energy is that of point charges with Born's repulsion [2]_,
 
     .. math::
 
@@ -176,8 +176,9 @@ def make_ionic_crystals(
     .. [1] R. D. Shannon, "Revised effective ionic radii and systematic studies of
        interatomic distances in halides and chalcogenides", Acta Crystallographica
        A 32, 751-767 (1976).
-    .. [2] M. Born and J. E. Mayer, "Zur Gittertheorie der Ionenkristalle",
-       Zeitschrift für Physik 75, 1-18 (1932).
+    .. [2] M. Born and A. Landé, "Über die Berechnung der Kompressibilität regulärer
+       Kristalle aus der Gittertheorie", Verhandlungen der Deutschen Physikalischen
+       Gesellschaft 20, 210-216 (1918).
 
     Examples
     --------

@@ -44,6 +44,7 @@ def fetch_matminer(
 ) -> Any:
     """Fetch one of matminer's datasets of crystal structures.
 
+    They are those of the library matminer [1]_, the Matbench test set [2]_ among them.
     A file already there is used without a network, a missing one is downloaded.
     Either is read only if its SHA-256 is the one that matminer states.
 

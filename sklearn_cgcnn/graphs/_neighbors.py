@@ -127,7 +127,7 @@ class NearestNeighbors:
         return edges
 
     def _largest_radius(self) -> float:
-        return np.inf if self.cutoff is None else self.cutoff
+        return np.inf if self.cutoff is None else float(self.cutoff)
 
     def _first_radii(self, cells: Sequence[Cell]) -> NDArray[np.float64]:
         if self.max_neighbors is None:

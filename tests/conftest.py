@@ -1,0 +1,79 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from sklearn_cgcnn.datasets import make_ionic_crystals
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ionic():
+    """Generated crystals of all prototypes with their energies."""
+    return make_ionic_crystals(60, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def irregular():
+    """Crystals without symmetry: random sites in random cells, 1 to 9 of them."""
+    return random_structures(40, seed=0)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real crystals, for the tests that ask for them."""
+    folder = os.environ.get("SKLEARN_CGCNN_DATA")
+    if folder is None:
+        pytest.skip("SKLEARN_CGCNN_DATA is not set: no real crystals to test on")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def real_crystals(data_folder):
+    """200 crystals of the Materials Project and their formation energies in eV/atom."""
+    return load_crystals(data_folder / "materials_project", 200)
+
+
+def load_crystals(folder, n):
+    """Read n crystals, picked by a fixed shuffle, and their formation energies."""
+    import pandas as pd
+
+    labels = pd.read_csv(folder / "labels.csv.gz")
+    arrays = dict(np.load(folder / "structures.npz"))
+    ends = np.cumsum(arrays["n_sites"], dtype=np.int64)
+    rows = np.random.RandomState(0).permutation(len(ends))[:n]
+    structures = []
+    for row in rows:
+        sites = slice(ends[row] - arrays["n_sites"][row], ends[row])
+        lattice = Lattice(arrays["lattice"][row])
+        species, coords = arrays["atomic_numbers"][sites], arrays["frac_coords"][sites]
+        structures.append(Structure(lattice, species, coords))
+    return structures, labels["formation_energy_per_atom"].to_numpy()[rows]
+
+
+def random_structures(n, seed):
+    """Make crystals of random lattices, elements and coordinates, none too close."""
+    rng = np.random.RandomState(seed)
+    structures = []
+    while len(structures) < n:
+        n_sites = rng.randint(1, 10)
+        angles = rng.uniform(60, 120, 3)
+        lengths = rng.uniform(0.8, 1.4, 3) * (20 * n_sites) ** (1 / 3)
+        try:
+            lattice = Lattice.from_parameters(*lengths, *angles)
+        except ValueError:
+            continue
+        structure = Structure(
+            lattice, rng.randint(1, 90, n_sites), rng.uniform(-1, 2, (n_sites, 3))
+        )
+        if (
+            np.isfinite(lattice.volume)
+            and lattice.volume > 10
+            and structure.is_valid(0.8)
+        ):
+            structures.append(structure)
+    return structures

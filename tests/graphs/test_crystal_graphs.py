@@ -1,0 +1,224 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn.exceptions import GraphFormatError, GraphSettingsError
+from sklearn_cgcnn.graphs import CrystalGraphs
+
+ARRAYS = (
+    "atomic_numbers",
+    "multiplicity",
+    "site_offsets",
+    "neighbors",
+    "distances",
+    "edge_weights",
+    "edge_offsets",
+    "site_map",
+    "site_map_offsets",
+)
+
+
+@pytest.fixture(scope="module")
+def graphs(irregular):
+    return CrystalGraphFeaturizer().transform(irregular)
+
+
+@pytest.fixture(scope="module")
+def singles(irregular):
+    return [CrystalGraphFeaturizer().transform([s]) for s in irregular]
+
+
+def assert_equal(left, right):
+    assert left.settings == right.settings
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
+
+
+def test_it_holds_what_it_was_made_of(graphs, irregular):
+    graphs.check()
+    assert len(graphs) == len(irregular)
+    assert graphs.shape == (len(irregular), 1)
+    assert graphs.n_sites == sum(map(len, irregular))
+    numbers = [z for structure in irregular for z in structure.atomic_numbers]
+    np.testing.assert_array_equal(graphs.atomic_numbers, numbers)
+    np.testing.assert_array_equal(graphs.site_map_offsets, graphs.site_offsets)
+
+
+def test_edge_index_joins_sites_of_the_same_crystal(graphs):
+    crystal = np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))
+    centre, neighbour = graphs.edge_index
+    assert (np.diff(centre) >= 0).all()
+    np.testing.assert_array_equal(crystal[centre], crystal[neighbour])
+    np.testing.assert_array_equal(
+        np.bincount(centre, minlength=graphs.n_sites), np.diff(graphs.edge_offsets)
+    )
+
+
+def test_an_edge_costs_at_most_16_bytes(graphs):
+    assert graphs.nbytes <= 16 * graphs.n_edges
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        3,
+        -1,
+        np.int64(5),
+        slice(4, 9),
+        slice(None, None, 3),
+        slice(9, 4),
+        slice(7, None, -2),
+        [5, 2, 2, 30],
+        np.array([0, 39]),
+        np.arange(40) % 3 == 0,
+        [True] * 20 + [False] * 20,
+        np.array([], dtype=int),
+        (slice(2, 5), ...),
+        ([1, 4], slice(None)),
+        (np.array([8, 3]), ...),
+    ],
+    ids=str,
+)
+def test_indexing_selects_crystals(graphs, singles, key):
+    rows = key[0] if isinstance(key, tuple) else key
+    rows = np.atleast_1d(np.arange(40)[rows])
+    selected = graphs[key]
+    selected.check()
+    assert len(selected) == len(rows)
+    for graph, row in zip(selected, rows, strict=True):
+        assert_equal(graph, singles[row])
+
+
+@pytest.mark.parametrize(
+    "key", [40, -41, [3, 40], ([0], [0]), (), "a", np.ones(39, bool)]
+)
+def test_indexing_outside_raises(graphs, key):
+    with pytest.raises(IndexError):
+        graphs[key]
+
+
+def test_a_slice_is_a_view(graphs):
+    assert np.shares_memory(graphs[3:8].distances, graphs.distances)
+
+
+def test_concatenating_undoes_splitting(graphs, singles):
+    assert_equal(CrystalGraphs.concatenate(singles), graphs)
+    assert_equal(
+        CrystalGraphs.concatenate([graphs[:7], graphs[7:7], graphs[7:]]), graphs
+    )
+
+
+def test_concatenating_other_settings_raises(graphs, irregular):
+    other = CrystalGraphFeaturizer(max_neighbors=8).transform(irregular[:2])
+    with pytest.raises(GraphSettingsError, match=r"parts\[1\].*max_neighbors"):
+        CrystalGraphs.concatenate([graphs, other])
+    with pytest.raises(ValueError, match="empty"):
+        CrystalGraphs.concatenate([])
+
+
+def test_as_an_array_it_is_a_column_of_crystals(graphs, singles):
+    column = np.asarray(graphs)
+    assert column.shape == (40, 1)
+    assert_equal(column[7, 0], singles[7])
+    with pytest.raises(TypeError, match="float"):
+        np.asarray(graphs, dtype=float)
+
+
+def test_pickle(graphs):
+    assert_equal(pickle.loads(pickle.dumps(graphs)), graphs)
+
+
+@pytest.mark.parametrize("mmap_mode", [None, "r", "c"])
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 0)], ids=["all", "none"])
+def test_save_and_load(graphs, tmp_path, mmap_mode, rows):
+    graphs[rows].save(tmp_path / "graphs")
+    loaded = CrystalGraphs.load(tmp_path / "graphs", mmap_mode=mmap_mode)
+    assert_equal(loaded, graphs[rows])
+    assert isinstance(loaded.distances, np.memmap) == (mmap_mode is not None)
+    assert_equal(loaded[::2], graphs[rows][::2])
+
+
+def test_save_overwrites_only_when_told_and_only_graphs(graphs, tmp_path):
+    graphs[:3].save(tmp_path / "graphs")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        graphs.save(tmp_path / "graphs")
+    assert len(CrystalGraphs.load(tmp_path / "graphs")) == 3
+    graphs.save(tmp_path / "graphs", overwrite=True)
+    assert_equal(CrystalGraphs.load(tmp_path / "graphs"), graphs)
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("all of it")
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        graphs.save(precious, overwrite=True)
+    assert (precious / "thesis.txt").read_text() == "all of it"
+
+
+def test_load_refuses_what_it_does_not_know(graphs, tmp_path):
+    folder = tmp_path / "graphs"
+    graphs.save(folder)
+    header = json.loads((folder / "graphs.json").read_text())
+    (folder / "graphs.json").write_text(json.dumps({**header, "format_version": 99}))
+    with pytest.raises(GraphFormatError, match="version 99"):
+        CrystalGraphs.load(folder)
+    (folder / "graphs.json").write_text("{")
+    with pytest.raises(GraphFormatError, match="no header"):
+        CrystalGraphs.load(folder)
+    with pytest.raises(FileNotFoundError):
+        CrystalGraphs.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "position", "value"),
+    [
+        ("site_offsets", 2, 10**6),
+        ("edge_offsets", 2, 10**6),
+        ("site_map_offsets", 2, 10**6),
+        ("neighbors", 5, 100),
+        ("neighbors", 5, -1),
+        ("site_map", 5, 100),
+        ("distances", 0, np.nan),
+        ("distances", 0, -1.0),
+        ("multiplicity", 0, 0),
+        ("multiplicity", 0, 2),
+        ("edge_weights", 0, 0),
+        ("atomic_numbers", 0, 0),
+    ],
+)
+def test_load_checks_every_invariant(graphs, tmp_path, name, position, value):
+    folder = tmp_path / "graphs"
+    graphs.save(folder)
+    array = np.load(folder / f"{name}.npy")
+    array[position] = value
+    np.save(folder / f"{name}.npy", array)
+    with pytest.raises(GraphFormatError, match=name):
+        CrystalGraphs.load(folder)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_of_wrong_length_or_type_are_refused(graphs, name):
+    arrays = {each: getattr(graphs, each) for each in ARRAYS}
+    for wrong in (
+        arrays[name][:-1],
+        arrays[name].astype(np.float32),
+        arrays[name][None],
+    ):
+        with pytest.raises(GraphFormatError):
+            CrystalGraphs(**{**arrays, name: wrong}, settings=graphs.settings)
+
+
+def test_a_damaged_file_is_refused(graphs, tmp_path):
+    folder = tmp_path / "graphs"
+    graphs.save(folder)
+    content = (folder / "distances.npy").read_bytes()
+    (folder / "distances.npy").write_bytes(content[: len(content) // 2])
+    with pytest.raises(GraphFormatError, match="damaged"):
+        CrystalGraphs.load(folder)
+
+
+def test_repr_says_what_is_inside(graphs):
+    assert repr(graphs).startswith(
+        f"CrystalGraphs(n_crystals=40, n_sites={graphs.n_sites}"
+    )

@@ -1,0 +1,91 @@
+"""Promises that every public estimator keeps."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+from sklearn.base import clone
+from sklearn.utils import estimator_checks as checks
+
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+
+ESTIMATORS = [CrystalGraphFeaturizer, CGCNNRegressor, CGCNNClassifier]
+every_estimator = pytest.mark.parametrize("estimator_class", ESTIMATORS)
+
+# Those of scikit-learn's checks that need no matrix for X.
+CHECKS = [
+    checks.check_estimator_cloneable,
+    checks.check_estimator_tags_renamed,
+    checks.check_valid_tag_types,
+    checks.check_estimator_repr,
+    checks.check_no_attributes_set_in_init,
+    checks.check_mixin_order,
+    checks.check_do_not_raise_errors_in_init_or_set_params,
+    checks.check_get_params_invariance,
+    checks.check_set_params,
+    checks.check_parameters_default_constructible,
+]
+
+
+@every_estimator
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_check_of_scikit_learn(estimator_class, check):
+    check(estimator_class.__name__, estimator_class())
+
+
+@pytest.mark.parametrize("estimator_class", [CGCNNRegressor, CGCNNClassifier])
+def test_a_target_and_a_fit_are_required(estimator_class, ionic):
+    with pytest.raises(ValueError, match="y is None"):
+        estimator_class().fit(ionic.data, None)
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        estimator_class().predict(ionic.data)
+    assert not hasattr(estimator_class(), "net_")
+
+
+@every_estimator
+def test_constraints_are_those_of_the_parameters(estimator_class):
+    parameters = set(inspect.signature(estimator_class).parameters)
+    assert set(estimator_class._parameter_constraints) == parameters
+
+
+@every_estimator
+def test_every_default_satisfies_its_constraint(estimator_class):
+    estimator_class()._validate_params()
+
+
+@every_estimator
+def test_the_docstring_lists_the_parameters_in_order_with_their_defaults(estimator_class):
+    documented = re.findall(r"^    (\w+) : .*?default=(.*)$", estimator_class.__doc__, re.M)
+    signature = inspect.signature(estimator_class).parameters
+    assert [name for name, _ in documented] == list(signature)
+    for name, default in documented:
+        assert eval(default) == signature[name].default, name
+
+
+@every_estimator
+def test_tags_tell_the_truth(estimator_class):
+    tags = estimator_class().__sklearn_tags__()
+    assert not tags.input_tags.two_d_array
+    is_transformer = estimator_class is CrystalGraphFeaturizer
+    assert tags.requires_fit != is_transformer
+    assert tags.target_tags.required != is_transformer
+
+
+@every_estimator
+def test_parameters_come_back_and_cloning_keeps_them(estimator_class):
+    estimator = estimator_class(n_jobs=2, verbose=3)
+    assert clone(estimator).get_params(deep=False) == estimator.get_params(deep=False)
+
+
+def test_importing_is_light():
+    """It loads none of what only some functions need."""
+    script = (
+        "import sys, sklearn_cgcnn, sklearn_cgcnn.datasets\n"
+        "heavy = {'matplotlib', 'matminer', 'dask', 'pooch', 'plotly'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

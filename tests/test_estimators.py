@@ -1,0 +1,331 @@
+"""Fitting and predicting, as a user meets them."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
+from sklearn.metrics import mean_absolute_error
+
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.datasets import make_ionic_crystals
+from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
+from sklearn_cgcnn.nn import GaussianBasis, OneHotBasis
+
+SMALL = {
+    "n_conv_layers": 1,
+    "n_site_channels": 8,
+    "n_hidden_channels": 8,
+    "max_epochs": 3,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(params=[CGCNNRegressor, CGCNNClassifier])
+def estimator(request):
+    return request.param(**SMALL)
+
+
+@pytest.fixture
+def target(estimator, ionic):
+    return ionic.target if isinstance(estimator, CGCNNRegressor) else ionic.prototype
+
+
+def outputs(estimator, X):
+    is_regressor = isinstance(estimator, CGCNNRegressor)
+    return estimator.predict(X) if is_regressor else estimator.predict_proba(X)
+
+
+def test_regressor_learns_lattice_energies():
+    train = make_ionic_crystals(200, random_state=1)
+    test = make_ionic_crystals(50, random_state=2)
+    model = CGCNNRegressor(max_epochs=40, random_state=0).fit(train.data, train.target)
+    dummy = DummyRegressor().fit(train.data, train.target)
+    error = mean_absolute_error(test.target, model.predict(test.data))
+    baseline = mean_absolute_error(test.target, dummy.predict(test.data))
+    assert error < 0.25 * baseline
+    assert model.score(test.data, test.target) > 0.9
+
+
+def test_classifier_learns_prototypes():
+    train = make_ionic_crystals(200, random_state=1)
+    test = make_ionic_crystals(50, random_state=2)
+    model = CGCNNClassifier(max_epochs=20, random_state=0)
+    model.fit(train.data, train.prototype)
+    assert model.classes_.tolist() == sorted(set(train.prototype))
+    assert model.score(test.data, test.prototype) > 0.95
+    probability = model.predict_proba(test.data)
+    assert probability.shape == (50, len(model.classes_))
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-12)
+    predicted = model.classes_[probability.argmax(axis=1)]
+    np.testing.assert_array_equal(model.predict(test.data), predicted)
+
+
+@pytest.mark.parametrize("labels", [[False, True], [3, -1], ["no", "yes"], list("abc")])
+def test_labels_come_back_as_they_went_in(ionic, labels):
+    y = np.array([labels[i % len(labels)] for i in range(60)])
+    model = CGCNNClassifier(**SMALL).fit(ionic.data, y)
+    predicted = model.predict(ionic.data)
+    assert predicted.dtype == y.dtype
+    assert set(predicted) <= set(labels)
+
+
+def test_structures_and_graphs_are_the_same_to_it(estimator, target, ionic):
+    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+    on_structures = clone(estimator).fit(ionic.data, target)
+    on_graphs = clone(estimator).fit(graphs, target)
+    expected = outputs(on_structures, ionic.data)
+    np.testing.assert_array_equal(outputs(on_graphs, ionic.data), expected)
+    np.testing.assert_array_equal(outputs(on_structures, graphs), expected)
+
+
+def test_structures_are_featurized_as_in_fit(estimator, target, ionic):
+    featurizer = CrystalGraphFeaturizer(max_neighbors=6, cutoff=5.0)
+    graphs = featurizer.transform(ionic.data)
+    on_graphs = clone(estimator).fit(graphs, target)
+    assert on_graphs.featurizer_.graph_settings() == graphs.settings
+    given = clone(estimator).set_params(featurizer=featurizer).fit(ionic.data, target)
+    assert given.featurizer_ is not featurizer
+    expected = outputs(given, graphs)
+    np.testing.assert_array_equal(outputs(on_graphs, ionic.data), expected)
+
+
+def test_graphs_of_other_settings_are_refused(estimator, target, ionic):
+    graphs = CrystalGraphFeaturizer(max_neighbors=6).transform(ionic.data)
+    with pytest.raises(GraphSettingsError, match="max_neighbors"):
+        estimator.set_params(featurizer=CrystalGraphFeaturizer()).fit(graphs, target)
+    estimator.set_params(featurizer=None).fit(ionic.data, target)
+    with pytest.raises(GraphSettingsError, match="max_neighbors"):
+        estimator.predict(graphs)
+
+
+def test_a_structure_without_a_graph_is_named(estimator, target, ionic):
+    structures = [structure.copy() for structure in ionic.data]
+    structures[17].replace_species({structures[17].species[0]: "Rf"})
+    with pytest.raises(StructureError, match=r"X\[17\] \(.*Rf"):
+        estimator.fit(structures, target)
+
+
+def test_same_seed_same_model_and_the_global_state_untouched(estimator, target, ionic):
+    torch.manual_seed(5)
+    np.random.seed(5)
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    estimator.set_params(dropout=0.2, early_stopping=True)
+    first = outputs(clone(estimator).fit(ionic.data, target), ionic.data)
+    torch.manual_seed(6)
+    second = outputs(clone(estimator).fit(ionic.data, target), ionic.data)
+    np.testing.assert_array_equal(first, second)
+    estimator.set_params(random_state=1)
+    assert not np.array_equal(
+        outputs(estimator.fit(ionic.data, target), ionic.data), first
+    )
+    torch.manual_seed(5)
+    assert torch.equal(torch.get_rng_state(), state[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], state[1])
+
+
+def test_fitting_again_starts_again(estimator, target, ionic):
+    once = outputs(clone(estimator).fit(ionic.data, target), ionic.data)
+    estimator.fit(ionic.data[:30], target[:30])
+    again = outputs(estimator.fit(ionic.data, target), ionic.data)
+    np.testing.assert_array_equal(again, once)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 3
+
+
+def test_changing_a_parameter_after_fit_changes_no_prediction(estimator, target, ionic):
+    before = outputs(estimator.fit(ionic.data, target), ionic.data)
+    estimator.set_params(n_conv_layers=4, n_site_channels=5, edge_basis="one-hot")
+    np.testing.assert_array_equal(outputs(estimator, ionic.data), before)
+
+
+def test_scale_and_shift_of_the_target_carry_over(ionic):
+    plain = CGCNNRegressor(**SMALL).fit(ionic.data, ionic.target)
+    shifted = CGCNNRegressor(**SMALL).fit(ionic.data, 1e6 + 1e3 * ionic.target)
+    np.testing.assert_allclose(
+        shifted.predict(ionic.data), 1e6 + 1e3 * plain.predict(ionic.data), atol=0.1
+    )
+
+
+def test_a_constant_target_is_predicted(ionic):
+    model = CGCNNRegressor(**SMALL).fit(ionic.data, np.full(60, -0.1))
+    np.testing.assert_allclose(model.predict(ionic.data), -0.1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_crystals", [1, 2])
+def test_the_smallest_training_sets(ionic, n_crystals):
+    # A single crystal of a single site: no spread to normalise by anywhere.
+    from pymatgen.core import Lattice, Structure
+
+    polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
+    X = [polonium, ionic.data[0]][:n_crystals]
+    model = CGCNNRegressor(**SMALL).fit(X, np.arange(n_crystals))
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_crystals_without_edges(ionic):
+    featurizer = CrystalGraphFeaturizer(cutoff=0.5, isolated_sites="keep")
+    model = CGCNNRegressor(featurizer=featurizer, **SMALL)
+    model.fit(ionic.data, ionic.target)
+    assert np.isfinite(model.predict(ionic.data)).all()
+
+
+def test_early_stopping_returns_to_its_best_epoch(estimator, target, ionic):
+    estimator.set_params(
+        early_stopping=True,
+        validation_fraction=0.3,
+        n_iter_no_change=4,
+        max_epochs=200,
+        lr=0.3,
+        lr_schedule="constant",
+    )
+    estimator.fit(ionic.data, target)
+    scores = np.array(estimator.validation_scores_)
+    assert estimator.n_iter_ == len(scores) < 200
+    # It stopped four epochs after the best one...
+    assert scores.argmax() == len(scores) - 1 - 4
+    # ...and holds its weights, not the last ones.
+    _, valid = estimator.net_.train_split(None)
+    net = estimator.net_
+    predicted = net.predict_batches(valid)
+    loss = net.criterion_(predicted, valid.targets).item()
+    assert loss == pytest.approx(-scores.max(), rel=1e-5)
+
+
+def test_early_stopping_holds_out_every_class(ionic):
+    y = np.where(np.arange(60) < 50, "common", "rare")
+    model = CGCNNClassifier(**SMALL).set_params(
+        early_stopping=True, validation_fraction=0.2
+    )
+    model.fit(ionic.data, y)
+    _, valid = model.net_.train_split(None)
+    assert np.bincount(valid.targets).tolist() == [10, 2]
+
+
+def test_without_early_stopping_nothing_is_held_out(estimator, target, ionic):
+    estimator.fit(ionic.data, target)
+    assert not hasattr(estimator, "validation_scores_")
+    sizes = estimator.net_.history[-1, "batches", :, "train_batch_size"]
+    assert sum(sizes) == 60
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2, 7])
+def test_learning_rate_rises_and_falls_once(ionic, max_epochs):
+    rates = []
+
+    class Spy(torch.optim.AdamW):
+        def step(self, *args, **kwargs):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args, **kwargs)
+
+    from sklearn_cgcnn._estimators import _base
+
+    model = CGCNNRegressor(**SMALL).set_params(
+        max_epochs=max_epochs, batch_size=6, lr=0.02
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_base._OPTIMIZERS, "adamw", (Spy, {}))
+        model.fit(ionic.data, ionic.target)
+    assert len(rates) == 10 * max_epochs
+    peak = int(np.argmax(rates))
+    assert rates[peak] == pytest.approx(0.02, rel=0.02)
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert rates[-1] < 1e-4 * rates[peak]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("lr_schedule", ["one_cycle", "constant"])
+def test_every_optimizer_lowers_the_loss(ionic, optimizer, lr_schedule):
+    model = CGCNNRegressor(**SMALL).set_params(
+        optimizer=optimizer, lr_schedule=lr_schedule, max_epochs=15
+    )
+    curve = model.fit(ionic.data, ionic.target).loss_curve_
+    assert curve[-1] < 0.7 * curve[0]
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "squared_error", "huber"])
+def test_every_loss_is_what_its_name_says(ionic, loss):
+    model = CGCNNRegressor(loss=loss, **SMALL).fit(ionic.data, ionic.target)
+    difference = torch.tensor([[0.5], [-3.0]])
+    expected = {
+        "absolute_error": 1.75,
+        "squared_error": (0.25 + 9) / 2,
+        "huber": (0.125 + 2.5) / 2,
+    }
+    value = model.net_.criterion_(difference, torch.zeros(2, 1)).item()
+    assert value == pytest.approx(expected[loss])
+
+
+@pytest.mark.parametrize(
+    "edge_basis", ["one-hot", GaussianBasis(stop=6.0), OneHotBasis()]
+)
+def test_edge_bases_by_name_or_instance(estimator, target, ionic, edge_basis):
+    estimator.set_params(edge_basis=edge_basis).fit(ionic.data, target)
+    assert estimator.get_params()["edge_basis"] is edge_basis
+    assert estimator.net_.module_.edge_basis is not edge_basis
+    assert np.isfinite(outputs(estimator, ionic.data)).all()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"n_conv_layers": 0},
+        {"n_site_channels": 2.0},
+        {"n_hidden_layers": -1},
+        {"dropout": 1.0},
+        {"edge_basis": "bessel"},
+        {"optimizer": "lion"},
+        {"lr": 0.0},
+        {"lr_schedule": "cosine"},
+        {"weight_decay": -0.1},
+        {"max_epochs": 0},
+        {"batch_size": 0},
+        {"early_stopping": "yes"},
+        {"validation_fraction": 1.0},
+        {"n_iter_no_change": 0},
+        {"featurizer": "default"},
+    ],
+    ids=str,
+)
+def test_impossible_parameters_are_refused(estimator, target, ionic, params):
+    (name,) = params
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        estimator.set_params(**params).fit(ionic.data, target)
+
+
+def test_keyboard_interrupt_goes_through(estimator, target, ionic, monkeypatch):
+    from sklearn_cgcnn._net import CrystalNet
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CrystalNet, "infer", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(ionic.data, target)
+
+
+def test_progress_is_shown_when_asked_for(estimator, target, ionic, capsys):
+    estimator.fit(ionic.data, target)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    estimator.set_params(verbose=1, early_stopping=True).fit(ionic.data, target)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for part in ("featurizing: 100%", "training: 100%", "train_loss=", "valid_loss="):
+        assert part in captured.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for what is there")
+def test_a_missing_gpu_is_named(estimator, target, ionic):
+    with pytest.raises(ValueError, match=r"device='cuda'.*\"auto\" or \"cpu\""):
+        estimator.set_params(device="cuda").fit(ionic.data, target)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_the_gpu_is_used_and_agrees(estimator, target, ionic):
+    on_gpu = clone(estimator).fit(ionic.data, target)
+    assert next(on_gpu.net_.module_.parameters()).is_cuda
+    on_cpu = clone(estimator).set_params(device="cpu").fit(ionic.data, target)
+    np.testing.assert_allclose(
+        outputs(on_gpu, ionic.data), outputs(on_cpu, ionic.data), rtol=1e-2, atol=1e-2
+    )

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+from sklearn import config_context
+from sklearn.base import clone
+
+from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
+
+SALT = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
+)
+
+
+def test_one_graph_per_crystal_in_order(irregular):
+    graphs = CrystalGraphFeaturizer().fit_transform(irregular)
+    for graph, structure in zip(graphs, irregular, strict=True):
+        assert graph.atomic_numbers.tolist() == list(structure.atomic_numbers)
+        assert (graph.multiplicity == 1).all()
+        assert (graph.edge_weights == 1).all()
+        assert graph.site_map.tolist() == list(range(len(structure)))
+        assert np.diff(graph.edge_offsets).min() >= 12
+
+
+def test_processes_and_chunks_change_nothing(irregular):
+    many = irregular * 8  # more than one chunk
+    alone = CrystalGraphFeaturizer().transform(many)
+    shared = CrystalGraphFeaturizer(n_jobs=2).transform(many)
+    np.testing.assert_array_equal(alone.edge_index, shared.edge_index)
+    np.testing.assert_array_equal(alone.distances, shared.distances)
+
+
+def test_fit_is_not_needed_and_changes_nothing(irregular):
+    featurizer = CrystalGraphFeaturizer(max_neighbors=6)
+    before = vars(featurizer).copy()
+    assert featurizer.fit(irregular[:2]) is featurizer
+    assert vars(featurizer) == before
+    assert featurizer.set_output(transform="pandas") is featurizer
+    assert len(featurizer.fit_transform(irregular[:2])) == 2
+    with config_context(transform_output="pandas"):
+        assert len(featurizer.fit_transform(irregular[:2])) == 2
+
+
+def test_graphs_carry_their_settings():
+    featurizer = CrystalGraphFeaturizer(max_neighbors=np.int64(6), cutoff=4)
+    settings = featurizer.transform([SALT]).settings
+    assert settings == {
+        "max_neighbors": 6,
+        "cutoff": 4.0,
+        "connectivity": "nearest",
+        "isolated_sites": "raise",
+    }
+    twin = CrystalGraphFeaturizer(**settings)
+    assert twin.transform([SALT]).settings == settings
+
+
+def test_graphs_pass_through_if_they_were_made_alike():
+    graphs = CrystalGraphFeaturizer(max_neighbors=6).transform([SALT])
+    assert CrystalGraphFeaturizer(max_neighbors=6).transform(graphs) is graphs
+    with pytest.raises(GraphSettingsError, match=r"'max_neighbors': 6.*: 12"):
+        CrystalGraphFeaturizer().transform(graphs)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"max_neighbors": 0}, "max_neighbors"),
+        ({"max_neighbors": 2.5}, "max_neighbors"),
+        ({"cutoff": -1.0}, "cutoff"),
+        ({"max_neighbors": None}, "give at least one"),
+        ({"connectivity": "all"}, "connectivity"),
+        ({"isolated_sites": "drop"}, "isolated_sites"),
+    ],
+)
+def test_impossible_parameters_are_refused(params, message):
+    for method in ("fit", "transform"):
+        featurizer = clone(CrystalGraphFeaturizer(**params))
+        with pytest.raises(ValueError, match=message):
+            getattr(featurizer, method)([SALT])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_structure_without_a_graph_is_named(irregular, n_jobs):
+    many = irregular * 8
+    many[250] = Structure(Lattice.cubic(4), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+    with pytest.raises(
+        StructureError, match=r"X\[250\] \(.*Fe0.5.*\): site 0"
+    ) as error:
+        CrystalGraphFeaturizer(n_jobs=n_jobs).transform(many)
+    assert error.value.index == 250
+    many[250] = Structure(Lattice.cubic(4), ["Fe", "Co"], [[0, 0, 0], [0, 0, 0]])
+    with pytest.raises(StructureError, match=r"X\[250\] \(Fe1 Co1\): sites 0 and 1"):
+        CrystalGraphFeaturizer(n_jobs=n_jobs).transform(many)
+
+
+def test_progress_is_shown_when_asked_for(irregular, capsys):
+    CrystalGraphFeaturizer().transform(irregular)
+    assert capsys.readouterr().err == ""
+    CrystalGraphFeaturizer(verbose=1).transform(irregular)
+    assert "featurizing: 100%" in capsys.readouterr().err
