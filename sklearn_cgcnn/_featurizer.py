@@ -21,7 +21,8 @@ from sklearn_cgcnn.graphs import CrystalGraphs, NearestNeighbors, read_cell
 _CHUNK = 128
 
 
-class CrystalGraphFeaturizer(
+# Graphs are no table: none of scikit-learn's wrapping of outputs in DataFrames.
+class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Turn crystal structures into crystal graphs.

@@ -58,8 +58,12 @@ def test_every_default_satisfies_its_constraint(estimator_class):
 
 
 @every_estimator
-def test_the_docstring_lists_the_parameters_in_order_with_their_defaults(estimator_class):
-    documented = re.findall(r"^    (\w+) : .*?default=(.*)$", estimator_class.__doc__, re.M)
+def test_the_docstring_lists_the_parameters_in_order_with_their_defaults(
+    estimator_class,
+):
+    documented = re.findall(
+        r"^    (\w+) : .*?default=(.*)$", estimator_class.__doc__, re.M
+    )
     signature = inspect.signature(estimator_class).parameters
     assert [name for name, _ in documented] == list(signature)
     for name, default in documented:

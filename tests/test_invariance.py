@@ -2,8 +2,8 @@
 
 The edges of a site are whole shells, the sum over them and the mean over sites know no
 order, and a supercell repeats both. What is left is rounding: a trained model is
-compared at 1e-5 of its targets' spread as users run it, in single precision, and at 1e-9
-with the network in double precision.
+compared at 1e-5 of its targets' spread as users run it, in single precision, and at
+1e-9 with the network in double precision.
 """
 
 import numpy as np

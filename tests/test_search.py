@@ -9,7 +9,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 
-SMALL = {"n_site_channels": 8, "n_hidden_channels": 8, "max_epochs": 3, "random_state": 0}
+SMALL = {
+    "n_site_channels": 8,
+    "n_hidden_channels": 8,
+    "max_epochs": 3,
+    "random_state": 0,
+}
 GRID = {"n_conv_layers": [1, 2], "lr": [3e-3, 1e-2]}
 
 
@@ -32,7 +37,9 @@ def alone(ionic):
     model = CGCNNRegressor(**SMALL)
     graphs = CrystalGraphFeaturizer().transform(ionic.data)
     return [
-        cross_val_score(model.set_params(lr=lr, n_conv_layers=n), graphs, ionic.target, cv=3)
+        cross_val_score(
+            model.set_params(lr=lr, n_conv_layers=n), graphs, ionic.target, cv=3
+        )
         for lr in GRID["lr"]
         for n in GRID["n_conv_layers"]
     ]

@@ -13,7 +13,7 @@ SHELL_TOLERANCE = 1e-2
 
 
 def find(structures, **settings):
-    """Edges of each structure: a list, per crystal and site, of (neighbour, distance)."""
+    """List, for each crystal, for each site, its edges as (neighbour, distance)."""
     edges = NearestNeighbors(**settings).find([read_cell(s) for s in structures])
     ends = np.cumsum(edges.counts)
     per_site = iter(zip(ends - edges.counts, ends, strict=True))

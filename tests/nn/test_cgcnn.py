@@ -36,10 +36,13 @@ def plain_conv(conv, v, u, edges, training):
     """Eq. 5 with the released program's normalisation, one edge at a time."""
     weight = conv.linear.weight.detach().numpy()
     width = v.shape[1]
-    z = [weight @ np.concatenate([v[i], v[j], u_k]) for (i, j), u_k in zip(edges, u)]
+    z = [
+        weight @ np.concatenate([v[i], v[j], u_k])
+        for (i, j), u_k in zip(edges, u, strict=True)
+    ]
     z = normalised(np.array(z), conv.edge_norm, training)
     summed = np.zeros_like(v)
-    for (i, _), z_k in zip(edges, z):
+    for (i, _), z_k in zip(edges, z, strict=True):
         summed[i] += sigmoid(z_k[:width]) * softplus(z_k[width:])
     return softplus(v + normalised(summed, conv.site_norm, training))
 

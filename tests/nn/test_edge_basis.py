@@ -26,8 +26,10 @@ def test_gaussians_hold_no_subnormal_numbers():
 
 @pytest.mark.parametrize(
     ("distance", "column"),
-    [(0.7, 0), (1.14, 0), (1.16, 1), (2.94, 4), (2.96, 5), (5.1, 9), (5.2, 9)]
-    + [(0.1, 0), (7.0, 9)],
+    [
+        *[(0.7, 0), (1.14, 0), (1.16, 1), (2.94, 4), (2.96, 5), (5.1, 9), (5.2, 9)],
+        *[(0.1, 0), (7.0, 9)],  # outside: the nearest bin
+    ],
 )
 def test_one_hot_bins_are_those_of_table_iii(distance, column):
     features = OneHotBasis()(torch.tensor([distance], dtype=torch.float64))
