@@ -33,9 +33,15 @@ def data_folder():
 
 
 @pytest.fixture(scope="session")
-def real_crystals(data_folder):
+def load_real(data_folder):
+    """Read crystals of the Materials Project, and their energies, by their number."""
+    return lambda n: load_crystals(data_folder / "materials_project", n)
+
+
+@pytest.fixture(scope="session")
+def real_crystals(load_real):
     """200 crystals of the Materials Project and their formation energies in eV/atom."""
-    return load_crystals(data_folder / "materials_project", 200)
+    return load_real(200)
 
 
 def load_crystals(folder, n):
