@@ -204,7 +204,7 @@ def test_early_stopping_holds_out_every_class(ionic):
 
 def test_without_early_stopping_nothing_is_held_out(estimator, target, ionic):
     estimator.fit(ionic.data, target)
-    assert not hasattr(estimator, "validation_scores_")
+    assert estimator.validation_scores_ is None
     sizes = estimator.net_.history[-1, "batches", :, "train_batch_size"]
     assert sum(sizes) == 60
 

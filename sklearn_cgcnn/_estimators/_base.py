@@ -217,8 +217,9 @@ class BaseCGCNN(ABC, BaseEstimator):
         history = self.net_.history
         self.n_iter_ = len(history)
         self.loss_curve_ = history[:, "train_loss"]
-        if valid is not None:
-            self.validation_scores_ = [-loss for loss in history[:, "valid_loss"]]
+        self.validation_scores_ = (
+            None if valid is None else [-loss for loss in history[:, "valid_loss"]]
+        )
 
     def _network_params(self):
         """Give what the module is built from, apart from its weights."""

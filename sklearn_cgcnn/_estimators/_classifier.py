@@ -79,8 +79,9 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         Number of epochs trained.
     loss_curve_ : list of float
         Mean training loss in each epoch.
-    validation_scores_ : list of float
-        Negative loss on the held-out crystals after each epoch, if `early_stopping`.
+    validation_scores_ : list of float or None
+        Negative loss on the held-out crystals after each epoch; None without
+        `early_stopping`.
 
     See Also
     --------

@@ -94,8 +94,9 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         Number of epochs trained.
     loss_curve_ : list of float
         Mean training loss in each epoch.
-    validation_scores_ : list of float
-        Negative loss on the held-out crystals after each epoch, if `early_stopping`.
+    validation_scores_ : list of float or None
+        Negative loss on the held-out crystals after each epoch; None without
+        `early_stopping`.
     target_mean_, target_scale_ : float
         Mean and standard deviation of the training targets.
 

@@ -318,9 +318,8 @@ def _repulsion_energies(
     contact = radii[centre] + radii[neighbor]
     born = attraction * contact ** (_BORN_EXPONENT - 1) / _BORN_EXPONENT
     pair_energy = born / distance**_BORN_EXPONENT  # (n_pairs,), each pair twice
-    site_energies: NDArray[np.float64] = np.bincount(
-        centre, weights=0.5 * pair_energy, minlength=len(crystal)
-    )
+    site_energies = np.zeros(len(crystal))
+    np.add.at(site_energies, centre, 0.5 * pair_energy)
     return site_energies
 
 
