@@ -10,6 +10,8 @@ from sklearn_cgcnn.datasets import make_ionic_crystals
 
 torch.set_num_threads(1)
 
+ENERGY = "formation_energy_per_atom"
+
 
 @pytest.fixture(scope="session")
 def ionic():
@@ -34,8 +36,9 @@ def data_folder():
 
 @pytest.fixture(scope="session")
 def load_real(data_folder):
-    """Read crystals of the Materials Project, and their energies, by their number."""
-    return lambda n: load_crystals(data_folder / "materials_project", n)
+    """Read n crystals of the Materials Project, and one of their labels."""
+    folder = data_folder / "materials_project"
+    return lambda n, label=ENERGY: load_crystals(folder, n, label)
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +47,8 @@ def real_crystals(load_real):
     return load_real(200)
 
 
-def load_crystals(folder, n):
-    """Read n crystals, picked by a fixed shuffle, and their formation energies."""
+def load_crystals(folder, n, label):
+    """Read n crystals, picked by a fixed shuffle, and one of their labels."""
     import pandas as pd
 
     labels = pd.read_csv(folder / "labels.csv.gz")
@@ -58,7 +61,7 @@ def load_crystals(folder, n):
         lattice = Lattice(arrays["lattice"][row])
         species, coords = arrays["atomic_numbers"][sites], arrays["frac_coords"][sites]
         structures.append(Structure(lattice, species, coords))
-    return structures, labels["formation_energy_per_atom"].to_numpy()[rows]
+    return structures, labels[label].to_numpy()[rows]
 
 
 def random_structures(n, seed):
