@@ -16,7 +16,7 @@ from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
 SHELL_TOLERANCE = 1e-2
 
 # A first sphere that holds this many sites per neighbour asked for, at the crystal's
-# mean density, is large enough for all but one site in 500 of the Materials Project.
+# mean density, is large enough for all but one site in 3,000 of the Materials Project.
 _FIRST_SPHERE = 1.7
 _GROWTH = 1.3
 
