@@ -1,4 +1,4 @@
-"""matminer's datasets of crystal structures, checked against their hashes."""
+"""Datasets of crystal structures from matminer, checked against their hashes."""
 
 import hashlib
 import os

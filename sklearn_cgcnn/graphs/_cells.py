@@ -59,6 +59,8 @@ def read_cell(structure: IStructure) -> Cell:
         not elements up to lawrencium, coordinates that are not finite, or a lattice
         without volume or period.
     """
+    if not len(structure):
+        raise StructureError("there are no sites; leave the structure out")
     lattice = structure.lattice
     if not any(lattice.pbc):
         raise StructureError(
@@ -104,6 +106,4 @@ def _read_atomic_numbers(structure: IStructure) -> NDArray[np.uint8]:
                 "the structure out"
             )
         numbers.append(number)
-    if not numbers:
-        raise StructureError("there are no sites; leave the structure out")
     return np.array(numbers, dtype=np.uint8)

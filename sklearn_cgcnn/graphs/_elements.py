@@ -26,7 +26,7 @@ _EDGE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class ElementProperty:
+class ElementProperty:  # numpydoc ignore=PR02
     """One property of the elements, and the bins that its values fall into.
 
     Parameters

@@ -54,7 +54,7 @@ class _Pairs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NearestNeighbors:
+class NearestNeighbors:  # numpydoc ignore=PR02
     """Join every site to its nearest neighbours, never dividing a shell.
 
     A site keeps every neighbour as near as its ``max_neighbors``-th, within
