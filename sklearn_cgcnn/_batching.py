@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,6 +27,10 @@ class CrystalGraphBatch:
         Centre and neighbour of each edge, as positions in the batch.
     distances : Tensor of shape (n_edges,), float64
         In Å.
+    multiplicity : Tensor of shape (n_sites,), int32
+        How many sites of its crystal each site stands for.
+    edge_weights : Tensor of shape (n_edges,), int32
+        How many equal edges of its centre each edge stands for.
     crystal_index : Tensor of shape (n_sites,), int64
         Which crystal of the batch each site belongs to.
     n_crystals : int
@@ -34,6 +39,8 @@ class CrystalGraphBatch:
     atomic_numbers: Tensor
     edge_index: Tensor
     distances: Tensor
+    multiplicity: Tensor
+    edge_weights: Tensor
     crystal_index: Tensor
     n_crystals: int
 
@@ -47,6 +54,8 @@ class CrystalGraphBatch:
             atomic_numbers=self.atomic_numbers.to(device),
             edge_index=self.edge_index.to(device),
             distances=self.distances.to(device),
+            multiplicity=self.multiplicity.to(device),
+            edge_weights=self.edge_weights.to(device),
             crystal_index=self.crystal_index.to(device),
         )
 
@@ -76,6 +85,9 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
         self.atomic_numbers = tensor(graphs.atomic_numbers)
         self.neighbors = tensor(graphs.neighbors)
         self.distances = tensor(graphs.distances)
+        self.multiplicity = tensor(graphs.multiplicity)
+        # torch computes little with unsigned integers other than bytes.
+        self.edge_weights = tensor(graphs.edge_weights.astype(np.int32))
         self.site_offsets = tensor(graphs.site_offsets)
         self.edge_offsets = tensor(graphs.edge_offsets)
         if targets is None:
@@ -108,6 +120,8 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
             atomic_numbers=self.atomic_numbers[sites].long(),
             edge_index=torch.stack([centre, neighbour]),
             distances=self.distances[edges],
+            multiplicity=self.multiplicity[sites],
+            edge_weights=self.edge_weights[edges],
             crystal_index=crystal_index,
             n_crystals=len(rows),
         )

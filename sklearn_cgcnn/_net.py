@@ -37,6 +37,8 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
             x.atomic_numbers,
             x.edge_index,
             x.distances,
+            x.multiplicity,
+            x.edge_weights,
             x.crystal_index,
             x.n_crystals,
             **fit_params,

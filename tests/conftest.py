@@ -10,8 +10,6 @@ from sklearn_cgcnn.datasets import make_ionic_crystals
 
 torch.set_num_threads(1)
 
-ENERGY = "formation_energy_per_atom"
-
 
 @pytest.fixture(scope="session")
 def ionic():
@@ -36,9 +34,12 @@ def data_folder():
 
 @pytest.fixture(scope="session")
 def load_real(data_folder):
-    """Read n crystals of the Materials Project, and one of their labels."""
-    folder = data_folder / "materials_project"
-    return lambda n, label=ENERGY: load_crystals(folder, n, label)
+    """Read n crystals of a set (None: all) and one of their labels."""
+
+    def load(n, label="formation_energy_per_atom", folder="materials_project"):
+        return load_crystals(data_folder / folder, n, label)
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ from sklearn_cgcnn._batching import BatchIterator, PackedDataset
 
 
 @pytest.fixture(scope="module")
-def graphs(irregular):
-    return CrystalGraphFeaturizer().transform(irregular)
+def graphs(ionic, irregular):
+    """Half of them symmetric, so that their sites and edges have weights."""
+    return CrystalGraphFeaturizer().transform(ionic.data[:20] + irregular[:20])
 
 
 @pytest.mark.parametrize("rows", [[0], [5, 3, 3, 39], list(range(40)), [39, 0]])
@@ -21,6 +22,8 @@ def test_a_batch_is_its_crystals_side_by_side(graphs, rows):
     np.testing.assert_array_equal(batch.atomic_numbers, selected.atomic_numbers)
     np.testing.assert_array_equal(batch.edge_index, selected.edge_index)
     np.testing.assert_array_equal(batch.distances, selected.distances)
+    np.testing.assert_array_equal(batch.multiplicity, selected.multiplicity)
+    np.testing.assert_array_equal(batch.edge_weights, selected.edge_weights)
     np.testing.assert_array_equal(
         batch.crystal_index,
         np.repeat(np.arange(len(rows)), np.diff(selected.site_offsets)),

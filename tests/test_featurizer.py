@@ -17,9 +17,19 @@ def test_one_graph_per_crystal_in_order(irregular):
     for graph, structure in zip(graphs, irregular, strict=True):
         assert graph.atomic_numbers.tolist() == list(structure.atomic_numbers)
         assert (graph.multiplicity == 1).all()
-        assert (graph.edge_weights == 1).all()
         assert graph.site_map.tolist() == list(range(len(structure)))
-        assert np.diff(graph.edge_offsets).min() >= 12
+        edges_per_site = np.add.reduceat(graph.edge_weights, graph.edge_offsets[:-1])
+        assert edges_per_site.min() >= 12
+
+
+def test_equivalent_sites_are_merged_unless_told_otherwise():
+    (merged,) = CrystalGraphFeaturizer().transform([SALT])
+    assert (merged.n_sites, merged.multiplicity.tolist()) == (2, [4, 4])
+    (plain,) = CrystalGraphFeaturizer(merge_equivalent=False).transform([SALT])
+    assert (plain.n_sites, plain.multiplicity.tolist()) == (8, [1] * 8)
+    assert (plain.edge_weights == 1).all()
+    assert plain.n_edges == 8 * 18
+    assert plain.site_map.tolist() == list(range(8))
 
 
 def test_processes_and_chunks_change_nothing(irregular):
@@ -48,6 +58,7 @@ def test_graphs_carry_their_settings():
         "max_neighbors": 6,
         "cutoff": 4.0,
         "connectivity": "nearest",
+        "merge_equivalent": True,
         "isolated_sites": "raise",
     }
     twin = CrystalGraphFeaturizer(**settings)

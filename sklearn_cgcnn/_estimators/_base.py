@@ -216,9 +216,11 @@ class BaseCGCNN(ABC, BaseEstimator):
             self.net_.train(train)
         history = self.net_.history
         self.n_iter_ = len(history)
-        self.loss_curve_ = history[:, "train_loss"]
+        self.loss_curve_ = [float(loss) for loss in history[:, "train_loss"]]
         self.validation_scores_ = (
-            None if valid is None else [-loss for loss in history[:, "valid_loss"]]
+            None
+            if valid is None
+            else [-float(loss) for loss in history[:, "valid_loss"]]
         )
 
     def _network_params(self):

@@ -3,12 +3,14 @@
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
 from sklearn_cgcnn.graphs._elements import one_hot_site_features
+from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._neighbors import NearestNeighbors
 
 __all__ = [
     "Cell",
     "CrystalGraphs",
     "NearestNeighbors",
+    "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",
 ]

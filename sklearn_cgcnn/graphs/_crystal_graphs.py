@@ -152,6 +152,33 @@ class CrystalGraphs:
         """Memory taken by the arrays, in bytes."""
         return sum(array.nbytes for array in self._arrays().values())
 
+    def expand_sites(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Give every site of the structures the value of the site that stands for it.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_sites, ...)
+            One value, or vector, for each site of the graphs.
+
+        Returns
+        -------
+        ndarray of shape (n_original_sites, ...)
+            In the order of the structures and of their sites;
+            ``site_map_offsets`` says where each structure begins.
+
+        Raises
+        ------
+        ValueError
+            If there is not one value for each site of the graphs.
+        """
+        if len(values) != self.n_sites:
+            raise ValueError(
+                f"values has {len(values)} entries for {self.n_sites} sites; give one "
+                "for each site of these graphs, in order"
+            )
+        per_crystal = np.diff(self.site_map_offsets)
+        return values[self.site_map + np.repeat(self.site_offsets[:-1], per_crystal)]
+
     def __repr__(self) -> str:
         return (
             f"CrystalGraphs(n_crystals={len(self)}, n_sites={self.n_sites}, "

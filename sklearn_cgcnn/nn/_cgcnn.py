@@ -67,6 +67,8 @@ class CGCNN(nn.Module):
         atomic_numbers: Tensor,
         edge_index: Tensor,
         distances: Tensor,
+        multiplicity: Tensor,
+        edge_weights: Tensor,
         crystal_index: Tensor,
         n_crystals: int,
     ) -> Tensor:
@@ -79,6 +81,10 @@ class CGCNN(nn.Module):
             Centre and neighbour of each edge.
         distances : Tensor of shape (n_edges,)
             In Å.
+        multiplicity : Tensor of shape (n_sites,)
+            How many sites of the crystal each stands for.
+        edge_weights : Tensor of shape (n_edges,)
+            How many equal edges of its centre each stands for.
         crystal_index : Tensor of shape (n_sites,), int64
             Which crystal each site belongs to.
         n_crystals : int
@@ -89,9 +95,12 @@ class CGCNN(nn.Module):
         """
         sites = self.embedding(self.site_features(atomic_numbers))
         edge_features = self.edge_basis(distances)
+        multiplicity = multiplicity.to(sites.dtype)
+        edge_weights = edge_weights.to(sites.dtype)
         for conv in self.convs:
-            sites = conv(sites, edge_features, edge_index)
-        crystals = softplus(self.pooling(sites, crystal_index, n_crystals))
+            sites = conv(sites, edge_features, edge_index, multiplicity, edge_weights)
+        pooled = self.pooling(sites, multiplicity, crystal_index, n_crystals)
+        crystals = softplus(pooled)
         for layer in self.hidden:
             crystals = self.dropout(softplus(layer(crystals)))
         output: Tensor = self.output(crystals)

@@ -41,7 +41,12 @@ class GatedConv(nn.Module):
         self.site_norm = BatchNorm(n_site_channels)
 
     def forward(
-        self, sites: Tensor, edge_features: Tensor, edge_index: Tensor
+        self,
+        sites: Tensor,
+        edge_features: Tensor,
+        edge_index: Tensor,
+        multiplicity: Tensor,
+        edge_weights: Tensor,
     ) -> Tensor:
         """Convolve once.
 
@@ -51,6 +56,10 @@ class GatedConv(nn.Module):
         edge_features : Tensor of shape (n_edges, n_edge_features)
         edge_index : Tensor of shape (2, n_edges), int64
             Centres and neighbours.
+        multiplicity : Tensor of shape (n_sites,)
+            How many sites of the crystal each stands for, of the type of `sites`.
+        edge_weights : Tensor of shape (n_edges,)
+            How many equal edges of its centre each stands for, likewise.
 
         Returns
         -------
@@ -63,7 +72,9 @@ class GatedConv(nn.Module):
             + linear(sites, of_centre).index_select(0, centre)
             + linear(sites, of_neighbour).index_select(0, neighbour)
         )  # (n_edges, 2 * n_site_channels)
-        gate, core = self.edge_norm(z).chunk(2, dim=1)
+        counts = edge_weights * multiplicity.index_select(0, centre)
+        gate, core = self.edge_norm(z, counts).chunk(2, dim=1)
         messages = torch.sigmoid(gate) * softplus(core)  # (n_edges, n_site_channels)
-        summed = torch.zeros_like(sites).index_add(0, centre, messages)
-        return softplus(sites + self.site_norm(summed))
+        weighted = messages * edge_weights[:, None]
+        summed = torch.zeros_like(sites).index_add(0, centre, weighted)
+        return softplus(sites + self.site_norm(summed, multiplicity))

@@ -22,13 +22,19 @@ ARRAYS = (
 
 
 @pytest.fixture(scope="module")
-def graphs(irregular):
-    return CrystalGraphFeaturizer().transform(irregular)
+def structures(ionic, irregular):
+    """Half of them symmetric, so that their sites and edges are merged."""
+    return irregular[:20] + ionic.data[:20]
 
 
 @pytest.fixture(scope="module")
-def singles(irregular):
-    return [CrystalGraphFeaturizer().transform([s]) for s in irregular]
+def graphs(structures):
+    return CrystalGraphFeaturizer().transform(structures)
+
+
+@pytest.fixture(scope="module")
+def singles(structures):
+    return [CrystalGraphFeaturizer().transform([s]) for s in structures]
 
 
 def assert_equal(left, right):
@@ -37,14 +43,17 @@ def assert_equal(left, right):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
 
 
-def test_it_holds_what_it_was_made_of(graphs, irregular):
+def test_it_holds_what_it_was_made_of(graphs, structures):
     graphs.check()
-    assert len(graphs) == len(irregular)
-    assert graphs.shape == (len(irregular), 1)
-    assert graphs.n_sites == sum(map(len, irregular))
-    numbers = [z for structure in irregular for z in structure.atomic_numbers]
-    np.testing.assert_array_equal(graphs.atomic_numbers, numbers)
-    np.testing.assert_array_equal(graphs.site_map_offsets, graphs.site_offsets)
+    assert len(graphs) == len(structures)
+    assert graphs.shape == (len(structures), 1)
+    assert graphs.n_sites < graphs.multiplicity.sum() == sum(map(len, structures))
+    numbers = [z for structure in structures for z in structure.atomic_numbers]
+    np.testing.assert_array_equal(graphs.expand_sites(graphs.atomic_numbers), numbers)
+    vectors = np.random.default_rng(0).normal(size=(graphs.n_sites, 3))
+    assert graphs.expand_sites(vectors).shape == (len(numbers), 3)
+    with pytest.raises(ValueError, match="one for each site"):
+        graphs.expand_sites(np.array(numbers))
 
 
 def test_edge_index_joins_sites_of_the_same_crystal(graphs):
@@ -57,8 +66,12 @@ def test_edge_index_joins_sites_of_the_same_crystal(graphs):
     )
 
 
-def test_an_edge_costs_at_most_16_bytes(graphs):
-    assert graphs.nbytes <= 16 * graphs.n_edges
+def test_an_edge_costs_at_most_16_bytes(structures, graphs):
+    per_edge = graphs.neighbors, graphs.distances, graphs.edge_weights
+    assert sum(array.nbytes for array in per_edge) == 14 * graphs.n_edges
+    # With all that comes with it, where no sites are merged:
+    plain = CrystalGraphFeaturizer(merge_equivalent=False).transform(structures)
+    assert plain.nbytes <= 16 * plain.n_edges
 
 
 @pytest.mark.parametrize(
@@ -111,8 +124,8 @@ def test_concatenating_undoes_splitting(graphs, singles):
     )
 
 
-def test_concatenating_other_settings_raises(graphs, irregular):
-    other = CrystalGraphFeaturizer(max_neighbors=8).transform(irregular[:2])
+def test_concatenating_other_settings_raises(graphs, structures):
+    other = CrystalGraphFeaturizer(max_neighbors=8).transform(structures[:2])
     with pytest.raises(GraphSettingsError, match=r"parts\[1\].*max_neighbors"):
         CrystalGraphs.concatenate([graphs, other])
     with pytest.raises(ValueError, match="empty"):

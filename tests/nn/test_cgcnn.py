@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from sklearn_cgcnn.nn import (
     CGCNN,
@@ -58,6 +57,8 @@ def random_graph():
         "atomic_numbers": torch.tensor(rng.randint(1, 5, 7)),
         "edge_index": torch.tensor(edges).T,
         "distances": torch.tensor(rng.uniform(1.5, 6, len(edges))),
+        "multiplicity": torch.ones(7, dtype=torch.int32),
+        "edge_weights": torch.ones(len(edges), dtype=torch.int32),
         "crystal_index": torch.tensor([0] * 3 + [1] * 4),
         "n_crystals": 2,
     }
@@ -81,7 +82,8 @@ def test_convolution_is_eq_5(random_graph, training):
     v, edges = torch.randn(7, 6).double(), random_graph["edge_index"]
     u = torch.randn(edges.shape[1], 4).double()
     expected = plain_conv(conv, v.numpy(), u.numpy(), edges.T.tolist(), training)
-    np.testing.assert_allclose(conv(v, u, edges).detach(), expected, rtol=1e-12)
+    ones = torch.ones(7).double(), torch.ones(edges.shape[1]).double()
+    np.testing.assert_allclose(conv(v, u, edges, *ones).detach(), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_hidden_layers", [0, 1, 3])
@@ -122,8 +124,11 @@ def test_network_is_that_of_the_released_program(
 
 def test_pooling_is_the_mean_over_each_crystal():
     sites = torch.arange(10.0).reshape(5, 2)
-    pooled = MeanPooling()(sites, torch.tensor([0, 1, 1, 1, 2]), 3)
+    crystal = torch.tensor([0, 1, 1, 1, 2])
+    pooled = MeanPooling()(sites, torch.ones(5), crystal, 3)
     torch.testing.assert_close(pooled, torch.tensor([[0, 1], [4, 5], [8, 9.0]]))
+    weighted = MeanPooling()(sites, torch.tensor([2, 3, 1, 0, 7.0]), crystal, 3)
+    torch.testing.assert_close(weighted, torch.tensor([[0, 1], [2.5, 3.5], [8, 9]]))
 
 
 def test_dropout_acts_after_pooling_in_training_only(random_graph):
@@ -139,17 +144,3 @@ def test_dropout_acts_after_pooling_in_training_only(random_graph):
     torch.testing.assert_close(captured[0], captured[1])
     net.eval()
     assert torch.equal(net(**random_graph), net(**random_graph))
-
-
-@pytest.mark.parametrize("n_rows", [0, 1])
-def test_rows_without_spread_are_normalised_by_running_statistics(n_rows):
-    norm = randomise(BatchNorm(3)).train()
-    before = norm.running_mean.clone()
-    rows = torch.randn(n_rows, 3).double()
-    result = norm(rows).detach().numpy()
-    expected = normalised(rows.numpy(), norm, training=False)
-    np.testing.assert_allclose(result, expected, rtol=1e-12)
-    assert torch.equal(norm.running_mean, before)
-    plain = nn.BatchNorm1d(3)
-    many = torch.randn(9, 3)
-    torch.testing.assert_close(BatchNorm(3)(many), plain(many))
