@@ -1,6 +1,5 @@
 """What merging equivalent sites saves, and what it costs."""
 
-import time
 from statistics import median
 
 import numpy as np
@@ -69,18 +68,3 @@ def test_an_epoch_of_training(load_real):
         f"{median(seconds[False]):.1f} s unmerged: {ratio:.2f}"
     )
     assert ratio <= 0.5
-
-
-def test_fraction_of_featurizing_spent_on_merging(load_real):
-    seconds = {True: [], False: []}
-    for _ in range(5):
-        for merge, times in seconds.items():
-            structures, _ = load_real(1000)
-            start = time.perf_counter()
-            CrystalGraphFeaturizer(merge_equivalent=merge).transform(structures)
-            times.append(time.perf_counter() - start)
-    merged, plain = (median(seconds[merge]) for merge in (True, False))
-    print(
-        f"\nfeaturizing takes {merged:.3f} ms a crystal with merging, "
-        f"{plain:.3f} ms without"
-    )

@@ -73,6 +73,16 @@ def test_known_crystals(structure, sites, edges):
     assert sorted(found) == sorted(edges)
 
 
+def test_what_lies_further_off_parts_sites_too():
+    # A chain of seven: beside the oxygen, next to that, and farthest from it. Alike in
+    # element and distances, they part one round after the other.
+    heights = [[0, 0, k / 7] for k in range(7)]
+    chain = Structure(Lattice.orthorhombic(9, 9, 14), ["O", *"CCCCCC"], heights)
+    (graph,) = CrystalGraphFeaturizer(max_neighbors=2).transform([chain])
+    assert graph.multiplicity.tolist() == [1, 2, 2, 2]
+    assert graph.site_map.tolist() == [0, 1, 2, 3, 3, 2, 1]
+
+
 def distance_classes(distances):
     """Number distances, a new number after every gap beyond the tolerance."""
     order = np.argsort(distances)
