@@ -43,7 +43,8 @@ def test_featurization_against_a_bare_neighbour_search(load_real, merge, bar):
         ratios.append(whole / bare)
     print(
         f"\nfeaturizing (merging: {merge}) takes {median(ratios):.2f} times a bare "
-        f"search within 8 Å ({min(ratios):.2f} to {max(ratios):.2f}); {whole / 2:.3f} ms a crystal"
+        f"search within 8 Å ({min(ratios):.2f} to {max(ratios):.2f}); "
+        f"{whole / 2:.3f} ms a crystal"
     )
     assert median(ratios) <= bar
 
