@@ -15,7 +15,7 @@ from sklearn_cgcnn.exceptions import GraphFormatError, GraphSettingsError
 FORMAT_VERSION = 1
 
 # Every array of the container, with its type on disk and in memory. An edge costs
-# 14 bytes and a site 13 (17 with its entry in site_map): the distances are the only
+# 14 bytes and a site 13, and 4 more for each site it stands for. Distances are the only
 # floating-point numbers, in double precision because rounding them would make a
 # prediction depend on how the crystal is turned.
 _DTYPES: dict[str, np.dtype[Any]] = {
