@@ -90,8 +90,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     ...     Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
     ... )
     >>> graphs = CrystalGraphFeaturizer(max_neighbors=8).fit_transform([cscl])
-    >>> graphs.n_sites, graphs.n_edges
-    (2, 16)
+    >>> graphs.n_sites, graphs.edge_weights.tolist()
+    (2, [8, 8])
     """
 
     _parameter_constraints: ClassVar[dict] = {
