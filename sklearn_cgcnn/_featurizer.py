@@ -1,6 +1,7 @@
 """From structures to crystal graphs, as a scikit-learn transformer."""
 
 from collections import Counter
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -21,9 +22,10 @@ from sklearn_cgcnn.graphs import (
     read_cell,
 )
 
-# Crystals handled by one call: enough to share the cost of array operations, few
-# enough for their pairs to stay in the processor's cache.
+# Crystals, and sites, handled by one call: enough to share the cost of array
+# operations, few enough for their pairs to stay in the processor's cache.
 _CHUNK = 128
+_CHUNK_SITES = 4096
 
 
 # Graphs are no table: none of scikit-learn's wrapping of outputs in DataFrames.
@@ -199,11 +201,16 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         GraphSettingsError
             If they were made with other settings.
         """
-        if graphs.settings != self.graph_settings():
+        wanted = self.graph_settings()
+        differing = [
+            f"{name}={graphs.settings.get(name)!r} instead of {value!r}"
+            for name, value in wanted.items()
+            if graphs.settings.get(name) != value
+        ]
+        if differing:
             raise GraphSettingsError(
-                f"X holds graphs made with {graphs.settings}, but this featurizer "
-                f"makes them with {self.graph_settings()}; featurize the structures "
-                "with the same settings"
+                f"X holds graphs made with {', '.join(differing)}; featurize the "
+                "structures with the same settings"
             )
 
     def graph_settings(self):
@@ -222,7 +229,6 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             "cutoff": None if self.cutoff is None else float(self.cutoff),
             "connectivity": self.connectivity,
             "merge_equivalent": bool(self.merge_equivalent),
-            "isolated_sites": self.isolated_sites,
         }
 
     def _edge_rule(self):
@@ -234,15 +240,15 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
     def _featurize(self, structures):
         rule, settings = self._edge_rule(), self.graph_settings()
-        starts = range(0, len(structures), _CHUNK)
+        starts = _chunk_starts(structures)
         chunks = (
-            (start, _read_cells(structures[start : start + _CHUNK], start))
-            for start in starts
+            (start, _read_cells(structures[start:stop], start))
+            for start, stop in pairwise([*starts, len(structures)])
         )
         if effective_n_jobs(self.n_jobs) == 1 or len(starts) == 1:
             parts = (_make_graphs(*chunk, rule, settings) for chunk in chunks)
         else:
-            parts = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            parts = _generator_of(self.n_jobs)(
                 delayed(_make_graphs)(*chunk, rule, settings) for chunk in chunks
             )
         with progress_bar(
@@ -262,6 +268,25 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
+
+
+def _chunk_starts(structures):
+    """Say where each chunk begins: it has so many crystals, or sites, at most."""
+    starts, n_sites = [0], 0
+    for index, structure in enumerate(structures):
+        if index - starts[-1] == _CHUNK or n_sites > _CHUNK_SITES:
+            starts.append(index)
+            n_sites = 0
+        n_sites += len(structure)
+    return starts
+
+
+def _generator_of(n_jobs):
+    """Make a Parallel that yields what is done, or lists it where it cannot yield."""
+    try:
+        return Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # joblib's multiprocessing backend
+        return Parallel(n_jobs=n_jobs)
 
 
 def _read_cells(structures, start):

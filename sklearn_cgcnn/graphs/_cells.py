@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import IStructure
 
 from sklearn_cgcnn.exceptions import StructureError
@@ -12,6 +13,13 @@ from sklearn_cgcnn.graphs._elements import MAX_ATOMIC_NUMBER
 # Sites nearer than this (in Å) are the same site written twice: the shortest bond
 # there is, that of H2, is 0.74 Å long.
 COINCIDENT_DISTANCE = 0.1
+
+# Å, beyond which something other than a length must have been given; Å³ for each site,
+# a tenth of what hydrogen takes under the highest pressures; and the volume of a cell
+# over that of a brick of the same edges, below which it counts as oblique.
+_LONGEST = 1e6
+_DENSEST = 0.1
+_OBLIQUE = 0.1
 
 
 class Cell(NamedTuple):
@@ -67,23 +75,47 @@ def read_cell(structure: IStructure) -> Cell:
             "the lattice is periodic along none of its vectors; a crystal graph needs "
             "a crystal"
         )
-    cell = Cell(
+    given = Cell(
         lattice=lattice.matrix,
         coords=structure.frac_coords @ lattice.matrix,
         atomic_numbers=_read_atomic_numbers(structure),
         pbc=lattice.pbc,
     )
-    if not (np.isfinite(cell.coords).all() and np.isfinite(cell.lattice).all()):
+    _check_geometry(given, structure.frac_coords)
+    return _within_short_vectors(given, lattice, structure.frac_coords)
+
+
+def _check_geometry(cell: Cell, frac_coords: NDArray[np.float64]) -> None:
+    # Written so that NaN, which compares with nothing, is refused too.
+    within = (np.abs(cell.lattice) < _LONGEST).all()
+    if not within or not np.isfinite(frac_coords).all():
         raise StructureError(
-            "coordinates or lattice vectors are not finite; repair the entry or leave "
-            "it out"
+            "coordinates or lattice vectors are not finite, or longer than "
+            f"{_LONGEST:g} Å; repair the entry or leave it out"
         )
-    if not cell.volume > 0:
+    if not cell.volume > _DENSEST * len(cell.coords):
         raise StructureError(
-            "the lattice is flat and encloses no volume; give three independent "
-            "lattice vectors"
+            f"the lattice is flat: it encloses only {cell.volume:.3g} Å³ for "
+            f"{len(cell.coords)} sites; give three independent lattice vectors, in Å"
         )
-    return cell
+
+
+def _within_short_vectors(
+    cell: Cell, lattice: Lattice, frac_coords: NDArray[np.float64]
+) -> Cell:
+    """Write the same crystal so that a search for neighbours stays among few images.
+
+    Sites are moved into the cell, where it repeats, as from far outside a search goes
+    through all images on the way. Very oblique lattice vectors are replaced by short
+    ones of the same lattice, as with them a short way takes many images.
+    """
+    matrix = cell.lattice
+    lengths = np.sqrt((matrix**2).sum(axis=1))
+    if all(cell.pbc) and cell.volume < _OBLIQUE * lengths.prod():
+        matrix = np.ascontiguousarray(lattice.get_lll_reduced_lattice().matrix)
+        frac_coords = (frac_coords % 1.0) @ cell.lattice @ np.linalg.inv(matrix)
+    inside = frac_coords % np.where(cell.pbc, 1.0, np.inf)
+    return cell._replace(lattice=matrix, coords=inside @ matrix)
 
 
 def _read_atomic_numbers(structure: IStructure) -> NDArray[np.uint8]:

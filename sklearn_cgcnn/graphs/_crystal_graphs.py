@@ -1,16 +1,17 @@
 """The packed container for the graphs of many crystals."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sklearn_cgcnn.exceptions import GraphFormatError, GraphSettingsError
+from sklearn_cgcnn.graphs._elements import MAX_ATOMIC_NUMBER
 
 FORMAT_VERSION = 1
 
@@ -332,16 +333,17 @@ class CrystalGraphs:
                 )
         # Written aside and moved into place, so that an interrupted save neither
         # leaves half a folder nor costs the one that was there.
-        aside = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for name, array in self._arrays().items():
-            np.save(aside / f"{name}.npy", array, allow_pickle=False)
-        header = {"format_version": FORMAT_VERSION, "settings": self.settings}
-        (aside / "graphs.json").write_text(json.dumps(header, indent=1))
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as aside:
+            new, old = Path(aside, "new"), Path(aside, "old")
+            new.mkdir()
+            for name, array in self._arrays().items():
+                np.save(new / f"{name}.npy", array, allow_pickle=False)
+            header = {"format_version": FORMAT_VERSION, "settings": self.settings}
+            (new / "graphs.json").write_text(json.dumps(header, indent=1))
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
 
     @classmethod
     def load(
@@ -358,7 +360,8 @@ class CrystalGraphs:
             The folder.
         mmap_mode : {"r", "c"} or None, default=None
             Leave the arrays on disk and read what is used: read-only, or with changes
-            kept in memory, as in :func:`numpy.load`. None reads everything.
+            kept in memory, as in :func:`numpy.load`. Then only their lengths are
+            checked; :meth:`check` reads and checks everything, as None does.
 
         Returns
         -------
@@ -388,7 +391,8 @@ class CrystalGraphs:
             )
         arrays = {name: _load_array(folder, name, mmap_mode) for name in _DTYPES}
         graphs = cls(**arrays, settings=settings)
-        graphs.check()
+        if mmap_mode is None:
+            graphs.check()
         return graphs
 
     # Invariants
@@ -420,6 +424,8 @@ class CrystalGraphs:
         _require(bool(positive.all()), "distances are positive and finite")
         for name in ("atomic_numbers", "multiplicity", "edge_weights"):
             _require(bool((getattr(self, name) > 0).all()), f"{name} are positive")
+        heaviest = self.atomic_numbers.max(initial=0)
+        _require(heaviest <= MAX_ATOMIC_NUMBER, "atomic_numbers are at most 103")
         counted = np.bincount(
             crystal_of_site, weights=self.multiplicity, minlength=len(self)
         )
@@ -488,6 +494,6 @@ def _load_array(
     path = folder / f"{name}.npy"
     try:
         array: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise GraphFormatError(f"{path} is damaged; save the graphs again") from error
     return array

@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs._neighbors import Edges
 
-# Distances that differ by less than this (in Å) are one. Rounding in files and in the
-# arithmetic stays below, and in crystals hardly a gap lies between 1e-5 and 1e-3 Å.
+# Neighbours in the order of the distances that differ by less than this (in Å) are one:
+# hardly a gap in a crystal lies between 1e-5 and 1e-3 Å. Coordinates rounded to four
+# decimals part by more, and their sites stay apart.
 MERGE_TOLERANCE = 1e-4
+
+# But not if they lead, step by small step, further than this many tolerances from first
+# to last, as a modulation does. Then only what arithmetic has parted (in Å) is joined.
+_WIDEST = 3
+_ARITHMETIC_TOLERANCE = 1e-8
 
 
 class MergedSites(NamedTuple):
@@ -128,16 +134,22 @@ def _classify_distances(
     """Give each distance a number, the same to those that are one.
 
     In ascending order, a new class begins where the gap to the distance before exceeds
-    the tolerance. Rounding to a grid instead would part what lies on either side of one
-    of its lines, however close.
+    the tolerance; a class that has grown too wide is taken apart again. Rounding to a
+    grid instead would part what lies on either side of one of its lines, however close.
     """
     if not len(distances):
         return np.empty(0, dtype=np.int64)
     order = np.argsort(crystal * (distances.max() + 1) + distances)
-    gaps = np.diff(distances[order]) > MERGE_TOLERANCE
-    begins = np.concatenate([[False], gaps | (np.diff(crystal[order]) != 0)])
+    ascending = distances[order]
+    gaps = np.diff(ascending, prepend=0.0)
+    begins = (gaps > MERGE_TOLERANCE) | (np.diff(crystal[order], prepend=-1) != 0)
+    firsts = np.flatnonzero(begins)
+    sizes = np.diff(firsts, append=len(ascending))
+    spread = ascending[firsts + sizes - 1] - ascending[firsts]
+    too_wide = np.repeat(spread > _WIDEST * MERGE_TOLERANCE, sizes)
+    begins |= too_wide & (gaps > _ARITHMETIC_TOLERANCE)
     classes = np.empty(len(distances), dtype=np.int64)
-    classes[order] = np.cumsum(begins)
+    classes[order] = np.cumsum(begins) - 1
     return classes
 
 

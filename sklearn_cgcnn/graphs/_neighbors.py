@@ -193,11 +193,12 @@ def _search(
 def _kth_distance(pairs: _Pairs, k: int, n_sites: int) -> NDArray[np.float64]:
     """Distance of each site's k-th neighbour; infinite where there are fewer."""
     counts = np.bincount(pairs.centres, minlength=n_sites)
+    farthest = pairs.distances.max(initial=0.0) + 1.0
+    order = np.argsort(pairs.centres * farthest + pairs.distances)
+    enough = counts >= k
+    kth = np.full(n_sites, np.inf)
     firsts = np.cumsum(counts) - counts
-    column = np.arange(len(pairs.centres)) - np.repeat(firsts, counts)
-    table = np.full((n_sites, max(k, counts.max(initial=0))), np.inf)
-    table[pairs.centres, column] = pairs.distances
-    kth: NDArray[np.float64] = np.partition(table, k - 1, axis=1)[:, k - 1]
+    kth[enough] = pairs.distances[order[firsts[enough] + k - 1]]
     return kth
 
 

@@ -60,7 +60,13 @@ class GaussianBasis(EdgeBasis):
                 f"GaussianBasis needs stop > start and step > 0, got start={start}, "
                 f"stop={stop}, step={step}"
             )
-        n_features = round((stop - start) / step) + 1
+        n_steps = round((stop - start) / step)
+        if abs(n_steps * step - (stop - start)) > 1e-6 * step:
+            raise ValueError(
+                f"GaussianBasis needs stop - start to be a multiple of step, got "
+                f"start={start}, stop={stop}, step={step}"
+            )
+        n_features = n_steps + 1
         self.step = step
         self.register_buffer("centers", torch.linspace(start, stop, n_features))
 
@@ -104,7 +110,7 @@ class OneHotBasis(EdgeBasis):
         Number of bins.
     """
 
-    edges: Tensor
+    one_hot: Tensor
 
     def __init__(self, start: float = 0.7, stop: float = 5.2, n_bins: int = 10) -> None:
         super().__init__()
@@ -113,14 +119,13 @@ class OneHotBasis(EdgeBasis):
                 f"OneHotBasis needs stop > start and n_bins > 0, got start={start}, "
                 f"stop={stop}, n_bins={n_bins}"
             )
-        # The inner edges: what lies below the first or above the last has its bin too.
-        inner = torch.linspace(start, stop, n_bins + 1, dtype=torch.float64)[1:-1]
-        self.register_buffer("edges", inner.to(torch.get_default_dtype()))
+        self.start, self.width = start, (stop - start) / n_bins
+        self.register_buffer("one_hot", torch.eye(n_bins))
 
     @property
     def n_features(self) -> int:
         """Number of features per edge."""
-        return len(self.edges) + 1
+        return len(self.one_hot)
 
     def forward(self, distances: Tensor) -> Tensor:
         """Expand distances.
@@ -135,8 +140,10 @@ class OneHotBasis(EdgeBasis):
         Tensor of shape (n_edges, n_features)
             Of the basis's own type.
         """
-        bins = torch.bucketize(distances.to(self.edges.dtype), self.edges, right=True)
-        return nn.functional.one_hot(bins, self.n_features).to(self.edges.dtype)
+        # A distance on the edge between two bins belongs to the upper one, and rounding
+        # must not decide otherwise.
+        bins = ((distances - self.start) / self.width + 1e-6).floor().long()
+        return self.one_hot.index_select(0, bins.clamp(0, self.n_features - 1))
 
 
 EDGE_BASES: dict[str, type[GaussianBasis] | type[OneHotBasis]] = {

@@ -37,7 +37,7 @@ def test_oxidation_states_and_isotopes_are_ignored(species):
         (Structure(CUBE, [], []), "no sites"),
         (Structure(CUBE, ["Fe"], [[np.nan, 0, 0]]), "not finite"),
         (Structure(Lattice(np.full((3, 3), np.inf)), ["Fe"], ORIGIN), "not finite"),
-        (Structure(Lattice(np.ones((3, 3))), ["Fe"], ORIGIN), "flat lattice|is flat"),
+        (Structure(Lattice(np.ones((3, 3))), ["Fe"], ORIGIN), "lattice is flat"),
         (
             Structure(Lattice(np.eye(3) * 4, pbc=(False,) * 3), ["Fe"], ORIGIN),
             "periodic along none",

@@ -169,6 +169,20 @@ def test_save_overwrites_only_when_told_and_only_graphs(graphs, tmp_path):
     assert (precious / "thesis.txt").read_text() == "all of it"
 
 
+def test_an_interrupted_save_costs_nothing(graphs, tmp_path, monkeypatch):
+    graphs[:3].save(tmp_path / "graphs")
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            graphs.save(tmp_path / "graphs", overwrite=True)
+    assert len(CrystalGraphs.load(tmp_path / "graphs")) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["graphs"]
+
+
 def test_load_refuses_what_it_does_not_know(graphs, tmp_path):
     folder = tmp_path / "graphs"
     graphs.save(folder)
@@ -198,6 +212,7 @@ def test_load_refuses_what_it_does_not_know(graphs, tmp_path):
         ("multiplicity", 0, 2),
         ("edge_weights", 0, 0),
         ("atomic_numbers", 0, 0),
+        ("atomic_numbers", 0, 104),
     ],
 )
 def test_load_checks_every_invariant(graphs, tmp_path, name, position, value):

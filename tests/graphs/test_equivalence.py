@@ -12,6 +12,9 @@ from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 MERGE_TOLERANCE = 1e-4
+MERGE_SPREAD = 3e-4
+
+FACE_CENTRED = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
 
 
 def merged(structures):
@@ -84,12 +87,23 @@ def test_what_lies_further_off_parts_sites_too():
 
 
 def distance_classes(distances):
-    """Number distances, a new number after every gap beyond the tolerance."""
-    order = np.argsort(distances)
-    steps = np.diff(distances[order], prepend=-np.inf) > MERGE_TOLERANCE
-    classes = np.empty(len(distances), dtype=int)
-    classes[order] = np.cumsum(steps)
-    return classes
+    """Gather distances without large gaps, but not into groups that are too wide."""
+    groups = []
+    for each in np.argsort(distances):
+        if groups and distances[each] - distances[groups[-1][-1]] <= MERGE_TOLERANCE:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    classes, number = {}, 0
+    for group in groups:
+        wide = distances[group[-1]] - distances[group[0]] > MERGE_SPREAD
+        before = -np.inf
+        for each in group:
+            apart = distances[each] - before > (1e-8 if wide else np.inf)
+            number += bool(apart or np.isneginf(before))
+            classes[each] = number
+            before = distances[each]
+    return [classes[each] for each in range(len(distances))]
 
 
 def partition_by_brute_force(graph):
@@ -210,8 +224,7 @@ def test_merged_sites_are_of_one_element_with_equal_surroundings(structure):
     assert_merged_as_by_brute_force([structure])
 
 
-def test_rounding_in_a_file_parts_no_sites():
-    # Each coordinate is off by less than half the tolerance, each in its own way.
+def test_small_disorder_parts_no_sites():
     structure = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
     )
@@ -231,6 +244,32 @@ def test_distances_are_compared_by_gaps_not_on_a_grid():
 
     assert len(set(chain(4e-6).distances)) == len(set(chain(0).distances))
     assert len(set(chain(1e-3).distances)) > len(set(chain(0).distances))
+
+
+def test_small_steps_do_not_add_up():
+    # Noise of 3e-4 Å closes every gap between the distances of a large supercell.
+    structure = Structure(Lattice.cubic(3.6), ["Cu"] * 4, FACE_CENTRED)
+    noisy = structure.make_supercell([5, 5, 5], in_place=False)
+    rng = np.random.default_rng(0)
+    for site in range(len(noisy)):
+        noisy.translate_sites([site], rng.normal(0, 3e-4, 3), frac_coords=False)
+    graph, unmerged = merged([noisy]), plain([noisy])
+    assert graph.n_sites == len(noisy) == 500
+    assert graph.n_edges == unmerged.n_edges
+    left, right = np.sort(graph.distances), np.sort(unmerged.distances)
+    np.testing.assert_allclose(left, right, atol=1e-8)
+
+
+def test_no_distance_moves_further_than_the_spread(ionic, irregular):
+    structures = [s.copy() for s in ionic.data + irregular]
+    for seed, structure in enumerate(structures):
+        structure.perturb(3e-5 * (seed % 7))
+    for many, few in zip(plain(structures), merged(structures), strict=True):
+        centre, neighbour = (few.site_map[end] for end in many.edge_index)
+        first, second = few.edge_index
+        for i, j, d in zip(centre, neighbour, many.distances, strict=True):
+            same_ends = (first == i) & (second == j)
+            assert abs(few.distances[same_ends] - d).min() < MERGE_SPREAD
 
 
 def test_weights_that_cannot_be_counted_are_refused(monkeypatch):

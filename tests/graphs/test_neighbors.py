@@ -179,3 +179,40 @@ def test_coincident_sites_are_named(apart):
 def test_some_limit_is_required():
     with pytest.raises(ValueError, match="max_neighbors=None and cutoff=None"):
         NearestNeighbors(max_neighbors=None)
+
+
+@pytest.mark.parametrize("height", np.linspace(4.2, 6.5, 24))
+def test_a_shell_that_sticks_out_of_the_first_sphere_is_taken_whole(height):
+    # Tetragonal cells in steps: in some the last shell lies just beyond the radius
+    # that the mean density suggests.
+    lattice = Lattice.tetragonal(4.0, height)
+    structure = Structure(lattice, ["Cs", "Cl"], [[0] * 3, [0.5, 0.5, 0.5 + 1e-3]])
+    for max_neighbors in range(1, 24):
+        (edges,) = find([structure], max_neighbors=max_neighbors)
+        assert_same_edges(edges, expected(structure, max_neighbors, None))
+
+
+@pytest.mark.parametrize("shift", [30, 1000, 1e9])
+def test_sites_far_outside_their_cell_are_found_as_fast(shift):
+    inside = Structure(Lattice.cubic(4.0), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
+    outside = Structure(inside.lattice, inside.species, [[0] * 3, [0.5 + shift] * 3])
+    assert_same_edges(*(find([each])[0] for each in (outside, inside)))
+
+
+@pytest.mark.parametrize("steps", [3, 50, 100_000])
+def test_oblique_cells_are_searched_as_fast(steps):
+    upright = Structure(Lattice.cubic(4.0), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
+    a, b, c = upright.lattice.matrix
+    oblique = Structure(
+        Lattice([a, b + steps * a, c - 2 * steps * b]),
+        upright.species,
+        upright.cart_coords,
+        coords_are_cartesian=True,
+    )
+    for left, right in zip(
+        *(find([each])[0] for each in (upright, oblique)), strict=True
+    ):
+        assert [j for j, _ in sorted(left)] == [j for j, _ in sorted(right)]
+        np.testing.assert_allclose(
+            sorted(d for _, d in left), sorted(d for _, d in right), rtol=1e-6
+        )
