@@ -60,14 +60,16 @@ class CrystalGraphBatch:
         )
 
 
-class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
-    """Graphs and targets as tensors on one device, gathered there into batches.
+class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
+    """Graphs, targets and weights as tensors on one device, gathered into batches.
 
     Parameters
     ----------
     graphs : CrystalGraphs
     targets : Tensor of shape (n_crystals, ...) or None, default=None
-        Zeros if None.
+        None stands for zeros.
+    weights : Tensor of shape (n_crystals,) or None, default=None
+        How much each crystal counts in the loss. None stands for ones.
     device : torch.device or str, default="cpu"
         Where the tensors live.
     """
@@ -76,6 +78,7 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
         self,
         graphs: CrystalGraphs,
         targets: Tensor | None = None,
+        weights: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         def tensor(array: NDArray[Any]) -> Tensor:
@@ -84,7 +87,10 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
 
         self.atomic_numbers = tensor(graphs.atomic_numbers)
         self.neighbors = tensor(graphs.neighbors)
-        self.distances = tensor(graphs.distances)
+        # Apple's GPUs know no double precision.
+        single = torch.device(device).type == "mps"
+        kind = np.float32 if single else np.float64
+        self.distances = tensor(graphs.distances.astype(kind, copy=False))
         self.multiplicity = tensor(graphs.multiplicity)
         # torch computes little with unsigned integers other than bytes.
         self.edge_weights = tensor(graphs.edge_weights.astype(np.int32))
@@ -92,13 +98,17 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
         self.edge_offsets = tensor(graphs.edge_offsets)
         if targets is None:
             targets = torch.zeros(len(graphs))
-        self.targets = targets.to(device)
+        if weights is None:
+            weights = torch.ones(len(graphs))
+        self.targets, self.weights = targets.to(device), weights.to(device)
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, rows: Tensor) -> tuple[CrystalGraphBatch, Tensor]:
-        """Gather crystals and their targets.
+    def __getitem__(
+        self, rows: Tensor
+    ) -> tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]:
+        """Gather crystals, their targets and their weights.
 
         Parameters
         ----------
@@ -107,7 +117,7 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
         Returns
         -------
         batch : CrystalGraphBatch
-        targets : Tensor of shape (n_crystals, ...)
+        targets, weights : Tensor of shape (n_crystals, ...) and (n_crystals,)
         """
         rows = rows.to(self.site_offsets.device)
         sites, site_offsets = _take_ragged(self.site_offsets, rows)
@@ -125,7 +135,7 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, Tensor]]):
             crystal_index=crystal_index,
             n_crystals=len(rows),
         )
-        return batch, self.targets[rows]
+        return batch, (self.targets[rows], self.weights[rows])
 
 
 class BatchIterator:
@@ -159,7 +169,7 @@ class BatchIterator:
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
         if self.shuffle:
             order = torch.randperm(len(self.dataset), generator=self.generator)
         else:

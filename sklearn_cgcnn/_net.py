@@ -7,14 +7,10 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from sklearn_cgcnn._batching import BatchIterator, CrystalGraphBatch, PackedDataset
-from sklearn_cgcnn._progress import progress_bar
-
-
-class StopTraining(Exception):  # noqa: N818 (no error)
-    """Raised by a callback to end the training before its last epoch."""
+from sklearn_cgcnn._callbacks import StopTraining
+from sklearn_cgcnn.nn import BatchNorm, Dropout
 
 
 class CrystalNet(NeuralNet):  # type: ignore[misc]
@@ -45,19 +41,86 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         )
         return output
 
-    def train(self, dataset: PackedDataset) -> None:
-        """Train for `max_epochs`, or until a callback raises `StopTraining`.
+    def get_loss(
+        self,
+        y_pred: Tensor,
+        y_true: tuple[Tensor, Tensor],
+        X: CrystalGraphBatch | None = None,
+        training: bool = False,
+    ) -> Tensor:
+        """Average the loss over the targets that there are, by the crystals' weights.
+
+        Parameters
+        ----------
+        y_pred : Tensor of shape (n_crystals, n_outputs)
+        y_true : tuple of Tensor of shape (n_crystals, ...) and (n_crystals,)
+            The targets, NaN where there is none, and the weights, of mean one.
+        X, training
+            Not used.
+
+        Returns
+        -------
+        Tensor of shape ()
+        """
+        target, weight = y_true
+        present = ~target.isnan()
+        if target.is_floating_point():
+            # A missing target becomes its own prediction, so that no NaN enters.
+            target = torch.where(present, target, y_pred.detach())
+        losses = self.criterion_(y_pred, target)
+        if losses.shape != target.shape:
+            raise ValueError(
+                f"loss gave values of shape {tuple(losses.shape)} for targets of shape "
+                f"{tuple(target.shape)}; it must give one for each (reduction='none')"
+            )
+        weight = weight.view(-1, *[1] * (losses.ndim - 1)) * present
+        mean: Tensor = (losses * weight).sum() / present.sum().clamp(min=1)
+        return mean
+
+    def train(self, dataset: PackedDataset, epochs: int) -> None:
+        """Train for some epochs, or until a callback raises `StopTraining`.
 
         Unlike skorch's own ``fit`` it does not swallow KeyboardInterrupt: interrupting
         a search must not look like a finished fit.
         """
         self.notify("on_train_begin", X=dataset, y=None)
         try:
-            self.fit_loop(dataset)
+            self.fit_loop(dataset, epochs=epochs)
         except StopTraining:
             pass
         finally:
             self.notify("on_train_end", X=dataset, y=None)
+        if not self.train_split:
+            self.refresh_statistics(dataset)
+
+    def run_single_epoch(
+        self, iterator: BatchIterator | None, training: bool, **kwargs: Any
+    ) -> None:
+        """Pass over training or held-out batches, the latter with fresh statistics."""
+        if training:
+            self.trained_on_ = iterator.dataset  # type: ignore[union-attr]
+        elif iterator is not None:
+            self.refresh_statistics(self.trained_on_)
+        super().run_single_epoch(iterator, training=training, **kwargs)
+
+    def refresh_statistics(self, dataset: PackedDataset) -> None:
+        """Take the running statistics of the norms anew, with the weights as they are.
+
+        During training they trail behind: each batch adds a tenth, and after a few
+        steps they still hold much of what the network was before them.
+        """
+        norms = [m for m in self.module_.modules() if isinstance(m, BatchNorm)]
+        for norm in norms:
+            norm.num_batches_tracked.zero_()
+            norm.momentum = None
+        self._set_training(False)  # dropout would use up its stream
+        with torch.no_grad():
+            for norm in norms:
+                norm.train()
+            for batch, _ in BatchIterator(dataset, self.batch_size):
+                self.infer(batch)
+        for norm in norms:
+            norm.momentum = BatchNorm.momentum
 
     def predict_batches(self, dataset: PackedDataset) -> Tensor:
         """Run the module over a dataset, in order, without training it.
@@ -71,98 +134,15 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         return outputs
 
 
-class OneCycle(Callback):  # type: ignore[misc]
-    """Raise the learning rate to the net's ``lr``, then lower it to nothing.
-
-    The one-cycle policy of Smith and Topin (2019), stepped after every batch.
-    """
-
-    def on_train_begin(self, net: CrystalNet, X: PackedDataset, **kwargs: Any) -> None:
-        """Lay out the cycle over all batches that there will be."""
-        steps = net.max_epochs * len(net.get_iterator(X, training=True))
-        self.scheduler_ = OneCycleLR(net.optimizer_, max_lr=net.lr, total_steps=steps)
-
-    def on_batch_end(self, net: CrystalNet, training: bool, **kwargs: Any) -> None:
-        """Take a step."""
-        # The cycle's last step is the one before the last batch's end.
-        if training and self.scheduler_.last_epoch < self.scheduler_.total_steps - 1:
-            self.scheduler_.step()
-
-
-class KeepBestEpoch(Callback):  # type: ignore[misc]
-    """Stop when the validation loss no longer falls, and return to its lowest.
-
-    Parameters
-    ----------
-    patience : int
-        Number of epochs without a new lowest loss after which the training stops.
-    """
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-
-    def on_train_begin(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Forget what was best before."""
-        self.best_loss_ = float("inf")
-        self.best_epoch_ = len(net.history)
-        self.best_weights_ = _copy_weights(net.module_)
-
-    def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Compare, keep, or stop."""
-        loss = net.history[-1, "valid_loss"]
-        if loss < self.best_loss_:
-            self.best_loss_ = loss
-            self.best_epoch_ = len(net.history)
-            self.best_weights_ = _copy_weights(net.module_)
-        elif len(net.history) - self.best_epoch_ >= self.patience:
-            raise StopTraining
-
-    def on_train_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Restore the best epoch, and keep no second copy of its weights."""
-        net.module_.load_state_dict(self.best_weights_)
-        del self.best_weights_
-
-
-class Progress(Callback):  # type: ignore[misc]
-    """Show a bar over epochs with the current losses.
-
-    Parameters
-    ----------
-    verbose : int
-        Nothing is shown at 0.
-    """
-
-    def __init__(self, verbose: int) -> None:
-        self.verbose = verbose
-
-    def on_train_begin(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Open the bar."""
-        self.bar_ = progress_bar(net.max_epochs, "training", "epoch", self.verbose)
-
-    def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Advance the bar."""
-        losses = {
-            name: f"{net.history[-1][name]:.4f}"
-            for name in ("train_loss", "valid_loss")
-            if name in net.history[-1]
-        }
-        self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update()
-
-    def on_train_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Close the bar."""
-        self.bar_.close()
-        del self.bar_
-
-
 def build_net(
     module: nn.Module,
     *,
-    criterion: type[nn.Module],
+    criterion: nn.Module,
     device: torch.device,
     batch_size: int,
     callbacks: Iterable[Callback] = (),
     valid: PackedDataset | None = None,
+    seed: int = 0,
     **params: Any,
 ) -> CrystalNet:
     """Make and initialise a net around a module.
@@ -170,13 +150,15 @@ def build_net(
     Parameters
     ----------
     module : Module
-    criterion : type of Module
-        The loss.
+    criterion : Module
+        The loss, one value for each target.
     device : torch.device
     batch_size : int
     callbacks : iterable of Callback, default=()
     valid : PackedDataset or None, default=None
         What the validation loss is computed on after every epoch.
+    seed : int, default=0
+        Seed of the shuffles and of dropout.
     **params
         Further parameters of :class:`skorch.NeuralNet`.
 
@@ -192,12 +174,16 @@ def build_net(
         callbacks=list(callbacks),
         iterator_train=BatchIterator,
         iterator_train__shuffle=True,
+        iterator_train__generator=torch.Generator().manual_seed(seed),
         iterator_valid=BatchIterator,
         train_split=None if valid is None else (lambda dataset: (dataset, valid)),
         verbose=0,
         **params,
     )
     net.initialize()
+    for dropout in net.module_.modules():
+        if isinstance(dropout, Dropout):
+            dropout.generator = torch.Generator(device).manual_seed(seed)
     return net
 
 
@@ -207,18 +193,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises
     ------
     ValueError
-        If a CUDA device is asked for by name where there is none.
+        If a device is asked for by name where there is none of it.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device="cpu" if chosen.type == "cuda" else chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={str(device)!r} is none that this torch can use ({error}); pass "
+            'device="auto" or "cpu"'
+        ) from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device={str(device)!r} asks for a CUDA GPU, and this machine has none "
             'that torch can use; pass device="auto" or "cpu"'
         )
     return chosen
-
-
-def _copy_weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}

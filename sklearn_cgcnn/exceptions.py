@@ -10,6 +10,7 @@ __all__ = [
     "GraphFormatError",
     "GraphSettingsError",
     "StructureError",
+    "TrainingDivergedError",
 ]
 
 
@@ -42,3 +43,7 @@ class DatasetUnavailableError(OSError):
 
 class DatasetIntegrityError(OSError):
     """A dataset's file is not, byte for byte, the one that was published."""
+
+
+class TrainingDivergedError(ArithmeticError):
+    """Weights of the network are no longer finite."""

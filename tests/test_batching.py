@@ -15,7 +15,10 @@ def graphs(ionic, irregular):
 @pytest.mark.parametrize("rows", [[0], [5, 3, 3, 39], list(range(40)), [39, 0]])
 def test_a_batch_is_its_crystals_side_by_side(graphs, rows):
     targets = torch.arange(40.0)[:, None]
-    batch, picked = PackedDataset(graphs, targets)[torch.tensor(rows)]
+    weights = torch.linspace(0, 1, 40)
+    dataset = PackedDataset(graphs, targets, weights)
+    batch, (picked, weights_picked) = dataset[torch.tensor(rows)]
+    assert torch.equal(weights_picked, weights[rows])
     selected = graphs[rows]
     assert len(batch) == batch.n_crystals == len(rows)
     np.testing.assert_array_equal(picked[:, 0], rows)
@@ -50,7 +53,7 @@ def test_every_crystal_comes_once_in_batches_of_equal_size(graphs, batch_size, s
     dataset = PackedDataset(graphs, torch.arange(40.0))
     generator = torch.Generator().manual_seed(0)
     batches = BatchIterator(dataset, batch_size, shuffle, generator)
-    targets = [target for _, target in batches]
+    targets = [target for _, (target, _) in batches]
     assert len(targets) == len(batches)
     sizes = {len(target) for target in targets}
     assert max(sizes) <= batch_size
@@ -66,7 +69,7 @@ def test_shuffles_differ_from_pass_to_pass_and_repeat_by_seed(graphs):
     def passes(seed):
         generator = torch.Generator().manual_seed(seed)
         batches = BatchIterator(dataset, 8, True, generator)
-        return [torch.cat([target for _, target in batches]) for _ in range(2)]
+        return [torch.cat([target for _, (target, _) in batches]) for _ in range(2)]
 
     first, second = passes(0)
     assert not torch.equal(first, second)

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import skorch
 import torch
+from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import mean_absolute_error
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._batching import PackedDataset
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.nn import GaussianBasis, OneHotBasis
@@ -155,8 +159,6 @@ def test_a_constant_target_is_predicted(ionic):
 @pytest.mark.parametrize("n_crystals", [1, 2])
 def test_the_smallest_training_sets(ionic, n_crystals):
     # A single crystal of a single site: no spread to normalise by anywhere.
-    from pymatgen.core import Lattice, Structure
-
     polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
     X = [polonium, ionic.data[0]][:n_crystals]
     model = CGCNNRegressor(**SMALL).fit(X, np.arange(n_crystals))
@@ -170,8 +172,18 @@ def test_crystals_without_edges(ionic):
     assert np.isfinite(model.predict(ionic.data)).all()
 
 
+HELD_OUT = []
+
+
+class CatchHeldOut(skorch.callbacks.Callback):
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        HELD_OUT[:] = [dataset_valid]
+
+
 def test_early_stopping_returns_to_its_best_epoch(estimator, target, ionic):
+    HELD_OUT.clear()
     estimator.set_params(
+        callbacks=[CatchHeldOut()],
         early_stopping=True,
         validation_fraction=0.3,
         n_iter_no_change=4,
@@ -185,21 +197,36 @@ def test_early_stopping_returns_to_its_best_epoch(estimator, target, ionic):
     # It stopped four epochs after the best one...
     assert scores.argmax() == len(scores) - 1 - 4
     # ...and holds its weights, not the last ones.
-    _, valid = estimator.net_.train_split(None)
+    (valid,) = HELD_OUT
     net = estimator.net_
     predicted = net.predict_batches(valid)
-    loss = net.criterion_(predicted, valid.targets).item()
+    loss = net.criterion_(predicted, valid.targets).mean().item()
     assert loss == pytest.approx(-scores.max(), rel=1e-5)
 
 
-def test_early_stopping_holds_out_every_class(ionic):
-    y = np.where(np.arange(60) < 50, "common", "rare")
+@pytest.mark.parametrize("seed", range(5))
+def test_early_stopping_holds_out_every_class(ionic, seed):
+    y = np.where(np.arange(60) < 58, "common", "rare")
+    HELD_OUT.clear()
     model = CGCNNClassifier(**SMALL).set_params(
-        early_stopping=True, validation_fraction=0.2
+        callbacks=[CatchHeldOut()],
+        early_stopping=True,
+        validation_fraction=0.5,
+        random_state=seed,
     )
     model.fit(ionic.data, y)
-    _, valid = model.net_.train_split(None)
-    assert np.bincount(valid.targets).tolist() == [10, 2]
+    (valid,) = HELD_OUT
+    assert np.bincount(valid.targets).tolist() == [29, 1]
+
+
+@pytest.mark.parametrize(("n_crystals", "fraction"), [(1, 0.1), (6, 0.1), (3, 0.99)])
+def test_what_cannot_be_held_out_is_named(ionic, n_crystals, fraction):
+    model = CGCNNRegressor(early_stopping=True, validation_fraction=fraction, **SMALL)
+    y = np.arange(n_crystals)
+    if n_crystals == 6:
+        model = CGCNNClassifier(early_stopping=True, **SMALL)
+    with pytest.raises(ValueError, match=f"validation_fraction={fraction} of"):
+        model.fit(ionic.data[:n_crystals], y)
 
 
 def test_without_early_stopping_nothing_is_held_out(estimator, target, ionic):
@@ -218,13 +245,13 @@ def test_learning_rate_rises_and_falls_once(ionic, max_epochs):
             rates.append(self.param_groups[0]["lr"])
             return super().step(*args, **kwargs)
 
-    from sklearn_cgcnn._estimators import _base
+    from sklearn_cgcnn._estimators import _recipe
 
     model = CGCNNRegressor(**SMALL).set_params(
         max_epochs=max_epochs, batch_size=6, lr=0.02
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_base._OPTIMIZERS, "adamw", (Spy, {}))
+        patch.setitem(_recipe.OPTIMIZERS, "adamw", (Spy, {}))
         model.fit(ionic.data, ionic.target)
     assert len(rates) == 10 * max_epochs
     peak = int(np.argmax(rates))
@@ -253,7 +280,7 @@ def test_every_loss_is_what_its_name_says(ionic, loss):
         "squared_error": (0.25 + 9) / 2,
         "huber": (0.125 + 2.5) / 2,
     }
-    value = model.net_.criterion_(difference, torch.zeros(2, 1)).item()
+    value = model.net_.criterion_(difference, torch.zeros(2, 1)).mean().item()
     assert value == pytest.approx(expected[loss])
 
 
@@ -330,3 +357,106 @@ def test_the_gpu_is_used_and_agrees(estimator, target, ionic):
     np.testing.assert_allclose(
         outputs(on_gpu, ionic.data), outputs(on_cpu, ionic.data), rtol=1e-2, atol=1e-2
     )
+
+
+def test_a_fit_that_fails_leaves_the_model_before_it(estimator, target, ionic):
+    before = outputs(estimator.fit(ionic.data, target), ionic.data)
+    broken = [structure.copy() for structure in ionic.data]
+    broken[3].replace_species({broken[3].species[0]: "Rf"})
+    other = target[::-1] if target.dtype.kind == "U" else 1000 * target
+    for method in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(StructureError, match=r"X\[3\]"):
+            method(broken, other)
+        np.testing.assert_array_equal(outputs(estimator, ionic.data), before)
+    with pytest.raises(ValueError, match="sample_weight"):
+        estimator.fit(ionic.data, other, sample_weight=np.full(60, -1))
+    np.testing.assert_array_equal(outputs(estimator, ionic.data), before)
+
+
+def test_a_first_fit_that_fails_leaves_the_model_unfitted(estimator, target, ionic):
+    with pytest.raises(StructureError):
+        estimator.fit([Structure(Lattice.cubic(3), ["Rf"], [[0] * 3])] * 60, target)
+    with pytest.raises(NotFittedError):
+        estimator.predict(ionic.data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "n_conv_layers",
+        "n_site_channels",
+        "n_hidden_layers",
+        "n_hidden_channels",
+        "max_epochs",
+        "batch_size",
+        "n_iter_no_change",
+        "random_state",
+        "n_jobs",
+        "verbose",
+    ],
+)
+def test_integers_of_numpy_are_integers(ionic, name):
+    value = np.int64({"verbose": 0, "n_jobs": 1}.get(name, 2))
+    model = CGCNNRegressor(**{**SMALL, name: value, "early_stopping": True})
+    assert np.isfinite(model.fit(ionic.data, ionic.target).predict(ionic.data)).all()
+
+
+def test_every_parameter_of_the_network_reaches_it(ionic):
+    model = CGCNNRegressor(
+        n_conv_layers=2,
+        n_site_channels=7,
+        n_hidden_layers=3,
+        n_hidden_channels=5,
+        dropout=0.25,
+        weight_decay=0.125,
+        lr=0.003,
+        batch_size=9,
+        max_epochs=1,
+        n_jobs=1,
+        verbose=0,
+    ).fit(ionic.data, ionic.target)
+    module, net = model.net_.module_, model.net_
+    assert len(module.convs) == 2
+    assert module.embedding.out_features == 7
+    assert [layer.out_features for layer in module.hidden] == [5, 5, 5]
+    assert module.dropout.p == 0.25
+    assert net.optimizer_.param_groups[0]["weight_decay"] == 0.125
+    assert max(net.history[-1, "batches", :, "train_batch_size"]) <= 9
+    assert model.featurizer_.n_jobs == 1
+
+
+def test_threads_do_not_disturb_each_other(estimator, target, ionic):
+    from joblib import Parallel, delayed
+
+    estimator.set_params(dropout=0.3)
+    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+    alone = outputs(clone(estimator).fit(graphs, target), graphs)
+    state = torch.get_rng_state()
+    together = Parallel(n_jobs=4, backend="threading")(
+        delayed(clone(estimator).fit)(graphs, target) for _ in range(8)
+    )
+    for model in together:
+        np.testing.assert_array_equal(outputs(model, graphs), alone)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_statistics_are_those_of_the_trained_weights(ionic):
+    """A short training leaves no trace of the first batches in the norms."""
+    model = CGCNNRegressor(**SMALL).fit(ionic.data, ionic.target)
+    net = model.net_
+    graphs = model.featurizer_.transform(ionic.data)
+    batch, _ = PackedDataset(graphs)[torch.arange(60)]
+    norm = net.module_.convs[0].edge_norm
+    seen = []
+    norm.register_forward_pre_hook(lambda module, args: seen.append(args))
+    net.module_.eval()
+    net.infer(batch)
+    rows, counts = seen[0]
+    share = counts / counts.sum()
+    torch.testing.assert_close(norm.running_mean, share @ rows, rtol=1e-4, atol=1e-5)
+
+
+def test_a_single_step_is_taken_at_the_full_rate(ionic):
+    model = CGCNNRegressor(**SMALL).set_params(max_epochs=1, batch_size=60)
+    model.fit(ionic.data, ionic.target)
+    assert model.net_.optimizer_.param_groups[0]["lr"] == model.lr

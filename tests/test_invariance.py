@@ -68,9 +68,9 @@ def assert_unmoved(model, structures, change, precision, tolerance):
     before = model.predict(structures)
     after = model.predict([change(structure, rng) for structure in structures])
     model.net_.module_.float()
-    assert np.ptp(before) > 0.1 * model.target_scale_
+    assert np.ptp(before) > 0.1 * model.target_scale_.item()
     np.testing.assert_allclose(
-        after, before, rtol=0, atol=tolerance * model.target_scale_
+        after, before, rtol=0, atol=tolerance * model.target_scale_.item()
     )
 
 
@@ -95,7 +95,7 @@ def assert_independent(model, structures, precision, tolerance):
     shuffled = model.predict([structures[i] for i in order])
     alone = [model.predict([structure])[0] for structure in structures]
     model.net_.module_.float()
-    atol = tolerance * model.target_scale_
+    atol = tolerance * model.target_scale_.item()
     np.testing.assert_allclose(shuffled, together[order], rtol=0, atol=atol)
     np.testing.assert_allclose(alone, together, rtol=0, atol=atol)
 

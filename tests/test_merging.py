@@ -11,7 +11,7 @@ import torch
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._batching import PackedDataset
-from sklearn_cgcnn._estimators._base import _build_module
+from sklearn_cgcnn._estimators._recipe import make_module
 from sklearn_cgcnn._net import build_net
 
 
@@ -43,15 +43,12 @@ def matched_distances(many, few):
 def double_net(graphs, y, **params):
     """A net in double precision, and the dataset that it learns from."""
     torch.manual_seed(0)
-    module = _build_module(
-        {"edge_basis": "gaussian", "n_outputs": 1, "n_conv_layers": 3}
-    )
+    module = make_module({"edge_basis": "gaussian", "n_outputs": 1, "n_conv_layers": 3})
     net = build_net(
         module.double(),
-        criterion=torch.nn.L1Loss,
+        criterion=torch.nn.L1Loss(reduction="none"),
         device="cpu",
         batch_size=32,
-        iterator_train__generator=torch.Generator().manual_seed(0),
         optimizer=torch.optim.AdamW,
         lr=3e-3,
         **params,
@@ -84,7 +81,7 @@ def assert_same_training(merged, plain, y, epochs=3):
         batch, targets = dataset[torch.arange(64)]
         net.get_loss(net.infer(batch), targets).backward()
         gradients = {n: p.grad.clone() for n, p in net.module_.named_parameters()}
-        net.train(dataset)
+        net.train(dataset, net.max_epochs)
         state = {n: v.clone() for n, v in net.module_.state_dict().items()}
         nets[graphs is merged] = gradients, state, net.predict_batches(dataset)
     for name, gradient in nets[True][0].items():
@@ -107,7 +104,7 @@ def test_training_on_real_crystals_is_the_same(real):
 
 def assert_same_predictions(merged, plain, y):
     net, dataset = double_net(merged, y, max_epochs=2)
-    net.train(dataset)
+    net.train(dataset, net.max_epochs)
     few = net.predict_batches(dataset)
     many = net.predict_batches(PackedDataset(plain))
     assert few.std() > 0.1

@@ -87,7 +87,25 @@ def test_a_pipeline_in_a_file_predicts_the_same_in_a_new_process(
 def test_a_model_of_a_gpu_loads_where_there_is_none(model, ionic):
     # What a GPU leaves in the pickle is its name alone: the weights are numpy arrays.
     fitted_there = copy.deepcopy(model)
-    fitted_there.device = "cuda"
+    fitted_there._fitted_params["device"] = "cuda"
     with pytest.warns(UserWarning, match=r"device='cuda'.*on the CPU"):
         twin = through_pickle(fitted_there)
+    np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
+
+
+def test_loading_leaves_the_random_state_alone(model):
+    content = pickle.dumps(model)
+    state = torch.get_rng_state()
+    pickle.loads(content)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"device": "warp-core"}, {"batch_size": 0}, {"optimizer": "none"}],
+    ids=str,
+)
+def test_a_copy_predicts_whatever_the_parameters_are_now(model, ionic, params):
+    changed = copy.deepcopy(model).set_params(**params)
+    twin = through_pickle(changed)
     np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))

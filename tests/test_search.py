@@ -4,8 +4,24 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    StackingRegressor,
+    VotingRegressor,
+)
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    cross_val_score,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 
@@ -91,3 +107,41 @@ def test_memory_mapped_graphs_in_workers(ionic, tmp_path):
         cross_val_score(model, mapped, ionic.target, cv=2, n_jobs=2),
         cross_val_score(model, graphs, ionic.target, cv=2),
     )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: BaggingRegressor(model, n_estimators=2, random_state=0),
+        lambda model: AdaBoostRegressor(model, n_estimators=2, random_state=0),
+        lambda model: VotingRegressor([("a", model), ("b", model)]),
+        lambda model: StackingRegressor([("a", model), ("b", model)], cv=2),
+        lambda model: TransformedTargetRegressor(model, transformer=StandardScaler()),
+        lambda model: HalvingGridSearchCV(
+            model, {"lr": [3e-3, 1e-2]}, cv=2, min_resources=20, random_state=0
+        ),
+        lambda model: RandomizedSearchCV(
+            model, {"lr": [3e-3, 1e-2]}, n_iter=2, cv=2, random_state=0
+        ),
+    ],
+    ids=[
+        "bagging",
+        "boosting",
+        "voting",
+        "stacking",
+        "transformed target",
+        "halving search",
+        "random search",
+    ],
+)
+def test_ensembles_and_searches_on_graphs(ionic, make):
+    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+    model = make(CGCNNRegressor(**SMALL)).fit(graphs, ionic.target)
+    assert np.isfinite(model.predict(graphs[:5])).all()
+
+
+def test_calibrated_probabilities(ionic):
+    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+    y = ionic.target < -8
+    model = CalibratedClassifierCV(CGCNNClassifier(**SMALL), cv=2).fit(graphs, y)
+    assert model.predict_proba(graphs).shape == (60, 2)

@@ -58,14 +58,14 @@ def test_graphs_are_found_in_whatever_they_come(irregular):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda s: s[0], TypeError, r"single structure; write \[X\]"),
+        (lambda s: s[0], TypeError, r"single Structure; write \[X\]"),
         (lambda s: iter(s), TypeError, "list_iterator"),
         (lambda s: dict(enumerate(s)), TypeError, "dict"),
         (lambda s: "NaCl.cif", TypeError, "str"),
         (lambda s: None, TypeError, "NoneType"),
         (lambda s: set(), TypeError, "set"),
         (lambda s: [], ValueError, "no crystals"),
-        (lambda s: np.zeros((3, 4)), ValueError, r"shape \(3, 4\).*single column"),
+        (lambda s: np.zeros((3, 4)), ValueError, r"shape \(3, 4\).*its one column"),
         (lambda s: np.zeros(3), TypeError, r"X\[0\] is of type float64"),
         (lambda s: [*s, None], TypeError, r"X\[40\] is of type NoneType"),
         (lambda s: [*s, "NaCl.cif"], TypeError, r"X\[40\] is of type str"),
@@ -112,10 +112,10 @@ def test_anything_else_is_refused_with_the_remedy(irregular, make, error, messag
     [
         (None, "y is None"),
         ([1.0, 2.0], "2 values for 3 crystals"),
-        ([1.0, np.nan, 2.0], r"y\[1\] is nan, and 1 of 3"),
+        ([1.0, np.nan, 2.0], r"y\[1\] is nan, one of 1 values"),
         ([1.0, 2.0, np.inf], r"y\[2\] is inf"),
         (["a", "b", "c"], "CGCNNClassifier"),
-        (np.zeros((3, 2)), "1d array"),
+        (np.zeros((3, 2, 2)), r"y has shape \(3, 2, 2\)"),
     ],
 )
 def test_targets_that_are_no_numbers_are_refused(y, message):
@@ -134,7 +134,7 @@ def test_regression_targets_of_any_number_type():
         (None, "y is None"),
         (["a"], "1 values for 3 crystals"),
         ([0.1, 0.2, 0.3], "continuous"),
-        (["a", "a", "a"], "single class"),
+        (["a", "a", "a"], "one class only"),
     ],
 )
 def test_targets_that_are_no_classes_are_refused(y, message):

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -15,28 +16,25 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._batching import PackedDataset
-from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
-from sklearn_cgcnn._net import (
-    KeepBestEpoch,
-    OneCycle,
-    Progress,
-    build_net,
-    resolve_device,
+from sklearn_cgcnn._callbacks import DivergenceGuard, KeepBestEpoch, Progress
+from sklearn_cgcnn._estimators._recipe import (
+    OPTIMIZERS,
+    SCHEDULES,
+    make_module,
+    make_optimizer_params,
+    make_schedule,
 )
-from sklearn_cgcnn._validation import check_crystals
-from sklearn_cgcnn.graphs import CrystalGraphs, one_hot_site_features
-from sklearn_cgcnn.nn import CGCNN, EDGE_BASES, EdgeBasis, SiteFeatures
-
-_OPTIMIZERS = {
-    "adamw": (torch.optim.AdamW, {}),
-    "adam": (torch.optim.Adam, {}),
-    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9}),
-}
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn._net import build_net, resolve_device
+from sklearn_cgcnn._validation import check_crystals, check_sample_weight
+from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.nn import EDGE_BASES, EdgeBasis
 
 
 class BaseCGCNN(ABC, BaseEstimator):
     """Base of the estimators: parameters, training, prediction, persistence."""
 
+    _fitted_params: dict
     _parameter_constraints: ClassVar[dict] = {
         "featurizer": [CrystalGraphFeaturizer, None],
         "n_conv_layers": [Interval(Integral, 1, None, closed="left")],
@@ -45,15 +43,17 @@ class BaseCGCNN(ABC, BaseEstimator):
         "n_hidden_channels": [Interval(Integral, 1, None, closed="left")],
         "edge_basis": [StrOptions(set(EDGE_BASES)), EdgeBasis],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "optimizer": [StrOptions(set(_OPTIMIZERS))],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions({"one_cycle", "constant"})],
+        "lr_schedule": [StrOptions(SCHEDULES), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [list, None],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -80,6 +80,8 @@ class BaseCGCNN(ABC, BaseEstimator):
         early_stopping,
         validation_fraction,
         n_iter_no_change,
+        warm_start,
+        callbacks,
         device,
         random_state,
         n_jobs,
@@ -101,6 +103,8 @@ class BaseCGCNN(ABC, BaseEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
         self.device = device
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -109,12 +113,16 @@ class BaseCGCNN(ABC, BaseEstimator):
     # What a regressor and a classifier do each in their own way
 
     @abstractmethod
-    def _encode_target(self, y, n_crystals):
+    def _encode_target(self, y, weights):
         """Check y, remember how to decode predictions, and give the net's targets."""
 
     @abstractmethod
-    def _criterion(self):
-        """Give the class of the loss."""
+    def _encode_more_target(self, y, n_crystals):
+        """Check that y is of the kind learnt so far, and give the net's targets."""
+
+    @abstractmethod
+    def _make_criterion(self):
+        """Give the loss, one value for each target."""
 
     @abstractmethod
     def _n_outputs(self):
@@ -124,10 +132,14 @@ class BaseCGCNN(ABC, BaseEstimator):
         """Give the labels by which to stratify the validation split, if any."""
         return
 
+    def _weigh_classes(self, targets, weights):
+        """Give the weights of the crystals with those of their classes."""
+        return weights
+
     # Fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Train the network.
 
         Parameters
@@ -135,8 +147,12 @@ class BaseCGCNN(ABC, BaseEstimator):
         X : sequence of Structure, or CrystalGraphs
             The crystals: pymatgen structures, or graphs made by
             :class:`CrystalGraphFeaturizer`.
-        y : array-like of shape (n_crystals,)
-            What to predict of each.
+        y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
+            What to predict of each. A regressor takes several targets as columns,
+            where NaN stands for a value that is not known.
+        sample_weight : array-like of shape (n_crystals,), default=None
+            How much each crystal counts in the loss. Those of weight zero are left
+            out. None gives all the same weight.
 
         Returns
         -------
@@ -149,19 +165,59 @@ class BaseCGCNN(ABC, BaseEstimator):
             If a structure cannot become a graph.
         GraphSettingsError
             If X holds graphs made with other settings than those of `featurizer`.
+        TrainingDivergedError
+            If weights of the network overflow; it is left with those of the epoch
+            before.
         ValueError
-            If y does not fit X or holds values that cannot be learnt.
+            If y or `sample_weight` does not fit X or holds what cannot be learnt, or
+            `warm_start` meets another network than that of the last fit.
         """
-        device = resolve_device(self.device)
-        crystals = check_crystals(X)
-        targets = self._encode_target(y, len(crystals))
-        self.featurizer_ = self._make_featurizer(crystals)
-        graphs = self.featurizer_.transform(crystals)
-        random_state = check_random_state(self.random_state)
-        train, valid = self._split(graphs, targets, random_state, device)
-        seed = int(random_state.randint(np.iinfo(np.int32).max))
-        self._train(train, valid, seed, device)
-        return self
+        fitted = getattr(self, "net_", None) if self.warm_start else None
+        with self._unchanged_on_error():
+            crystals = check_crystals(X)
+            weights = check_sample_weight(sample_weight, len(crystals))
+            targets = self._encode_target(y, weights)
+            if fitted is not None:
+                self._check_same_network()
+            self.featurizer_ = self._make_featurizer(crystals)
+            graphs, targets, weights = self._select(crystals, targets, weights)
+            rng = check_random_state(self.random_state)
+            train, valid = self._split(graphs, targets, weights, rng)
+            self._start(rng, fitted, valid, schedule=self.lr_schedule)
+        return self._train(train, int(self.max_epochs))
+
+    def _partial_fit(self, X, y, sample_weight, encode_first):
+        """Train for one more epoch at a constant learning rate."""
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True, as it holds nothing "
+                "out; set it to False"
+            )
+        fitted = getattr(self, "net_", None)
+        with self._unchanged_on_error():
+            crystals = check_crystals(X)
+            weights = check_sample_weight(sample_weight, len(crystals))
+            if fitted is None:
+                targets = encode_first(y, weights)
+                self.featurizer_ = self._make_featurizer(crystals)
+            else:
+                targets = self._encode_more_target(y, len(crystals))
+            graphs, targets, weights = self._select(crystals, targets, weights)
+            if fitted is None or self._schedule != "constant":
+                rng = check_random_state(self.random_state)
+                self._start(rng, fitted, None, schedule="constant")
+            dataset = PackedDataset(graphs, targets, weights, self.net_.device)
+        return self._train(dataset, 1)
+
+    @contextmanager
+    def _unchanged_on_error(self):
+        """Keep a fitted model whole where bad input stops another fit half way."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _make_featurizer(self, crystals):
         """Choose the featurizer: the one given, or that of the graphs given."""
@@ -172,56 +228,102 @@ class BaseCGCNN(ABC, BaseEstimator):
             **settings, n_jobs=self.n_jobs, verbose=self.verbose
         )
 
-    def _split(self, graphs, targets, random_state, device):
-        """Put the training part, and what is held out of it, on the device."""
-        if not self.early_stopping:
-            return PackedDataset(graphs, targets, device), None
-        train, valid = train_test_split(
-            np.arange(len(graphs)),
-            test_size=self.validation_fraction,
-            stratify=self._stratify(targets),
-            random_state=random_state,
-        )
-        return tuple(
-            PackedDataset(graphs[rows], targets[rows], device)
-            for rows in (train, valid)
-        )
+    def _select(self, crystals, targets, weights):
+        """Make the graphs, and leave out the crystals of weight zero.
 
-    def _train(self, train, valid, seed, device):
-        optimizer, optimizer_params = _OPTIMIZERS[self.optimizer]
-        callbacks = [Progress(self.verbose)]
-        if self.lr_schedule == "one_cycle":
-            callbacks.append(OneCycle())
+        They would not count in the loss, but in the statistics of the normalisation.
+        """
+        graphs = self.featurizer_.transform(crystals)
+        weights = self._weigh_classes(targets, weights)
+        rows = np.flatnonzero(weights)
+        if len(rows) < len(graphs):
+            graphs, targets, weights = graphs[rows], targets[rows], weights[rows]
+        return graphs, targets, torch.tensor(weights / weights.mean()).float()
+
+    def _split(self, graphs, targets, weights, rng):
+        """Put the training part, and what is held out of it, on the device."""
+        device = resolve_device(self.device)
+        if not self.early_stopping:
+            return PackedDataset(graphs, targets, weights, device), None
+        try:
+            parts = train_test_split(
+                np.arange(len(graphs)),
+                test_size=self.validation_fraction,
+                stratify=self._stratify(targets),
+                random_state=rng,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True cannot hold out validation_fraction="
+                f"{self.validation_fraction} of {len(graphs)} crystals ({error}); give "
+                "more crystals, another fraction, or set it to False"
+            ) from error
+        return [
+            PackedDataset(graphs[rows], targets[rows], weights[rows], device)
+            for rows in parts
+        ]
+
+    def _check_same_network(self):
+        """Check that the network to go on with is the one the parameters describe."""
+        wanted, found = self._network_params(), self._fitted_params["network"]
+        for name, value in wanted.items():
+            # Two instances of an edge basis are taken for the same by their class.
+            is_basis = isinstance(value, EdgeBasis)
+            kinds = type(value), type(found[name])
+            if (kinds[0] is not kinds[1]) if is_basis else value != found[name]:
+                raise ValueError(
+                    f"warm_start=True goes on with a network of {name}={found[name]}, "
+                    f"but {name}={value} is asked for now; keep it, or set "
+                    "warm_start=False to begin anew"
+                )
+
+    def _start(self, rng, fitted, valid, schedule):
+        """Make the net that trains: a new network, or the one of a fitted net."""
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        if fitted is None:
+            self.loss_curve_, self.validation_scores_ = [], None
+            network = self._network_params()
+            module = make_module(network, seed)
+        else:
+            network, module = self._fitted_params["network"], fitted.module_
+        # What a copy needs to predict, whatever becomes of the parameters.
+        self._fitted_params = {
+            "network": network,
+            "batch_size": int(self.batch_size),
+            "device": self.device,
+        }
+        callbacks = [DivergenceGuard(), Progress(self.verbose)]
+        callbacks += make_schedule(schedule)
         if valid is not None:
             callbacks.append(KeepBestEpoch(self.n_iter_no_change))
-        # Weights and dropout draw from torch's global generators: forked, so that the
-        # caller's are left as they were.
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            self._module_params = self._network_params()
-            self.net_ = build_net(
-                _build_module(self._module_params),
-                criterion=self._criterion(),
-                device=device,
-                batch_size=self.batch_size,
-                callbacks=callbacks,
-                valid=valid,
-                optimizer=optimizer,
-                optimizer__weight_decay=self.weight_decay,
-                lr=self.lr,
-                max_epochs=self.max_epochs,
-                iterator_train__generator=torch.Generator().manual_seed(seed),
-                **optimizer_params,
-            )
-            self.net_.train(train)
-        history = self.net_.history
-        self.n_iter_ = len(history)
-        self.loss_curve_ = [float(loss) for loss in history[:, "train_loss"]]
-        self.validation_scores_ = (
-            None
-            if valid is None
-            else [-float(loss) for loss in history[:, "valid_loss"]]
+        self._schedule = schedule
+        self.net_ = build_net(
+            module,
+            criterion=self._make_criterion(),
+            device=resolve_device(self.device),
+            batch_size=int(self.batch_size),
+            callbacks=callbacks + copy.deepcopy(self.callbacks or []),
+            valid=valid,
+            seed=seed,
+            lr=self.lr,
+            max_epochs=int(self.max_epochs),
+            **make_optimizer_params(self.optimizer, self.weight_decay),
         )
+
+    def _train(self, dataset, epochs):
+        before = len(self.net_.history)
+        try:
+            self.net_.train(dataset, epochs)
+        finally:
+            self.net_.train_split = None  # lets go of the held-out crystals
+            # Also of a training that was interrupted, whose last epoch is not whole.
+            epochs = [row for row in self.net_.history[before:] if "dur" in row]
+            self.loss_curve_ += [float(row["train_loss"]) for row in epochs]
+            self.n_iter_ = len(self.loss_curve_)
+            if self.early_stopping:
+                scores = [-float(row["valid_loss"]) for row in epochs]
+                self.validation_scores_ = [*(self.validation_scores_ or []), *scores]
+        return self
 
     def _network_params(self):
         """Give what the module is built from, apart from its weights."""
@@ -257,6 +359,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         state = super().__getstate__().copy()
         net = state.pop("net_", None)
         if net is not None:
+            state["_schedule"] = None  # no optimizer to go on with
             state["_weights"] = {
                 name: value.cpu().numpy()
                 for name, value in net.module_.state_dict().items()
@@ -271,36 +374,31 @@ class BaseCGCNN(ABC, BaseEstimator):
             self.net_ = self._restore_net(weights)
 
     def _restore_net(self, weights):
-        module = _build_module(self._module_params)
+        fitted = self._fitted_params
+        module = make_module(fitted["network"])
         tensors = {name: torch.tensor(value) for name, value in weights.items()}
         module.to(tensors["output.weight"].dtype).load_state_dict(tensors)
         try:
-            device = resolve_device(self.device)
+            device = resolve_device(fitted["device"])
         except ValueError:
             warnings.warn(
-                f"the model asks for device={str(self.device)!r}, which this machine "
-                "does not have; it is loaded on the CPU",
+                f"the model was fitted with device={str(fitted['device'])!r}, which "
+                "this machine does not have; it is loaded on the CPU",
                 stacklevel=2,
             )
             device = torch.device("cpu")
         return build_net(
             module,
-            criterion=self._criterion(),
+            criterion=torch.nn.Identity(),  # it predicts; training makes another net
             device=device,
-            batch_size=self.batch_size,
+            batch_size=fitted["batch_size"],
         )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
-
-
-def _build_module(params):
-    params = copy.deepcopy(params)
-    edge_basis = params.pop("edge_basis")
-    if isinstance(edge_basis, str):
-        edge_basis = EDGE_BASES[edge_basis]()
-    table = torch.from_numpy(one_hot_site_features().copy())
-    return CGCNN(SiteFeatures(table), edge_basis, **params)

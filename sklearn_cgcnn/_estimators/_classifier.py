@@ -1,12 +1,15 @@
 """Classification of crystals."""
 
+from typing import ClassVar
+
 import numpy as np
 import torch
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
-from sklearn_cgcnn._validation import check_class_target
+from sklearn_cgcnn._validation import check_class_target, check_labels
 
 
 class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
@@ -35,15 +38,18 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own.
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after pooling.
-    optimizer : {"adamw", "adam", "sgd"}, default="adamw"
-        The optimizer; "sgd" has a momentum of 0.9.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        The optimizer; "sgd" has a momentum of 0.9, which "one_cycle" moves between 0.85
+        and 0.95, as it does the first beta of the others. Any other by its class, or by
+        a partial of it with further arguments.
     lr : float, default=0.01
         Learning rate, the highest where it follows a schedule.
-    lr_schedule : {"one_cycle", "constant"}, default="one_cycle"
-        How the learning rate changes with every batch: one rise and fall over the whole
-        training, or not at all.
+    lr_schedule : {"one_cycle", "constant"} or callable, default="one_cycle"
+        How the learning rate changes: one rise and fall over the whole training, batch
+        by batch, or not at all. Any scheduler of torch by its class, or by a partial of
+        it, is stepped after every epoch.
     weight_decay : float, default=0.01
-        Weight decay, as the optimizer defines it.
+        Weight decay, as the optimizer defines it, where it has one.
     max_epochs : int, default=30
         Number of passes over the training crystals.
     batch_size : int, default=64
@@ -54,14 +60,24 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         to the epoch where it was lowest. False trains on all crystals for `max_epochs`.
     validation_fraction : float, default=0.1
         Fraction of the crystals held out by `early_stopping`.
-    n_iter_no_change : int, default=50
+    n_iter_no_change : int, default=10
         Number of epochs that `early_stopping` waits for a lower loss.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, as a factor to `sample_weight`; "balanced" gives all
+        classes the same weight in total, and None gives all crystals the same.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the weights of the last fit, with a new optimizer,
+        instead of drawing new ones.
+    callbacks : list of skorch callbacks or None, default=None
+        What else is to happen during training, for example
+        ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, not changed.
     device : str or torch.device, default="auto"
         Where to train and predict. "auto" takes a CUDA GPU where there is one.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, batches, dropout and the held-out crystals. Pass an
-        int for the same result on every call, on the same machine and number of
-        threads.
+        int for the same result on every call, on the same processor with the same
+        number of threads. On a GPU sums are taken in no fixed order, and results differ
+        in their last digits.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0
@@ -76,7 +92,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     net_ : skorch.NeuralNet
         The trained net; its ``module_`` is the torch module.
     n_iter_ : int
-        Number of epochs trained.
+        Number of epochs trained, all calls of `partial_fit` and, with `warm_start`, of
+        `fit` together.
     loss_curve_ : list of float
         Mean training loss in each epoch.
     validation_scores_ : list of float or None
@@ -103,6 +120,12 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     True
     """
 
+    classes_: np.ndarray
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseCGCNN._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
     def __init__(
         self,
         *,
@@ -121,7 +144,10 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         batch_size=64,
         early_stopping=False,
         validation_fraction=0.1,
-        n_iter_no_change=50,
+        n_iter_no_change=10,
+        class_weight=None,
+        warm_start=False,
+        callbacks=None,
         device="auto",
         random_state=None,
         n_jobs=None,
@@ -144,11 +170,14 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
             device=device,
             random_state=random_state,
             n_jobs=n_jobs,
             verbose=verbose,
         )
+        self.class_weight = class_weight
 
     def predict(self, X):
         """Predict the most probable class.
@@ -193,17 +222,78 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         GraphSettingsError
             If X holds graphs made with other settings than those used in `fit`.
         """
-        return softmax(self._predict_outputs(X).astype(np.float64), axis=1)
+        logits = torch.from_numpy(self._predict_outputs(X)).double()
+        return logits.softmax(dim=1).numpy()
 
-    def _encode_target(self, y, n_crystals):
-        self.classes_, codes = check_class_target(y, n_crystals)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch more, at a constant learning rate.
+
+        Optimizer, shuffles and dropout go on from call to call; a copy or a pickle
+        keeps only the weights, and begins a new optimizer.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+        y : array-like of shape (n_crystals,)
+            The class of each.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that there will be; those of the first y if None. Later calls
+            may repeat them.
+        sample_weight : array-like of shape (n_crystals,), default=None
+            How much each crystal counts.
+
+        Returns
+        -------
+        CGCNNClassifier
+            This estimator, trained.
+        """
+        if classes is None:
+            return self._partial_fit(X, y, sample_weight, self._encode_target)
+        announced, _ = check_class_target(classes, len(classes))
+        if hasattr(self, "net_") and not np.array_equal(announced, self.classes_):
+            raise ValueError(
+                f"classes is {announced.tolist()}, but the first call of partial_fit "
+                f"had {self.classes_.tolist()}; keep to them"
+            )
+
+        def encode_first(y, weights):
+            self.classes_ = announced
+            return self._encode_more_target(y, len(weights))
+
+        return self._partial_fit(X, y, sample_weight, encode_first)
+
+    def _encode_target(self, y, weights):
+        self.classes_, codes = check_class_target(y, len(weights))
         return torch.tensor(codes)
 
-    def _criterion(self):
-        return torch.nn.CrossEntropyLoss
+    def _encode_more_target(self, y, n_crystals):
+        labels = check_labels(y, n_crystals)
+        codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
+        unknown = np.flatnonzero(self.classes_[codes] != labels)
+        if len(unknown):
+            raise ValueError(
+                f"y[{unknown[0]}] is {labels[unknown[0]]!r}, none of the classes "
+                f"{self.classes_.tolist()} of the first call of partial_fit; announce "
+                "all classes there"
+            )
+        return torch.tensor(codes)
 
-    def _n_outputs(self):
-        return len(self.classes_)
+    def _weigh_classes(self, targets, weights):
+        if self.class_weight is None:
+            return weights
+        counted = self.classes_[targets.numpy()[weights > 0]]
+        of_class = compute_class_weight(
+            self.class_weight, classes=self.classes_, y=counted
+        )
+        return weights * of_class[targets.numpy()]
 
     def _stratify(self, targets):
         return targets.numpy()
+
+    def _make_criterion(self):
+        return torch.nn.CrossEntropyLoss(reduction="none")
+
+    def _n_outputs(self):
+        return len(self.classes_)

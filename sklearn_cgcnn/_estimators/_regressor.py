@@ -4,17 +4,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._estimators._recipe import LOSSES, make_criterion
 from sklearn_cgcnn._validation import check_regression_target
-
-_LOSSES = {
-    "absolute_error": torch.nn.L1Loss,
-    "squared_error": torch.nn.MSELoss,
-    "huber": torch.nn.HuberLoss,
-}
 
 
 class CGCNNRegressor(RegressorMixin, BaseCGCNN):
@@ -50,17 +45,22 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own.
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after pooling.
-    loss : {"absolute_error", "squared_error", "huber"}, default="absolute_error"
-        What training minimises, on the standardised target.
-    optimizer : {"adamw", "adam", "sgd"}, default="adamw"
-        The optimizer; "sgd" has a momentum of 0.9.
+    loss : str or callable, default="absolute_error"
+        What training minimises, on the standardised target: "absolute_error",
+        "squared_error", "huber", a loss of torch by its class or as an instance, or a
+        function of predictions and targets that gives one value for each.
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+        The optimizer; "sgd" has a momentum of 0.9, which "one_cycle" moves between 0.85
+        and 0.95, as it does the first beta of the others. Any other by its class, or by
+        a partial of it with further arguments.
     lr : float, default=0.01
         Learning rate, the highest where it follows a schedule.
-    lr_schedule : {"one_cycle", "constant"}, default="one_cycle"
-        How the learning rate changes with every batch: one rise and fall over the whole
-        training, or not at all.
+    lr_schedule : {"one_cycle", "constant"} or callable, default="one_cycle"
+        How the learning rate changes: one rise and fall over the whole training, batch
+        by batch, or not at all. Any scheduler of torch by its class, or by a partial of
+        it, is stepped after every epoch.
     weight_decay : float, default=0.01
-        Weight decay, as the optimizer defines it.
+        Weight decay, as the optimizer defines it, where it has one.
     max_epochs : int, default=100
         Number of passes over the training crystals.
     batch_size : int, default=64
@@ -73,12 +73,19 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         Fraction of the crystals held out by `early_stopping`.
     n_iter_no_change : int, default=50
         Number of epochs that `early_stopping` waits for a lower loss.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the weights of the last fit, with a new optimizer,
+        instead of drawing new ones.
+    callbacks : list of skorch callbacks or None, default=None
+        What else is to happen during training, for example
+        ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, not changed.
     device : str or torch.device, default="auto"
         Where to train and predict. "auto" takes a CUDA GPU where there is one.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, batches, dropout and the held-out crystals. Pass an
-        int for the same result on every call, on the same machine and number of
-        threads.
+        int for the same result on every call, on the same processor with the same
+        number of threads. On a GPU sums are taken in no fixed order, and results differ
+        in their last digits.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0
@@ -91,14 +98,15 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     net_ : skorch.NeuralNet
         The trained net; its ``module_`` is the torch module.
     n_iter_ : int
-        Number of epochs trained.
+        Number of epochs trained, all calls of `partial_fit` and, with `warm_start`, of
+        `fit` together.
     loss_curve_ : list of float
         Mean training loss in each epoch.
     validation_scores_ : list of float or None
         Negative loss on the held-out crystals after each epoch; None without
         `early_stopping`.
-    target_mean_, target_scale_ : float
-        Mean and standard deviation of the training targets.
+    target_mean_, target_scale_ : ndarray of shape (n_outputs,)
+        Mean and standard deviation of the training targets, by `sample_weight`.
 
     See Also
     --------
@@ -121,7 +129,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseCGCNN._parameter_constraints,
-        "loss": [StrOptions(set(_LOSSES))],
+        "loss": [StrOptions(set(LOSSES)), callable],
     }
 
     def __init__(
@@ -144,6 +152,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=50,
+        warm_start=False,
+        callbacks=None,
         device="auto",
         random_state=None,
         n_jobs=None,
@@ -166,6 +176,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
             device=device,
             random_state=random_state,
             n_jobs=n_jobs,
@@ -183,8 +195,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
 
         Returns
         -------
-        ndarray of shape (n_crystals,), float64
-            In the unit of the targets given to `fit`.
+        ndarray of shape (n_crystals,) or (n_crystals, n_outputs), float64
+            In the unit, and with the dimensions, of the targets given to `fit`.
 
         Raises
         ------
@@ -193,21 +205,77 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         GraphSettingsError
             If X holds graphs made with other settings than those used in `fit`.
         """
-        outputs = self._predict_outputs(X)[:, 0].astype(np.float64)
-        return self.target_mean_ + self.target_scale_ * outputs
+        outputs = self._predict_outputs(X).astype(np.float64)
+        predicted = self.target_mean_ + self.target_scale_ * outputs
+        return predicted if self._two_dimensional else predicted[:, 0]
 
-    def _encode_target(self, y, n_crystals):
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch more, at a constant learning rate.
+
+        The first call begins a network, with the mean and standard deviation of its
+        targets, which later calls keep. Optimizer, shuffles and dropout go on from call
+        to call; a copy or a pickle keeps only the weights, and begins a new optimizer.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+        y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
+            What to predict of each.
+        sample_weight : array-like of shape (n_crystals,), default=None
+            How much each crystal counts.
+
+        Returns
+        -------
+        CGCNNRegressor
+            This estimator, trained.
+        """
+        return self._partial_fit(X, y, sample_weight, self._encode_target)
+
+    def _encode_target(self, y, weights):
+        values = check_regression_target(y, len(weights))
+        self._two_dimensional = values.ndim == 2
+        values = values.reshape(len(values), -1)
+        # A missing target has no part in mean and deviation.
+        weights = np.where(np.isnan(values), 0.0, weights[:, None])
+        present = np.nan_to_num(values)
+        total = weights.sum(axis=0)
+        if not total.all():
+            raise ValueError(
+                f"y[:, {int(np.argmin(total))}] is NaN for every crystal with a "
+                "positive sample_weight; leave that column out"
+            )
+        self.target_mean_ = (weights * present).sum(axis=0) / total
+        variance = (weights * (present - self.target_mean_) ** 2).sum(axis=0) / total
+        self.target_scale_ = np.sqrt(variance)
+        return self._standardise(values)
+
+    def _encode_more_target(self, y, n_crystals):
         values = check_regression_target(y, n_crystals)
-        self.target_mean_ = float(values.mean())
-        self.target_scale_ = float(values.std())
-        # A target that never varies has no scale; it is predicted as its mean.
-        standardised = (values - self.target_mean_) / (self.target_scale_ or 1.0)
-        # A column, as the network gives one: L1Loss would broadcast (n, 1) against
-        # (n,).
-        return torch.tensor(standardised[:, None], dtype=torch.float32)
+        shape = (n_crystals, self._n_outputs())[: 1 + self._two_dimensional]
+        if values.shape != shape:
+            raise ValueError(
+                f"y has shape {values.shape}; to suit the first call of partial_fit it "
+                f"must have {shape}"
+            )
+        return self._standardise(values.reshape(n_crystals, -1))
 
-    def _criterion(self):
-        return _LOSSES[self.loss]
+    def _standardise(self, values):
+        # A target that never varies has no scale; it is predicted as its mean.
+        scale = np.where(self.target_scale_ > 0, self.target_scale_, 1.0)
+        # Always a column, as the network gives one: L1Loss would broadcast (n, 1)
+        # against (n,).
+        standardised = (values - self.target_mean_) / scale
+        return torch.tensor(standardised, dtype=torch.float32)
+
+    def _make_criterion(self):
+        return make_criterion(self.loss)
 
     def _n_outputs(self):
-        return 1
+        return len(self.target_mean_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -2,6 +2,7 @@
 
 from sklearn_cgcnn.nn._cgcnn import CGCNN
 from sklearn_cgcnn.nn._conv import GatedConv
+from sklearn_cgcnn.nn._dropout import Dropout
 from sklearn_cgcnn.nn._edge_basis import (
     EDGE_BASES,
     EdgeBasis,
@@ -16,6 +17,7 @@ __all__ = [
     "CGCNN",
     "EDGE_BASES",
     "BatchNorm",
+    "Dropout",
     "EdgeBasis",
     "GatedConv",
     "GaussianBasis",

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from sklearn_cgcnn.nn._conv import GatedConv
+from sklearn_cgcnn.nn._dropout import Dropout
 from sklearn_cgcnn.nn._edge_basis import EdgeBasis
 from sklearn_cgcnn.nn._pooling import MeanPooling
 from sklearn_cgcnn.nn._site_features import SiteFeatures
@@ -59,7 +60,7 @@ class CGCNN(nn.Module):
         self.pooling = MeanPooling()
         widths = [n_site_channels] + [n_hidden_channels] * n_hidden_layers
         self.hidden = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(widths[-1], n_outputs)
 
     def forward(

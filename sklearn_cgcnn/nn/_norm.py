@@ -23,7 +23,8 @@ class BatchNorm(nn.Module):
     """
 
     eps = 1e-5
-    momentum = 0.1
+    #: Share of the last batch in the running statistics; None averages all batches.
+    momentum: float | None = 0.1
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -65,8 +66,11 @@ class BatchNorm(nn.Module):
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, n_rows: Tensor) -> None:
         self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var * (n_rows / (n_rows - 1)), self.momentum)
+        share = self.num_batches_tracked.reciprocal().to(mean.dtype)
+        if self.momentum is not None:
+            share = torch.full_like(share, self.momentum)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(var * (n_rows / (n_rows - 1)), share)
 
 
 class _Normalise(torch.autograd.Function):

@@ -1,0 +1,431 @@
+"""Input that no crystal, target or parameter should be: every kind, in many guises.
+
+Whatever it is, it is refused at once, with an error of the right type that names the
+argument, where in it the trouble lies, and what to do; and the estimator is as before.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from pymatgen.core import DummySpecies, Lattice, Molecule, Structure
+from sklearn.base import clone
+
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
+
+GOOD = [
+    Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]),
+    Structure(Lattice.cubic(3.4), ["Po"], [[0] * 3]),
+    Structure(
+        Lattice.hexagonal(2.9, 4.7), ["Mg", "Mg"], [[0] * 3, [1 / 3, 2 / 3, 0.5]]
+    ),
+    Structure(Lattice.orthorhombic(3, 4, 5), ["Fe", "O"], [[0] * 3, [0.5, 0.5, 0.4]]),
+]
+N = len(GOOD)
+index = st.integers(0, N - 1)
+not_finite = st.sampled_from([np.nan, np.inf, -np.inf])
+many = settings(
+    max_examples=200,
+    deadline=5000,  # nothing hangs
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def assert_refused(make, error, *patterns, X=GOOD, y=None, **fit_params):
+    """Check the refusal of a fit by both estimators, and of X by the featurizer."""
+    y_number = np.arange(float(N)) if y is None else y
+    y_class = np.arange(N) % 2 if y is None else y
+    for estimator, target in make(y_number, y_class):
+        before = clone(estimator).get_params()
+        state = vars(estimator).copy()
+        transform = getattr(estimator, "transform", None)
+        with pytest.raises(error) as caught:
+            transform(X) if transform else estimator.fit(X, target, **fit_params)
+        for pattern in patterns:
+            assert re.search(pattern, str(caught.value)), str(caught.value)
+        assert vars(estimator) == state
+        assert repr(estimator.get_params()) == repr(before)
+
+
+def all_three(y_number, y_class):
+    return [
+        (CrystalGraphFeaturizer(), None),
+        (CGCNNRegressor(), y_number),
+        (CGCNNClassifier(), y_class),
+    ]
+
+
+def both(y_number, y_class):
+    return all_three(y_number, y_class)[1:]
+
+
+def regressor(y_number, y_class):
+    return [(CGCNNRegressor(), y_number)]
+
+
+def classifier(y_number, y_class):
+    return [(CGCNNClassifier(), y_class)]
+
+
+def with_item(at, item):
+    return [item if i == at else each for i, each in enumerate(GOOD)]
+
+
+def as_array(X):
+    array = np.empty(len(X), dtype=object)
+    array[:] = X
+    return array
+
+
+containers = st.sampled_from(
+    [
+        list,
+        tuple,
+        as_array,
+        lambda X: as_array(X)[:, None],
+        lambda X: pd.Series(as_array(X), index=range(7, 7 + len(X))),
+        lambda X: pd.DataFrame({"structure": as_array(X)}),
+    ]
+)
+
+# X as a whole
+
+wholes = st.one_of(
+    st.tuples(st.sampled_from(GOOD), st.just(r"write \[X\]")),
+    st.tuples(
+        st.sampled_from([iter, lambda X: (s for s in X), lambda X: map(len, X)]).map(
+            lambda make: make(GOOD)
+        ),
+        st.just(r"pass list\(X\)"),
+    ),
+    st.tuples(
+        st.dictionaries(st.text(max_size=3), st.sampled_from(GOOD)),
+        st.just(r"pass list\(X.values\(\)\)"),
+    ),
+    st.tuples(
+        st.one_of(
+            st.text(max_size=12),
+            st.binary(max_size=12),
+            st.text("abc./", min_size=1).map(Path),
+        ),
+        st.just("read the structures first.*loader of sklearn_cgcnn.datasets"),
+    ),
+    st.tuples(
+        st.just(Molecule(["O", "H"], [[0] * 3, [0, 0, 1]])), st.just("has no lattice")
+    ),
+    st.tuples(
+        st.one_of(
+            st.none(), st.integers(), st.floats(), st.booleans(), st.just(object)
+        ),
+        st.just("X is of type"),
+    ),
+    st.tuples(st.sets(st.integers()), st.just("X is of type set")),
+)
+
+
+@many
+@given(wholes)
+def test_x_that_holds_no_crystals(whole):
+    X, remedy = whole
+    assert_refused(all_three, TypeError, "X must be a list", remedy, X=X)
+
+
+@many
+@given(containers)
+def test_x_that_is_empty(contain):
+    patterns = "X holds no crystals", "give at least one"
+    assert_refused(all_three, ValueError, *patterns, X=contain([]))
+
+
+matrices = npst.arrays(
+    st.sampled_from([np.float64, np.float32, np.int64, np.bool_, np.complex128]),
+    npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4),
+)
+
+
+@many
+@given(matrices, st.booleans())
+def test_x_of_numbers(matrix, framed):
+    X = pd.DataFrame(matrix) if framed and matrix.ndim == 2 else matrix
+    assert_refused(all_three, (TypeError, ValueError), r"X(\[0\])? ", "X must be", X=X)
+
+
+def test_x_that_numpy_made_of_a_list_of_structures():
+    pairs = [GOOD[0], GOOD[2]]
+    message = "array made from a list of structures holds their sites"
+    assert_refused(all_three, ValueError, message, X=np.asarray(pairs, dtype=object))
+
+
+# One item of X
+
+strangers = st.one_of(
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.just(Molecule(["O", "H"], [[0] * 3, [0, 0, 1]])),
+    st.just({"lattice": 1}),
+)
+
+
+@many
+@given(index, strangers, containers)
+def test_an_item_that_is_no_structure(at, item, contain):
+    X = contain(with_item(at, item))
+    patterns = rf"X\[{at}\] is of type {type(item).__name__}", "leave it out"
+    assert_refused(all_three, TypeError, *patterns, X=X)
+
+
+@many
+@given(index)
+def test_structures_beside_graphs(at):
+    graph = CrystalGraphFeaturizer().transform(GOOD[:1])
+    X = with_item(at, graph)
+    first_other = 1 if at == 0 else at
+    patterns = rf"X\[{first_other}\] is of type", "featurize all of X or none"
+    assert_refused(all_three, TypeError, *patterns, X=X)
+
+
+def broken(draw, kind):
+    """Draw a structure that has no graph, and what its error says."""
+    lattice = Lattice.orthorhombic(*(draw(st.floats(2.5, 6)) for _ in range(3)))
+    place = [draw(st.floats(0, 1)) for _ in range(3)]
+    if kind == "no sites":
+        return Structure(lattice, [], []), "no sites; leave"
+    if kind == "disordered":
+        share = draw(st.floats(0.05, 0.95))
+        species = draw(st.sampled_from([{"Fe": share}, {"Fe": share, "Co": 1 - share}]))
+        return Structure(lattice, ["O", species], [[0] * 3, place]), (
+            "site 1 is disordered .*choose an ordered approximation"
+        )
+    if kind == "dummy":
+        species = draw(st.sampled_from([DummySpecies("X"), DummySpecies("Q2+"), "Og"]))
+        structure = Structure(lattice, ["O", species], [[0] * 3, [0.5] * 3])
+        return structure, "site 1 holds .*replace it or leave"
+    if kind == "coincident":
+        apart = np.array([draw(st.floats(-0.05, 0.05)) for _ in range(3)])
+        coords = [lattice.get_cartesian_coords(place)] * 2 + np.stack(
+            [0 * apart, apart]
+        )
+        structure = Structure(lattice, ["O", "H"], coords, coords_are_cartesian=True)
+        return structure, "sites 0 and 1 lie only .*remove the duplicate"
+    if kind == "not finite":
+        place[draw(st.integers(0, 2))] = draw(
+            st.sampled_from([np.nan, np.inf, -np.inf])
+        )
+        return Structure(lattice, ["O"], [place]), "not finite.*repair"
+    if kind == "infinite lattice":
+        matrix = lattice.matrix.copy()
+        where = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        matrix[where] = draw(st.sampled_from([np.nan, np.inf, 1e200]))
+        return Structure(Lattice(matrix), ["O"], [[0] * 3]), "not finite, or longer"
+    if kind == "flat lattice":
+        a, b = lattice.matrix[:2]
+        m, n, height = draw(st.integers(-3, 3)), draw(st.integers(-3, 3)), 0.0
+        height = draw(st.sampled_from([0.0, 1e-12, 1e-6, 1e-4]))
+        flat = Lattice([a, b, m * a + n * b + [0, 0, height]])
+        return Structure(flat, ["O"], [[0] * 3]), "flat|remove the duplicate"
+    assert kind == "not periodic"
+    lattice = Lattice(lattice.matrix, pbc=(False, False, False))
+    return Structure(lattice, ["O"], [[0] * 3]), "periodic along none"
+
+
+KINDS = [
+    "no sites",
+    "disordered",
+    "dummy",
+    "coincident",
+    "not finite",
+    "infinite lattice",
+    "flat lattice",
+    "not periodic",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:pymatgen", "ignore::UserWarning")
+@many
+@given(st.data())
+def test_a_structure_that_has_no_graph(kind, data):
+    with np.errstate(all="ignore"):
+        structure, message = broken(data.draw, kind)
+        at = data.draw(index)
+        X = data.draw(containers)(with_item(at, structure))
+        assert_refused(all_three, StructureError, rf"X\[{at}\] \(", message, X=X)
+
+
+# Targets
+
+
+@many
+@given(index, not_finite, st.sampled_from([list, np.array, pd.Series, tuple]))
+def test_targets_that_are_not_finite(at, value, contain):
+    y = np.arange(float(N))
+    y[at] = value
+    message = rf"y\[{at}\] is {value}"
+    assert_refused(both, ValueError, message, "leave", y=contain(y.tolist()))
+
+
+@many
+@given(index, st.booleans())
+def test_a_target_that_is_none(at, whole):
+    y = None if whole else [None if i == at else float(i) for i in range(N)]
+    message = "y is None.*give one" if whole else rf"y\[{at}\] is None.*leave"
+    for make in (regressor, classifier):
+        for estimator, _ in make(None, None):
+            with pytest.raises(ValueError, match=message):
+                estimator.fit(GOOD, y)
+
+
+@many
+@given(
+    npst.arrays(
+        np.complex128, N, elements=st.complex_numbers(max_magnitude=9, allow_nan=False)
+    )
+)
+def test_targets_that_are_complex(y):
+    assert_refused(both, ValueError, "y is complex; pass y.real", y=y)
+
+
+@many
+@given(st.integers(0, 12).filter(lambda n: n != N), st.sampled_from([list, np.array]))
+def test_targets_of_another_length(n, contain):
+    y = contain(list(range(n)))
+    patterns = ("y has", "values for 4 crystals|shape", "give one|must have")
+    assert_refused(both, ValueError, *patterns, y=y)
+
+
+@many
+@given(npst.array_shapes(min_dims=2, max_dims=3, max_side=3), st.integers(2, 4))
+def test_targets_of_too_many_dimensions(shape, n_columns):
+    patterns = r"y has shape \(4, ", r"must have \(n_crystals,\)"
+    assert_refused(both, ValueError, *patterns, y=np.zeros((N, *shape)))
+    assert_refused(classifier, ValueError, *patterns, y=np.zeros((N, n_columns)))
+
+
+@many
+@given(st.one_of(st.integers(-5, 5), st.text(max_size=4), st.booleans()))
+def test_a_single_class(label):
+    patterns = "y holds one class only", "at least two"
+    assert_refused(classifier, ValueError, *patterns, y=[label] * N)
+
+
+@many
+@given(st.lists(st.text("abcxyz", min_size=1), min_size=N, max_size=N))
+def test_labels_for_a_regressor(labels):
+    patterns = "y holds values of type str", "CGCNNClassifier"
+    assert_refused(regressor, ValueError, *patterns, y=labels)
+
+
+# Weights
+
+
+@many
+@given(st.integers(0, 12).filter(lambda n: n != N), st.integers(1, 3))
+def test_weights_of_another_length(n, n_columns):
+    weight = np.ones((n, n_columns)) if n_columns > 1 else np.ones(n)
+    patterns = r"sample_weight has shape", "give one weight each"
+    assert_refused(both, ValueError, *patterns, sample_weight=weight)
+
+
+@many
+@given(index, st.one_of(not_finite, st.floats(max_value=-1e-9, allow_nan=False)))
+def test_weights_that_are_negative_or_not_finite(at, value):
+    weight = np.ones(N)
+    weight[at] = value
+    patterns = rf"sample_weight\[{at}\] is ", "make it positive and finite, or zero"
+    assert_refused(both, ValueError, *patterns, sample_weight=weight)
+
+
+@many
+@given(st.sampled_from([0, 0.0, np.zeros(N), [0] * N, (0,) * N]))
+def test_weights_that_are_all_zero(weight):
+    patterns = "sample_weight is zero for every crystal", "give a positive weight"
+    assert_refused(both, ValueError, *patterns, sample_weight=weight)
+
+
+@many
+@given(st.sampled_from(["heavy", ["a"] * N, [None, "b", 1, 2], [{}] * N]))
+def test_weights_that_are_no_numbers(weight):
+    patterns = "sample_weight holds what is no number", "give one number"
+    assert_refused(both, ValueError, *patterns, sample_weight=weight)
+
+
+# Graphs and parameters
+
+
+@many
+@given(
+    st.integers(1, 30).filter(lambda n: n != 12),
+    st.one_of(st.none(), st.floats(5.5, 9)),
+    st.booleans(),
+)
+def test_graphs_of_other_settings(max_neighbors, cutoff, merge):
+    featurizer = CrystalGraphFeaturizer(
+        max_neighbors=max_neighbors, cutoff=cutoff, merge_equivalent=merge
+    )
+    graphs = featurizer.transform(GOOD)
+    wanted = CrystalGraphFeaturizer()
+    patterns = (
+        f"max_neighbors={max_neighbors} instead of 12",
+        "featurize the structures",
+    )
+
+    def estimators(y_number, y_class):
+        for estimator, target in both(y_number, y_class):
+            yield estimator.set_params(featurizer=wanted), target
+
+    assert_refused(estimators, GraphSettingsError, *patterns, X=graphs)
+
+
+negative = st.one_of(st.integers(max_value=-1), st.floats(max_value=-1e-9))
+no_number = st.one_of(
+    st.text(max_size=3), st.none(), st.lists(st.integers(), max_size=2)
+)
+counts = st.one_of(negative, no_number, st.just(0), st.floats(1.01, 1.99))
+shares = st.one_of(negative, no_number, st.floats(1.0, 9), st.just(np.nan))
+names = st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4), st.none())
+PARAMETERS = {
+    "featurizer": st.one_of(st.text(max_size=3), st.integers()),
+    "n_conv_layers": counts,
+    "n_site_channels": counts,
+    "n_hidden_layers": st.one_of(negative, no_number, st.floats(0.1, 0.9)),
+    "n_hidden_channels": counts,
+    "edge_basis": names,
+    "dropout": shares,
+    "loss": names,
+    "optimizer": names,
+    "lr": st.one_of(negative, no_number, st.just(0.0), st.just(np.nan)),
+    "lr_schedule": names,
+    "weight_decay": st.one_of(negative, no_number, st.just(np.nan)),
+    "max_epochs": counts,
+    "batch_size": counts,
+    "early_stopping": st.one_of(st.text(max_size=3), st.none(), st.integers(2, 9)),
+    "validation_fraction": st.one_of(shares, st.just(0.0)),
+    "n_iter_no_change": counts,
+    "class_weight": st.one_of(st.text("xyz", min_size=1), st.integers()),
+    "warm_start": st.one_of(st.text(max_size=3), st.none(), st.integers(2, 9)),
+    "callbacks": st.one_of(st.text(max_size=3), st.integers()),
+    "device": st.one_of(st.integers(2, 9), st.none(), st.text("xyz", min_size=1)),
+    "random_state": st.one_of(st.text(max_size=3), st.integers(max_value=-1)),
+    "n_jobs": st.one_of(st.text(max_size=3), st.floats(0.1, 0.9)),
+    "verbose": st.one_of(st.text(max_size=3), st.integers(max_value=-1), st.none()),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+@many
+@given(st.data())
+def test_parameters_out_of_their_range_or_type(name, data):
+    value = data.draw(PARAMETERS[name])
+    for estimator, target in both(np.arange(float(N)), np.arange(N) % 2):
+        if name in estimator.get_params(deep=False):
+            with pytest.raises((ValueError, TypeError), match=rf"{name}\b"):
+                estimator.set_params(**{name: value}).fit(GOOD, target)
+            assert not hasattr(estimator, "net_")
