@@ -210,15 +210,11 @@ def check_class_target(
         classes.
     """
     values = check_labels(y, n_crystals)
-    try:
-        classes, codes = np.unique(values, return_inverse=True)
-    except TypeError as error:
-        raise ValueError(
-            f"y mixes labels that cannot be sorted ({error}); make them all of one type"
-        ) from error
+    classes, codes = np.unique(values, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class only, {classes[0]!r}; a classifier needs at least two"
+            f"y holds one class only, {classes.tolist()[0]!r}; a classifier needs at "
+            "least two"
         )
     return classes, codes.astype(np.int64)
 
@@ -244,6 +240,12 @@ def check_labels(y: Any, n_crystals: int) -> NDArray[Any]:
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         index = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"y[{index}] is {values[index]}, no label; leave it out")
+    try:
+        np.unique(values)
+    except TypeError as error:
+        raise ValueError(
+            f"y mixes labels that cannot be sorted ({error}); make them all of one type"
+        ) from error
     check_classification_targets(values)
     return values
 
@@ -260,9 +262,7 @@ def _check_target(y: Any, n_crystals: int, max_dimensions: int) -> NDArray[Any]:
     try:
         values = np.asarray(y)
     except ValueError as error:
-        raise ValueError(
-            f"y is ragged ({error}); give one value per crystal"
-        ) from error
+        raise ValueError(f"y is ragged; give one value each ({error})") from error
     if values.dtype.kind == "c":
         raise ValueError("Complex data not supported: y is complex; pass y.real")
     if values.ndim == 2 and values.shape[1] == 1 and max_dimensions == 1:

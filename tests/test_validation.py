@@ -1,14 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from pymatgen.core import IStructure, Molecule
+from sklearn.exceptions import DataConversionWarning
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn._validation import (
     check_class_target,
     check_crystals,
     check_regression_target,
+    check_sample_weight,
 )
+from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import CrystalGraphs
 
 
@@ -155,3 +159,163 @@ def test_class_labels_of_any_type(labels):
     classes, codes = check_class_target(labels, 3)
     assert classes.tolist() == sorted(set(np.asarray(labels).tolist()))
     np.testing.assert_array_equal(classes[codes], labels)
+
+
+# Atoms of ASE
+
+
+def test_atoms_of_ase_become_structures(irregular):
+    ase = pytest.importorskip("ase")
+    from ase.build import bulk
+
+    salt = bulk("NaCl", "rocksalt", a=5.64)
+    (structure,) = check_crystals([salt])
+    assert structure.composition.reduced_formula == "NaCl"
+    assert structure.volume == pytest.approx(5.64**3 / 4)
+    mixed = check_crystals([irregular[0], salt])
+    assert mixed == [irregular[0], structure]
+    with pytest.raises(TypeError, match=r"single Atoms; write \[X\]"):
+        check_crystals(salt)
+    with pytest.raises(StructureError, match=r"X\[1\] \(H2\): .*give them a cell"):
+        check_crystals([salt, ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])])
+
+
+# What the messages say
+
+
+def test_a_molecule_is_told_how_to_get_a_lattice():
+    molecule = Molecule(["O", "H"], [[0] * 3, [0, 0, 1]])
+    with pytest.raises(TypeError, match=r"X is a Molecule, which has no lattice"):
+        check_crystals(molecule)
+    with pytest.raises(TypeError, match=r"X\[0\].*\(H1 O1\).*get_boxed_structure"):
+        check_crystals([molecule])
+
+
+def test_graphs_of_mixed_settings_are_told_apart(irregular):
+    first = CrystalGraphFeaturizer().transform(irregular[:1])
+    second = CrystalGraphFeaturizer(max_neighbors=6).transform(irregular[:1])
+    with pytest.raises(GraphSettingsError, match=r"X\[1\] was made with.*X\[0\] with"):
+        check_crystals([first, second])
+
+
+def test_complex_x_is_refused_in_scikit_learns_words():
+    with pytest.raises(ValueError, match="Complex data not supported: X holds numbers"):
+        check_crystals(np.zeros((3, 1), dtype=complex))
+
+
+@pytest.mark.parametrize("check", [check_regression_target, check_class_target])
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (None, ValueError, "requires y to be passed, but the target y is None"),
+        ([1, 2], ValueError, "y has 2 values for 3 crystals in X; give one each"),
+        ([[1, 2], [3], [4]], ValueError, "y is ragged; give one value each"),
+        ([1, None, 2], ValueError, r"y\[1\] is None"),
+        ([1j, 2j, 3j], ValueError, "Complex data not supported: y is complex"),
+        (np.zeros((3, 2, 1)), ValueError, r"y has shape \(3, 2, 1\); it must have"),
+        (np.zeros((3, 0)), ValueError, r"y has shape \(3, 0\)"),
+        (5.0, ValueError, r"y has shape \(\); it must have"),
+        (scipy.sparse.eye(3).tocsr(), TypeError, r"y is a sparse.*y.toarray\(\)"),
+        ([1, 2, np.nan], ValueError, r"y\[2\] is nan"),
+        ([1, np.inf, 1], ValueError, r"y\[1\] is inf"),
+    ],
+    ids=str,
+)
+def test_targets_that_are_none(check, y, error, message):
+    with pytest.raises(error, match=message):
+        check(y, 3)
+
+
+def test_what_shape_a_target_must_have():
+    with pytest.raises(
+        ValueError, match=r"\(n_crystals,\) or \(n_crystals, n_outputs\)"
+    ):
+        check_regression_target(5.0, 1)
+    with pytest.raises(ValueError, match=r"must have \(n_crystals,\)$"):
+        check_class_target(np.zeros((3, 2)), 3)
+
+
+def test_a_none_in_a_table_is_named_by_its_row():
+    y = np.array([[1, 2], [3, 4], [5, None]], dtype=object)
+    with pytest.raises(ValueError, match=r"y\[2\] is None"):
+        check_regression_target(y, 3)
+
+
+def test_a_column_of_labels_is_taken_with_a_warning():
+    with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
+        classes, codes = check_class_target(np.array([["b"], ["a"], ["b"]]), 3)
+    assert classes.tolist() == ["a", "b"]
+    assert codes.tolist() == [1, 0, 1]
+    assert codes.dtype == np.int64
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (3, 2)])
+def test_numbers_keep_their_shape(shape):
+    y = np.arange(6).reshape(shape)
+    checked = check_regression_target(y, len(y))
+    assert checked.dtype == np.float64
+    np.testing.assert_array_equal(checked, y)
+
+
+def test_a_table_may_lack_values_but_no_column():
+    y = np.array([[1, np.nan], [np.nan, 2.0], [3, 4]])
+    np.testing.assert_array_equal(check_regression_target(y, 3), y)
+    y[:, 1] = np.nan
+    with pytest.raises(ValueError, match=r"y\[:, 1\] is NaN for every crystal"):
+        check_regression_target(y, 3)
+    y[1, 1] = -np.inf
+    with pytest.raises(ValueError, match=r"y\[1, 1\] is -inf, one of 1 values"):
+        check_regression_target(y, 3)
+
+
+@pytest.mark.parametrize(
+    ("y", "kind"), [(["a", "b"], "str"), ([1.0, "b"], "str"), ([1, [2]], "list")]
+)
+def test_the_kind_of_what_is_no_number_is_named(y, kind):
+    values = np.empty(2, dtype=object)
+    values[:] = y
+    with pytest.raises(ValueError, match=f"of type {kind}; a regressor needs numbers"):
+        check_regression_target(values, 2)
+
+
+def test_labels_that_cannot_be_sorted():
+    y = np.array([1, "a", 2], dtype=object)
+    with pytest.raises(ValueError, match=r"mixes labels.*make them all of one"):
+        check_class_target(y, 3)
+
+
+def test_continuous_labels_are_refused():
+    with pytest.raises(ValueError, match="continuous"):
+        check_class_target([0.5, 1.5, 2.5], 3)
+    with pytest.raises(ValueError, match="one class only, 'a'; a classifier needs at"):
+        check_class_target(["a", "a", "a"], 3)
+
+
+# Weights
+
+
+def test_weights_of_every_form():
+    np.testing.assert_array_equal(check_sample_weight(None, 3), [1, 1, 1])
+    np.testing.assert_array_equal(check_sample_weight(2, 3), [2, 2, 2])
+    np.testing.assert_array_equal(check_sample_weight([0, 1, 2], 3), [0, 1, 2])
+    assert check_sample_weight(None, 3).dtype == np.float64
+    assert check_sample_weight(pd.Series([1, 2], index=[5, 6]), 2).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, 2], r"has shape \(2,\) for 3 crystals in X; give one weight each"),
+        (np.ones((3, 1)), r"has shape \(3, 1\)"),
+        ([1, -1, 1], r"sample_weight\[1\] is -1.0; make it positive and finite"),
+        ([1, 1, np.nan], r"sample_weight\[2\] is nan"),
+        ([np.inf, 1, 1], r"sample_weight\[0\] is inf"),
+        ([0, 0, 0], "sample_weight is zero for every crystal"),
+        (["a", 1, 1], "sample_weight holds what is no number"),
+        (-1.0, r"sample_weight\[0\] is -1.0"),
+    ],
+    ids=str,
+)
+def test_weights_that_are_none(weight, message):
+    with pytest.raises(ValueError, match=message):
+        check_sample_weight(weight, 3)

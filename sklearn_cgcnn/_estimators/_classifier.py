@@ -273,8 +273,9 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
         unknown = np.flatnonzero(self.classes_[codes] != labels)
         if len(unknown):
+            label = labels.tolist()[unknown[0]]
             raise ValueError(
-                f"y[{unknown[0]}] is {labels[unknown[0]]!r}, none of the classes "
+                f"y[{unknown[0]}] is {label!r}, none of the classes "
                 f"{self.classes_.tolist()} of the first call of partial_fit; announce "
                 "all classes there"
             )
