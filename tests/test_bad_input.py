@@ -136,11 +136,23 @@ def test_x_that_holds_no_crystals(whole):
     assert_refused(all_three, TypeError, "X must be a list", remedy, X=X)
 
 
+empties = st.one_of(
+    containers.map(lambda contain: contain([])),
+    st.text("abcdefgh", min_size=1, max_size=5).map(
+        lambda name: pd.DataFrame({name: []})
+    ),
+    st.text("abcdefgh", min_size=1, max_size=5).map(
+        lambda name: pd.Series([], name=name, dtype=object)
+    ),
+    st.integers(0, N).map(lambda n: CrystalGraphFeaturizer().transform(GOOD)[n:n]),
+)
+
+
 @many
-@given(containers)
-def test_x_that_is_empty(contain):
+@given(empties)
+def test_x_that_is_empty(X):
     patterns = "X holds no crystals", "give at least one"
-    assert_refused(all_three, ValueError, *patterns, X=contain([]))
+    assert_refused(all_three, ValueError, *patterns, X=X)
 
 
 matrices = npst.arrays(
@@ -183,10 +195,10 @@ def test_an_item_that_is_no_structure(at, item, contain):
 
 
 @many
-@given(index)
-def test_structures_beside_graphs(at):
+@given(index, st.lists(st.sampled_from(GOOD), max_size=9), containers)
+def test_structures_beside_graphs(at, more, contain):
     graph = CrystalGraphFeaturizer().transform(GOOD[:1])
-    X = with_item(at, graph)
+    X = contain([*with_item(at, graph), *more])
     first_other = 1 if at == 0 else at
     patterns = rf"X\[{first_other}\] is of type", "featurize all of X or none"
     assert_refused(all_three, TypeError, *patterns, X=X)
@@ -264,18 +276,23 @@ def test_a_structure_that_has_no_graph(kind, data):
 
 
 @many
-@given(index, not_finite, st.sampled_from([list, np.array, pd.Series, tuple]))
-def test_targets_that_are_not_finite(at, value, contain):
-    y = np.arange(float(N))
+@given(
+    index,
+    not_finite,
+    st.lists(st.floats(-9, 9), min_size=N, max_size=N),
+    st.sampled_from([list, np.array, pd.Series, tuple]),
+)
+def test_targets_that_are_not_finite(at, value, y, contain):
+    y = np.array(y)
     y[at] = value
     message = rf"y\[{at}\] is {value}"
     assert_refused(both, ValueError, message, "leave", y=contain(y.tolist()))
 
 
 @many
-@given(index, st.booleans())
-def test_a_target_that_is_none(at, whole):
-    y = None if whole else [None if i == at else float(i) for i in range(N)]
+@given(index, st.booleans(), st.lists(st.integers(), min_size=N, max_size=N))
+def test_a_target_that_is_none(at, whole, numbers):
+    y = None if whole else [None if i == at else n for i, n in enumerate(numbers)]
     message = "y is None.*give one" if whole else rf"y\[{at}\] is None.*leave"
     for make in (regressor, classifier):
         for estimator, _ in make(None, None):
@@ -294,9 +311,12 @@ def test_targets_that_are_complex(y):
 
 
 @many
-@given(st.integers(0, 12).filter(lambda n: n != N), st.sampled_from([list, np.array]))
-def test_targets_of_another_length(n, contain):
-    y = contain(list(range(n)))
+@given(
+    st.lists(st.integers(-9, 9), max_size=30).filter(lambda y: len(y) != N),
+    st.sampled_from([list, np.array, pd.Series, tuple]),
+)
+def test_targets_of_another_length(y, contain):
+    y = contain(y)
     patterns = ("y has", "values for 4 crystals|shape", "give one|must have")
     assert_refused(both, ValueError, *patterns, y=y)
 
@@ -327,9 +347,16 @@ def test_labels_for_a_regressor(labels):
 
 
 @many
-@given(st.integers(0, 12).filter(lambda n: n != N), st.integers(1, 3))
-def test_weights_of_another_length(n, n_columns):
-    weight = np.ones((n, n_columns)) if n_columns > 1 else np.ones(n)
+@given(
+    npst.arrays(
+        np.float64,
+        npst.array_shapes(max_dims=3, min_side=0, max_side=9).filter(
+            lambda s: s != (N,)
+        ),
+        elements=st.floats(0, 9),
+    )
+)
+def test_weights_of_another_length(weight):
     patterns = r"sample_weight has shape", "give one weight each"
     assert_refused(both, ValueError, *patterns, sample_weight=weight)
 
@@ -344,15 +371,24 @@ def test_weights_that_are_negative_or_not_finite(at, value):
 
 
 @many
-@given(st.sampled_from([0, 0.0, np.zeros(N), [0] * N, (0,) * N]))
-def test_weights_that_are_all_zero(weight):
+@given(
+    st.lists(st.sampled_from([0, 0.0, -0.0, False]), min_size=N, max_size=N),
+    st.sampled_from([list, np.array, pd.Series, tuple]),
+)
+def test_weights_that_are_all_zero(weight, contain):
+    weight = contain(weight)
     patterns = "sample_weight is zero for every crystal", "give a positive weight"
     assert_refused(both, ValueError, *patterns, sample_weight=weight)
 
 
 @many
-@given(st.sampled_from(["heavy", ["a"] * N, [None, "b", 1, 2], [{}] * N]))
-def test_weights_that_are_no_numbers(weight):
+@given(
+    index,
+    st.lists(st.one_of(st.floats(0, 9), st.none()), min_size=N, max_size=N),
+    st.one_of(st.text("abc", min_size=1), st.dictionaries(st.integers(), st.none())),
+)
+def test_weights_that_are_no_numbers(at, weight, stranger):
+    weight[at] = stranger
     patterns = "sample_weight holds what is no number", "give one number"
     assert_refused(both, ValueError, *patterns, sample_weight=weight)
 

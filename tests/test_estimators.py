@@ -460,3 +460,11 @@ def test_a_single_step_is_taken_at_the_full_rate(ionic):
     model = CGCNNRegressor(**SMALL).set_params(max_epochs=1, batch_size=60)
     model.fit(ionic.data, ionic.target)
     assert model.net_.optimizer_.param_groups[0]["lr"] == model.lr
+
+
+def test_workers_share_the_cores():
+    """Each worker of joblib computes with its share of them, not with all."""
+    from joblib import Parallel, cpu_count, delayed
+
+    threads = Parallel(n_jobs=2)(delayed(torch.get_num_threads)() for _ in range(2))
+    assert max(threads) <= max(1, cpu_count() // 2)
