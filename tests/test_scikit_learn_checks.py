@@ -110,22 +110,27 @@ EXPECTED_FAILURES = {
 }
 
 
-def every_check():
-    estimators = RowRegressor(**SMALL), RowClassifier(**SMALL), RowFeaturizer()
-    for estimator in estimators:
-        for each, check in estimator_checks_generator(estimator):
-            name = check.func.__name__
-            mark = EXPECTED_FAILURES.get(name)
-            marks = [mark] if mark and isinstance(estimator, RowPredictor) else []
-            yield pytest.param(each, check, marks=marks)
-
-
 def in_words(value):
     """Name a test by its estimator and check, with what the check was bound to."""
     if hasattr(value, "func"):
         bound = ",".join(f"{k}={v}" for k, v in value.keywords.items())
         return f"{value.func.__name__}({bound})"
     return type(value).__name__
+
+
+def every_check():
+    estimators = RowRegressor(**SMALL), RowClassifier(**SMALL), RowFeaturizer()
+    seen = set()
+    for estimator in estimators:
+        for each, check in estimator_checks_generator(estimator):
+            words = in_words(each), in_words(check)
+            if words in seen:  # some releases list a check twice
+                continue
+            seen.add(words)
+            name = check.func.__name__
+            mark = EXPECTED_FAILURES.get(name)
+            marks = [mark] if mark and isinstance(estimator, RowPredictor) else []
+            yield pytest.param(each, check, marks=marks)
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(every_check()), ids=in_words)
