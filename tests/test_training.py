@@ -289,6 +289,14 @@ def test_warm_start_of_another_network_is_refused(graphs, ionic, change):
         ).fit(graphs, np.zeros((60, 2)))
 
 
+def test_warm_start_keeps_to_its_classes(graphs, ionic):
+    y = np.where(ionic.target < -8, "deep", "shallow")
+    model = CGCNNClassifier(warm_start=True, **SMALL).fit(graphs, y)
+    with pytest.raises(ValueError, match=r"goes on with the classes \['deep'"):
+        model.fit(graphs, np.where(y == "deep", "low", "shallow"))
+    assert model.classes_.tolist() == ["deep", "shallow"]
+
+
 # Callbacks, optimizers, schedules, losses
 
 

@@ -265,7 +265,14 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         return self._partial_fit(X, y, sample_weight, encode_first)
 
     def _encode_target(self, y, weights):
-        self.classes_, codes = check_class_target(y, len(weights))
+        classes, codes = check_class_target(y, len(weights))
+        continued = self.warm_start and hasattr(self, "net_")
+        if continued and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True goes on with the classes {self.classes_.tolist()}, "
+                f"but y has {classes.tolist()}; keep to them, or set warm_start=False"
+            )
+        self.classes_ = classes
         return torch.tensor(codes)
 
     def _encode_more_target(self, y, n_crystals):

@@ -1,10 +1,8 @@
 """The packed container for the graphs of many crystals."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sklearn_cgcnn.exceptions import GraphFormatError, GraphSettingsError
 from sklearn_cgcnn.graphs._elements import MAX_ATOMIC_NUMBER
+from sklearn_cgcnn.graphs._storage import read_folder, write_folder
 
 FORMAT_VERSION = 1
 
@@ -321,29 +320,8 @@ class CrystalGraphs:
             If `path` exists and `overwrite` is False, or `path` holds anything else
             than saved crystal graphs.
         """
-        folder = Path(path)
-        if folder.exists():
-            if not overwrite:
-                raise FileExistsError(
-                    f"{folder} exists; choose another path or pass overwrite=True"
-                )
-            if not (folder / "graphs.json").is_file():
-                raise FileExistsError(
-                    f"{folder} holds no crystal graphs and is not overwritten"
-                )
-        # Written aside and moved into place, so that an interrupted save neither
-        # leaves half a folder nor costs the one that was there.
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as aside:
-            new, old = Path(aside, "new"), Path(aside, "old")
-            new.mkdir()
-            for name, array in self._arrays().items():
-                np.save(new / f"{name}.npy", array, allow_pickle=False)
-            header = {"format_version": FORMAT_VERSION, "settings": self.settings}
-            (new / "graphs.json").write_text(json.dumps(header, indent=1))
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
+        header = {"format_version": FORMAT_VERSION, "settings": self.settings}
+        write_folder(Path(path), self._arrays(), header, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -374,23 +352,13 @@ class CrystalGraphs:
         GraphFormatError
             If the files are of an unknown version or contradict each other.
         """
-        folder = Path(path)
-        try:
-            header = json.loads((folder / "graphs.json").read_text())
-            version = header["format_version"]
-            settings = dict(header["settings"])
-        except (ValueError, KeyError, TypeError) as error:
+        header, arrays = read_folder(Path(path), _DTYPES, mmap_mode)
+        if header.get("format_version") != FORMAT_VERSION:
             raise GraphFormatError(
-                f"{folder / 'graphs.json'} is no header of crystal graphs; "
-                "save the graphs again"
-            ) from error
-        if version != FORMAT_VERSION:
-            raise GraphFormatError(
-                f"{folder} is of format version {version}, this release reads version "
-                f"{FORMAT_VERSION}; featurize the structures again"
+                f"{path} is of format version {header.get('format_version')}, and this "
+                f"release reads version {FORMAT_VERSION}; featurize again"
             )
-        arrays = {name: _load_array(folder, name, mmap_mode) for name in _DTYPES}
-        graphs = cls(**arrays, settings=settings)
+        graphs = cls(**arrays, settings=header["settings"])
         if mmap_mode is None:
             graphs.check()
         return graphs
@@ -486,14 +454,3 @@ def _take_ragged(
 def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     counts = np.concatenate([np.diff(part) for part in parts])
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
-def _load_array(
-    folder: Path, name: str, mmap_mode: Literal["r", "c"] | None
-) -> NDArray[Any]:
-    path = folder / f"{name}.npy"
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise GraphFormatError(f"{path} is damaged; save the graphs again") from error
-    return array
