@@ -263,6 +263,11 @@ def test_a_table_may_lack_values_but_no_column():
     y[:, 1] = np.nan
     with pytest.raises(ValueError, match=r"y\[:, 1\] is NaN for every crystal"):
         check_regression_target(y, 3)
+    # A row may lack all of them.
+    crystal_without = np.array([[np.nan, np.nan, np.nan], [1, 2, 3.0]])
+    assert check_regression_target(crystal_without, 2).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"y\[:, 2\] is NaN for every crystal"):
+        check_regression_target([[1, 2, np.nan], [np.nan, 2, np.nan]], 2)
     y[1, 1] = -np.inf
     with pytest.raises(ValueError, match=r"y\[1, 1\] is -inf, one of 1 values"):
         check_regression_target(y, 3)
