@@ -84,11 +84,13 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         a search must not look like a finished fit.
         """
         self.notify("on_train_begin", X=dataset, y=None)
+        self.trained_on_ = dataset
         try:
             self.fit_loop(dataset, epochs=epochs)
         except StopTraining:
             pass
         finally:
+            del self.trained_on_  # a fitted net holds on to no crystals
             self.notify("on_train_end", X=dataset, y=None)
         if not self.train_split:
             self.refresh_statistics(dataset)
@@ -97,9 +99,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         self, iterator: BatchIterator | None, training: bool, **kwargs: Any
     ) -> None:
         """Pass over training or held-out batches, the latter with fresh statistics."""
-        if training:
-            self.trained_on_ = iterator.dataset  # type: ignore[union-attr]
-        elif iterator is not None:
+        if not training and iterator is not None:
             self.refresh_statistics(self.trained_on_)
         super().run_single_epoch(iterator, training=training, **kwargs)
 
@@ -110,17 +110,18 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         steps they still hold much of what the network was before them.
         """
         norms = [m for m in self.module_.modules() if isinstance(m, BatchNorm)]
+        self._set_training(False)  # dropout would use up its stream
         for norm in norms:
             norm.num_batches_tracked.zero_()
             norm.momentum = None
-        self._set_training(False)  # dropout would use up its stream
-        with torch.no_grad():
+            norm.train()
+        try:
+            with torch.no_grad():
+                for batch, _ in BatchIterator(dataset, self.batch_size):
+                    self.infer(batch)
+        finally:
             for norm in norms:
-                norm.train()
-            for batch, _ in BatchIterator(dataset, self.batch_size):
-                self.infer(batch)
-        for norm in norms:
-            norm.momentum = BatchNorm.momentum
+                norm.momentum = BatchNorm.momentum
 
     def predict_batches(self, dataset: PackedDataset) -> Tensor:
         """Run the module over a dataset, in order, without training it.

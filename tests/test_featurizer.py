@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from joblib import parallel_config
 from pymatgen.core import Lattice, Structure
 from sklearn import config_context
 from sklearn.base import clone
@@ -37,6 +38,14 @@ def test_processes_and_chunks_change_nothing(irregular):
     alone = CrystalGraphFeaturizer().transform(many)
     shared = CrystalGraphFeaturizer(n_jobs=2).transform(many)
     np.testing.assert_array_equal(alone.edge_index, shared.edge_index)
+    np.testing.assert_array_equal(alone.distances, shared.distances)
+
+
+def test_backends_that_cannot_yield_are_used_all_the_same(ionic):
+    many = ionic.data * 3  # more than one chunk
+    with parallel_config("multiprocessing"):
+        shared = CrystalGraphFeaturizer(n_jobs=2).transform(many)
+    alone = CrystalGraphFeaturizer().transform(many)
     np.testing.assert_array_equal(alone.distances, shared.distances)
 
 

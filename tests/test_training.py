@@ -1,7 +1,9 @@
 """Weights, several targets, going on where one stopped, and what may go wrong."""
 
 import functools
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from sklearn.model_selection import cross_validate
 from sklearn.multioutput import MultiOutputRegressor
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._batching import PackedDataset
+from sklearn_cgcnn._estimators import _base
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 
 SMALL = {
@@ -215,6 +219,29 @@ def test_partial_fit_after_a_schedule_trains_at_a_constant_rate(graphs, ionic):
     moved = weights_of(model)["output.weight"] - before["output.weight"]
     assert moved.abs().max() > 1e-4
     assert model.n_iter_ == 4
+
+
+def test_partial_fit_after_early_stopping(estimator_class, target, graphs):
+    model = estimator_class(early_stopping=True, validation_fraction=0.3, **CONSTANT)
+    model.fit(graphs, target).set_params(early_stopping=False)
+    assert model.partial_fit(graphs, target).n_iter_ == 4
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_a_fitted_model_holds_no_crystals(graphs, ionic, early_stopping, monkeypatch):
+    references = []
+
+    class Watched(PackedDataset):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            references.append(weakref.ref(self))
+
+    monkeypatch.setattr(_base, "PackedDataset", Watched)
+    model = CGCNNRegressor(early_stopping=early_stopping, **SMALL)
+    model.fit(graphs, ionic.target)
+    gc.collect()
+    assert len(references) == 1 + early_stopping
+    assert [reference() for reference in references] == [None] * len(references)
 
 
 def test_partial_fit_goes_on_from_a_pickle(estimator_class, target, graphs):

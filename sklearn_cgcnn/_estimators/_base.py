@@ -203,7 +203,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             else:
                 targets = self._encode_more_target(y, len(crystals))
             graphs, targets, weights = self._select(crystals, targets, weights)
-            if fitted is None or self._schedule != "constant":
+            if fitted is None or not self._can_go_on:
                 rng = check_random_state(self.random_state)
                 self._start(rng, fitted, None, schedule="constant")
             dataset = PackedDataset(graphs, targets, weights, self.net_.device)
@@ -296,7 +296,9 @@ class BaseCGCNN(ABC, BaseEstimator):
         callbacks += make_schedule(schedule)
         if valid is not None:
             callbacks.append(KeepBestEpoch(self.n_iter_no_change))
-        self._schedule = schedule
+        # Only a net without a schedule, and without looks at held-out crystals, takes
+        # further epochs as it is.
+        self._can_go_on = schedule == "constant" and valid is None
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
@@ -359,7 +361,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         state = super().__getstate__().copy()
         net = state.pop("net_", None)
         if net is not None:
-            state["_schedule"] = None  # no optimizer to go on with
+            state["_can_go_on"] = False  # without its optimizer
             state["_weights"] = {
                 name: value.cpu().numpy()
                 for name, value in net.module_.state_dict().items()

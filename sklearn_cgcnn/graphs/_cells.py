@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import IStructure
 
 from sklearn_cgcnn.exceptions import StructureError
@@ -75,47 +74,41 @@ def read_cell(structure: IStructure) -> Cell:
             "the lattice is periodic along none of its vectors; a crystal graph needs "
             "a crystal"
         )
-    given = Cell(
-        lattice=lattice.matrix,
-        coords=structure.frac_coords @ lattice.matrix,
-        atomic_numbers=_read_atomic_numbers(structure),
-        pbc=lattice.pbc,
-    )
-    _check_geometry(given, structure.frac_coords)
-    return _within_short_vectors(given, lattice, structure.frac_coords)
+    matrix, frac_coords = lattice.matrix, structure.frac_coords
+    _check_geometry(matrix, frac_coords)
+    if all(lattice.pbc) and _is_oblique(matrix):
+        # Short vectors of the same lattice: with oblique ones a short way takes many
+        # images, and a search would go through all of them.
+        short = np.ascontiguousarray(lattice.get_lll_reduced_lattice().matrix)
+        frac_coords = (frac_coords % 1.0) @ matrix @ np.linalg.inv(short)
+        matrix = short
+    # Into the cell, where the crystal repeats: a search that begins far outside would
+    # go through all images on the way.
+    inside = frac_coords - np.floor(frac_coords) * np.array(lattice.pbc)
+    return Cell(matrix, inside @ matrix, _read_atomic_numbers(structure), lattice.pbc)
 
 
-def _check_geometry(cell: Cell, frac_coords: NDArray[np.float64]) -> None:
+def _check_geometry(
+    matrix: NDArray[np.float64], frac_coords: NDArray[np.float64]
+) -> None:
     # Written so that NaN, which compares with nothing, is refused too.
-    within = (np.abs(cell.lattice) < _LONGEST).all()
+    within = (np.abs(matrix) < _LONGEST).all()
     if not within or not np.isfinite(frac_coords).all():
         raise StructureError(
             "coordinates or lattice vectors are not finite, or longer than "
             f"{_LONGEST:g} Å; repair the entry or leave it out"
         )
-    if not cell.volume > _DENSEST * len(cell.coords):
+    volume = abs(float(np.linalg.det(matrix)))
+    if not volume > _DENSEST * len(frac_coords):
         raise StructureError(
-            f"the lattice is flat: it encloses only {cell.volume:.3g} Å³ for "
-            f"{len(cell.coords)} sites; give three independent lattice vectors, in Å"
+            f"the lattice is flat: it encloses only {volume:.3g} Å³ for "
+            f"{len(frac_coords)} sites; give three independent lattice vectors, in Å"
         )
 
 
-def _within_short_vectors(
-    cell: Cell, lattice: Lattice, frac_coords: NDArray[np.float64]
-) -> Cell:
-    """Write the same crystal so that a search for neighbours stays among few images.
-
-    Sites are moved into the cell, where it repeats, as from far outside a search goes
-    through all images on the way. Very oblique lattice vectors are replaced by short
-    ones of the same lattice, as with them a short way takes many images.
-    """
-    matrix = cell.lattice
-    lengths = np.sqrt((matrix**2).sum(axis=1))
-    if all(cell.pbc) and cell.volume < _OBLIQUE * lengths.prod():
-        matrix = np.ascontiguousarray(lattice.get_lll_reduced_lattice().matrix)
-        frac_coords = (frac_coords % 1.0) @ cell.lattice @ np.linalg.inv(matrix)
-    inside = frac_coords % np.where(cell.pbc, 1.0, np.inf)
-    return cell._replace(lattice=matrix, coords=inside @ matrix)
+def _is_oblique(matrix: NDArray[np.float64]) -> bool:
+    brick = np.sqrt((matrix**2).sum(axis=1)).prod()
+    return bool(abs(np.linalg.det(matrix)) < _OBLIQUE * brick)
 
 
 def _read_atomic_numbers(structure: IStructure) -> NDArray[np.uint8]:

@@ -144,6 +144,16 @@ def test_slabs_and_chains_are_searched_far_enough():
     )
 
 
+def test_sites_outside_are_not_moved_where_nothing_repeats():
+    lattice = Lattice(np.diag([3.0, 3.0, 30.0]), pbc=(True, True, False))
+    edges = [
+        find([Structure(lattice, ["C", "O"], [[0, 0, z], [0.5, 0.5, z + 0.05]])])[0]
+        for z in (0.2, -0.5, 3.0, -0.01)
+    ]
+    for each in edges[1:]:
+        assert_same_edges(each, edges[0])
+
+
 def test_images_of_a_site_are_its_neighbors():
     structure = Structure(Lattice.cubic(3.0), ["Po"], [[0, 0, 0]])
     (edges,) = find([structure], max_neighbors=6)
