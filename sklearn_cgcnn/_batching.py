@@ -1,7 +1,7 @@
 """From packed graphs to batches of tensors."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -46,6 +46,10 @@ class CrystalGraphBatch:
 
     def __len__(self) -> int:
         return self.n_crystals
+
+    def tensors(self) -> dict[str, Any]:
+        """Give the attributes by name, as a network takes them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -37,6 +38,36 @@ class OneCycle(Callback):  # type: ignore[misc]
         scheduler = self.scheduler_
         if training and scheduler and scheduler.last_epoch < scheduler.total_steps - 1:
             scheduler.step()
+
+
+class GaussianWeights(Callback):  # type: ignore[misc]
+    """Draw the first weights of all linear maps from a Gaussian.
+
+    Biases stay as torch draws them. Weights that were trained before, by an earlier
+    `partial_fit` or with `warm_start`, stay too.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation of the Gaussian.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Draw, by the seed of the net."""
+        if net.trained_before:
+            return
+        generator = torch.Generator().manual_seed(net.seed)
+        for module in net.module_.modules():
+            if isinstance(module, nn.Linear):
+                drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)
+                drawn.normal_(0.0, self.scale, generator=generator)
+                module.weight.data.copy_(drawn)
+
+    def __repr__(self) -> str:
+        return f"GaussianWeights({self.scale:.4g})"
 
 
 class KeepBestEpoch(Callback):  # type: ignore[misc]

@@ -19,6 +19,12 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     It prints nothing, holds nothing out by itself, and lets Ctrl-C through.
     """
 
+    #: Whether the module comes with weights that were trained by an earlier net, or
+    #: this one.
+    trained_before = False
+    #: What shuffles, dropout and whatever else is drawn are determined by.
+    seed = 0
+
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [
@@ -29,16 +35,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
 
     def infer(self, x: CrystalGraphBatch, **fit_params: Any) -> Tensor:
         """Run the module on a batch."""
-        output: Tensor = self.module_(
-            x.atomic_numbers,
-            x.edge_index,
-            x.distances,
-            x.multiplicity,
-            x.edge_weights,
-            x.crystal_index,
-            x.n_crystals,
-            **fit_params,
-        )
+        output: Tensor = self.module_(**x.tensors(), **fit_params)
         return output
 
     def get_loss(
@@ -91,6 +88,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
             pass
         finally:
             del self.trained_on_  # a fitted net holds on to no crystals
+            self.trained_before = True
             self.notify("on_train_end", X=dataset, y=None)
         if not self.train_split:
             self.refresh_statistics(dataset)
@@ -110,6 +108,8 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         steps they still hold much of what the network was before them.
         """
         norms = [m for m in self.module_.modules() if isinstance(m, BatchNorm)]
+        if not norms:
+            return
         self._set_training(False)  # dropout would use up its stream
         for norm in norms:
             norm.num_batches_tracked.zero_()
@@ -134,6 +134,22 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         outputs: Tensor = self.forward(dataset)
         return outputs
 
+    def predict_contributions(self, dataset: PackedDataset) -> Tensor:
+        """Run the module over a dataset, in order, as far as the sites' own values.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_outputs)
+            On the CPU.
+        """
+        self._set_training(False)
+        with torch.no_grad():
+            values = [
+                self.module_.contributions(**batch.tensors()).cpu()
+                for batch, _ in BatchIterator(dataset, self.batch_size)
+            ]
+        return torch.cat(values)
+
 
 def build_net(
     module: nn.Module,
@@ -144,6 +160,7 @@ def build_net(
     callbacks: Iterable[Callback] = (),
     valid: PackedDataset | None = None,
     seed: int = 0,
+    trained_before: bool = False,
     **params: Any,
 ) -> CrystalNet:
     """Make and initialise a net around a module.
@@ -159,7 +176,9 @@ def build_net(
     valid : PackedDataset or None, default=None
         What the validation loss is computed on after every epoch.
     seed : int, default=0
-        Seed of the shuffles and of dropout.
+        Seed of the shuffles, of dropout and of what callbacks draw.
+    trained_before : bool, default=False
+        Whether the module has weights that training is to go on with.
     **params
         Further parameters of :class:`skorch.NeuralNet`.
 
@@ -181,6 +200,7 @@ def build_net(
         verbose=0,
         **params,
     )
+    net.seed, net.trained_before = seed, trained_before
     net.initialize()
     for dropout in net.module_.modules():
         if isinstance(dropout, Dropout):

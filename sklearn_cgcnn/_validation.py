@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import IMolecule, IStructure
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -59,6 +60,35 @@ def check_crystals(X: Any) -> list[IStructure] | CrystalGraphs:
     crystals = [_from_ase(each, index) for index, each in enumerate(crystals)]
     _check_items(crystals, IStructure)
     return crystals
+
+
+def check_elements(graphs: CrystalGraphs, site_features: Any) -> None:
+    """Check that there are features of every element that occurs.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+    site_features : ndarray of shape (n_elements, n_features), or SiteFeatures
+        By atomic number, NaN where there are none.
+
+    Raises
+    ------
+    StructureError
+        At the first crystal with an element without features.
+    """
+    table = np.asarray(getattr(site_features, "table", site_features))
+    known = np.zeros(256, dtype=bool)
+    known[: len(table)] = np.isfinite(table).all(axis=1)
+    unknown = np.flatnonzero(~known[graphs.atomic_numbers])
+    if len(unknown):
+        site = unknown[0]
+        index = int(np.searchsorted(graphs.site_offsets, site, side="right")) - 1
+        element = Element.from_Z(int(graphs.atomic_numbers[site])).symbol
+        raise StructureError(
+            f"X[{index}] holds {element}, of which site_features has no features, or "
+            "none that are finite; add them, or leave the crystal out",
+            index=index,
+        )
 
 
 def _as_list(X: Any) -> list[Any]:

@@ -427,13 +427,25 @@ no_number = st.one_of(
 counts = st.one_of(negative, no_number, st.just(0), st.floats(1.01, 1.99))
 shares = st.one_of(negative, no_number, st.floats(1.0, 9), st.just(np.nan))
 names = st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4), st.none())
+parts = st.one_of(names, st.sampled_from([int, str, Structure, np.ndarray]))
 PARAMETERS = {
     "featurizer": st.one_of(st.text(max_size=3), st.integers()),
+    "conv": parts,
+    "pooling": parts,
+    "readout": parts,
     "n_conv_layers": counts,
     "n_site_channels": counts,
     "n_hidden_layers": st.one_of(negative, no_number, st.floats(0.1, 0.9)),
     "n_hidden_channels": counts,
-    "edge_basis": names,
+    "site_features": st.one_of(
+        names,
+        st.lists(st.floats(), max_size=3),
+        st.dictionaries(st.integers(), st.none(), max_size=3),
+        st.lists(st.text("xyz", min_size=1, max_size=3), min_size=1, max_size=3),
+    ),
+    "edge_basis": st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4)),
+    "norm": st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4)),
+    "activation": names,
     "dropout": shares,
     "loss": names,
     "optimizer": names,

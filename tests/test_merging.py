@@ -40,10 +40,9 @@ def matched_distances(many, few):
     return matched
 
 
-def double_net(graphs, y, **params):
+def double_net(graphs, y, part, **params):
     """A net in double precision, and the dataset that it learns from."""
-    torch.manual_seed(0)
-    module = make_module({"edge_basis": "gaussian", "n_outputs": 1, "n_conv_layers": 3})
+    module = make_module(network_params(**part))
     net = build_net(
         module.double(),
         criterion=torch.nn.L1Loss(reduction="none"),
@@ -73,10 +72,16 @@ def real(load_real):
     return *featurize(structures), energies
 
 
-def assert_same_training(merged, plain, y, epochs=3):
+def network_params(**part):
+    model = CGCNNRegressor(**part)
+    model.target_mean_ = np.zeros(1)  # one output
+    return model._network_params()
+
+
+def assert_same_training(merged, plain, y, epochs=3, **part):
     nets = {}
     for graphs in (merged, plain):
-        net, dataset = double_net(graphs, y, max_epochs=epochs)
+        net, dataset = double_net(graphs, y, part, max_epochs=epochs)
         net._set_training(True)
         batch, targets = dataset[torch.arange(64)]
         net.get_loss(net.infer(batch), targets).backward()
@@ -98,12 +103,30 @@ def test_training_is_the_same(generated):
     assert_same_training(*generated)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"norm": None},
+        {"conv": "shared"},
+        {"conv": "shared", "norm": None},
+        {"pooling": "all_layers"},
+        {"readout": "site"},
+        {"dropout": 0.5},
+        {"readout": "site", "n_hidden_layers": 2, "dropout": 0.5},
+        {"edge_basis": None, "site_features": "learned", "activation": "tanh"},
+    ],
+    ids=str,
+)
+def test_training_of_every_part_is_the_same(generated, part):
+    assert_same_training(*generated, **part)
+
+
 def test_training_on_real_crystals_is_the_same(real):
     assert_same_training(*real)
 
 
 def assert_same_predictions(merged, plain, y):
-    net, dataset = double_net(merged, y, max_epochs=2)
+    net, dataset = double_net(merged, y, {}, max_epochs=2)
     net.train(dataset, net.max_epochs)
     few = net.predict_batches(dataset)
     many = net.predict_batches(PackedDataset(plain))

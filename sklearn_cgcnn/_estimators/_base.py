@@ -1,15 +1,17 @@
 """What the regressor and the classifier share: from crystals to a trained network."""
 
 import copy
+import os
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,15 +22,30 @@ from sklearn_cgcnn._callbacks import DivergenceGuard, KeepBestEpoch, Progress
 from sklearn_cgcnn._estimators._recipe import (
     OPTIMIZERS,
     SCHEDULES,
+    is_same_part,
     make_module,
     make_optimizer_params,
     make_schedule,
 )
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._net import build_net, resolve_device
-from sklearn_cgcnn._validation import check_crystals, check_sample_weight
-from sklearn_cgcnn.graphs import CrystalGraphs
-from sklearn_cgcnn.nn import EDGE_BASES, EdgeBasis
+from sklearn_cgcnn._validation import (
+    check_crystals,
+    check_elements,
+    check_sample_weight,
+)
+from sklearn_cgcnn.graphs import CrystalGraphs, element_table
+from sklearn_cgcnn.nn import (
+    ACTIVATIONS,
+    CONVS,
+    EDGE_BASES,
+    NORMS,
+    POOLINGS,
+    READOUTS,
+    EdgeBasis,
+    SiteFeatures,
+)
+from sklearn_cgcnn.presets import preset
 
 
 class BaseCGCNN(ABC, BaseEstimator):
@@ -37,11 +54,23 @@ class BaseCGCNN(ABC, BaseEstimator):
     _fitted_params: dict
     _parameter_constraints: ClassVar[dict] = {
         "featurizer": [CrystalGraphFeaturizer, None],
+        "conv": [StrOptions(set(CONVS)), type],
+        "pooling": [StrOptions(set(POOLINGS)), type],
+        "readout": [StrOptions(set(READOUTS)), type],
         "n_conv_layers": [Interval(Integral, 1, None, closed="left")],
         "n_site_channels": [Interval(Integral, 1, None, closed="left")],
         "n_hidden_layers": [Interval(Integral, 0, None, closed="left")],
         "n_hidden_channels": [Interval(Integral, 1, None, closed="left")],
-        "edge_basis": [StrOptions(set(EDGE_BASES)), EdgeBasis],
+        "site_features": [
+            str,
+            os.PathLike,
+            Mapping,
+            "array-like",
+            SiteFeatures,
+        ],
+        "edge_basis": [StrOptions(set(EDGE_BASES)), EdgeBasis, None],
+        "norm": [StrOptions(set(NORMS)), callable, None],
+        "activation": [StrOptions(set(ACTIVATIONS)), callable],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -65,11 +94,17 @@ class BaseCGCNN(ABC, BaseEstimator):
         self,
         *,
         featurizer,
+        conv,
+        pooling,
+        readout,
         n_conv_layers,
         n_site_channels,
         n_hidden_layers,
         n_hidden_channels,
+        site_features,
         edge_basis,
+        norm,
+        activation,
         dropout,
         optimizer,
         lr,
@@ -88,11 +123,17 @@ class BaseCGCNN(ABC, BaseEstimator):
         verbose,
     ):
         self.featurizer = featurizer
+        self.conv = conv
+        self.pooling = pooling
+        self.readout = readout
         self.n_conv_layers = n_conv_layers
         self.n_site_channels = n_site_channels
         self.n_hidden_layers = n_hidden_layers
         self.n_hidden_channels = n_hidden_channels
+        self.site_features = site_features
         self.edge_basis = edge_basis
+        self.norm = norm
+        self.activation = activation
         self.dropout = dropout
         self.optimizer = optimizer
         self.lr = lr
@@ -110,6 +151,38 @@ class BaseCGCNN(ABC, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @classmethod
+    def from_preset(cls, name, **params):
+        """Make an estimator with the parameters of a model of the paper.
+
+        The presets are ``"paper_eq4"`` and ``"paper_eq5"``, the models of these
+        equations as they are printed, and ``"released"``, the authors' program with
+        what its command line has by default. They include optimizer and recipe. The
+        paper does not say what its search over parameters chose: each value that is our
+        choice is marked in :mod:`sklearn_cgcnn.presets`.
+
+        Parameters
+        ----------
+        name : {"paper_eq4", "paper_eq5", "released"}
+            The preset.
+        **params
+            Parameters of the estimator that differ from the preset's.
+
+        Returns
+        -------
+        object
+            The estimator, not fitted.
+
+        Raises
+        ------
+        ValueError
+            If there is no such preset.
+        TypeError
+            If the estimator has no such parameter.
+        """
+        chosen = preset(name, classification=issubclass(cls, ClassifierMixin))
+        return cls(**{**chosen, **params})
+
     # What a regressor and a classifier do each in their own way
 
     @abstractmethod
@@ -119,6 +192,10 @@ class BaseCGCNN(ABC, BaseEstimator):
     @abstractmethod
     def _encode_more_target(self, y, n_crystals):
         """Check that y is of the kind learnt so far, and give the net's targets."""
+
+    @abstractmethod
+    def _decode(self, outputs):
+        """Bring outputs of the network into the unit, and the shape, of the target."""
 
     @abstractmethod
     def _make_criterion(self):
@@ -177,13 +254,14 @@ class BaseCGCNN(ABC, BaseEstimator):
             crystals = check_crystals(X)
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
+            network = self._network_params()
             if fitted is not None:
-                self._check_same_network()
+                self._check_same_network(network)
             self.featurizer_ = self._make_featurizer(crystals)
-            graphs, targets, weights = self._select(crystals, targets, weights)
+            graphs, targets, weights = self._select(crystals, targets, weights, network)
             rng = check_random_state(self.random_state)
             train, valid = self._split(graphs, targets, weights, rng)
-            self._start(rng, fitted, valid, schedule=self.lr_schedule)
+            self._start(rng, network, fitted, valid, schedule=self.lr_schedule)
         return self._train(train, int(self.max_epochs))
 
     def _partial_fit(self, X, y, sample_weight, encode_first):
@@ -199,13 +277,15 @@ class BaseCGCNN(ABC, BaseEstimator):
             weights = check_sample_weight(sample_weight, len(crystals))
             if fitted is None:
                 targets = encode_first(y, weights)
+                network = self._network_params()
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
                 targets = self._encode_more_target(y, len(crystals))
-            graphs, targets, weights = self._select(crystals, targets, weights)
+                network = self._fitted_params["network"]
+            graphs, targets, weights = self._select(crystals, targets, weights, network)
             if fitted is None or not self._can_go_on:
                 rng = check_random_state(self.random_state)
-                self._start(rng, fitted, None, schedule="constant")
+                self._start(rng, network, fitted, None, schedule="constant")
             dataset = PackedDataset(graphs, targets, weights, self.net_.device)
         return self._train(dataset, 1)
 
@@ -228,17 +308,23 @@ class BaseCGCNN(ABC, BaseEstimator):
             **settings, n_jobs=self.n_jobs, verbose=self.verbose
         )
 
-    def _select(self, crystals, targets, weights):
+    def _select(self, crystals, targets, weights, network):
         """Make the graphs, and leave out the crystals of weight zero.
 
         They would not count in the loss, but in the statistics of the normalisation.
         """
-        graphs = self.featurizer_.transform(crystals)
+        graphs = self._make_graphs(crystals, network)
         weights = self._weigh_classes(targets, weights)
         rows = np.flatnonzero(weights)
         if len(rows) < len(graphs):
             graphs, targets, weights = graphs[rows], targets[rows], weights[rows]
         return graphs, targets, torch.tensor(weights / weights.mean()).float()
+
+    def _make_graphs(self, crystals, network):
+        """Make the graphs, all of whose elements the network must have features of."""
+        graphs = self.featurizer_.transform(crystals)
+        check_elements(graphs, network["site_features"])
+        return graphs
 
     def _split(self, graphs, targets, weights, rng):
         """Put the training part, and what is held out of it, on the device."""
@@ -263,29 +349,25 @@ class BaseCGCNN(ABC, BaseEstimator):
             for rows in parts
         ]
 
-    def _check_same_network(self):
+    def _check_same_network(self, wanted):
         """Check that the network to go on with is the one the parameters describe."""
-        wanted, found = self._network_params(), self._fitted_params["network"]
+        found = self._fitted_params["network"]
         for name, value in wanted.items():
-            # Two instances of an edge basis are taken for the same by their class.
-            is_basis = isinstance(value, EdgeBasis)
-            kinds = type(value), type(found[name])
-            if (kinds[0] is not kinds[1]) if is_basis else value != found[name]:
+            if not is_same_part(value, found[name]):
                 raise ValueError(
                     f"warm_start=True goes on with a network of {name}={found[name]}, "
                     f"but {name}={value} is asked for now; keep it, or set "
                     "warm_start=False to begin anew"
                 )
 
-    def _start(self, rng, fitted, valid, schedule):
+    def _start(self, rng, network, fitted, valid, schedule):
         """Make the net that trains: a new network, or the one of a fitted net."""
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if fitted is None:
             self.loss_curve_, self.validation_scores_ = [], None
-            network = self._network_params()
             module = make_module(network, seed)
         else:
-            network, module = self._fitted_params["network"], fitted.module_
+            module = fitted.module_
         # What a copy needs to predict, whatever becomes of the parameters.
         self._fitted_params = {
             "network": network,
@@ -307,6 +389,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             callbacks=callbacks + copy.deepcopy(self.callbacks or []),
             valid=valid,
             seed=seed,
+            trained_before=fitted is not None,
             lr=self.lr,
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
@@ -329,15 +412,26 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     def _network_params(self):
         """Give what the module is built from, apart from its weights."""
-        return {
+        site_features = self.site_features
+        if not isinstance(site_features, SiteFeatures):
+            site_features = element_table(site_features)
+        network = {
+            "site_features": copy.deepcopy(site_features),
             "edge_basis": copy.deepcopy(self.edge_basis),
             "n_outputs": self._n_outputs(),
+            "conv": self.conv,
+            "pooling": self.pooling,
+            "readout": self.readout,
             "n_conv_layers": self.n_conv_layers,
             "n_site_channels": self.n_site_channels,
             "n_hidden_layers": self.n_hidden_layers,
             "n_hidden_channels": self.n_hidden_channels,
+            "norm": copy.deepcopy(self.norm),
+            "activation": copy.deepcopy(self.activation),
             "dropout": self.dropout,
         }
+        make_module(network)  # parts that do not fit, before any work is done
+        return network
 
     # Prediction
 
@@ -349,9 +443,24 @@ class BaseCGCNN(ABC, BaseEstimator):
         ndarray of shape (n_crystals, n_outputs)
         """
         check_is_fitted(self)
-        graphs = self.featurizer_.transform(X)
+        graphs = self._make_graphs(X, self._fitted_params["network"])
         dataset = PackedDataset(graphs, device=self.net_.device)
         return self.net_.predict_batches(dataset).numpy()
+
+    def _predict_contributions(self, X):
+        """Run the network as far as what the sites of the crystals contribute.
+
+        Returns
+        -------
+        list of ndarray of shape (n_sites,) or (n_sites, n_outputs), float64
+            One for each crystal, in the order of its sites.
+        """
+        check_is_fitted(self)
+        graphs = self._make_graphs(X, self._fitted_params["network"])
+        dataset = PackedDataset(graphs, device=self.net_.device)
+        of_nodes = self.net_.predict_contributions(dataset).numpy()
+        of_sites = graphs.expand_sites(self._decode(of_nodes))
+        return np.split(of_sites, graphs.site_map_offsets[1:-1])
 
     # Persistence: the weights as numpy arrays, and no net. What is stored then holds
     # neither optimizer nor callbacks, and loads on a machine without the GPU that the
@@ -379,7 +488,8 @@ class BaseCGCNN(ABC, BaseEstimator):
         fitted = self._fitted_params
         module = make_module(fitted["network"])
         tensors = {name: torch.tensor(value) for name, value in weights.items()}
-        module.to(tensors["output.weight"].dtype).load_state_dict(tensors)
+        first = next(name for name, _ in module.named_parameters())
+        module.to(tensors[first].dtype).load_state_dict(tensors)
         try:
             device = resolve_device(fitted["device"])
         except ValueError:

@@ -1,15 +1,29 @@
 """From the names and classes that a user gives to the parts of a training."""
 
 import copy
+import functools
 import inspect
 import threading
 
+import numpy as np
 import torch
 from torch import nn
 
 from sklearn_cgcnn._callbacks import EpochSchedule, OneCycle
-from sklearn_cgcnn.graphs import one_hot_site_features
-from sklearn_cgcnn.nn import CGCNN, EDGE_BASES, SiteFeatures
+from sklearn_cgcnn.nn import (
+    ACTIVATIONS,
+    CGCNN,
+    CONVS,
+    EDGE_BASES,
+    NORMS,
+    POOLINGS,
+    READOUTS,
+    Conv,
+    NoEdgeFeatures,
+    Pooling,
+    Readout,
+    SiteFeatures,
+)
 
 OPTIMIZERS = {
     "adamw": (torch.optim.AdamW, {}),
@@ -31,8 +45,9 @@ def make_module(network_params, seed=0):
     Parameters
     ----------
     network_params : dict
-        Parameters of CGCNN, with the edge basis by name or as an instance, and without
-        the site features.
+        Parameters of CGCNN, with site features as a table of the elements or as an
+        instance, edge basis by name, as an instance or None, and the other parts as
+        users name them.
     seed : int, default=0
         Determines the weights.
 
@@ -41,15 +56,62 @@ def make_module(network_params, seed=0):
     CGCNN
     """
     params = copy.deepcopy(network_params)
-    edge_basis = params.pop("edge_basis")
-    if isinstance(edge_basis, str):
-        edge_basis = EDGE_BASES[edge_basis]()
-    table = torch.tensor(one_hot_site_features())
+    params["site_features"] = _make_site_features(params["site_features"])
+    params["edge_basis"] = _make_edge_basis(params["edge_basis"])
+    params["conv"] = _choose_class("conv", params["conv"], CONVS, Conv)
+    params["pooling"] = _choose_class("pooling", params["pooling"], POOLINGS, Pooling)
+    params["readout"] = _choose_class("readout", params["readout"], READOUTS, Readout)
+    params["activation"] = _make_activation(params["activation"])
+    if isinstance(params["norm"], str):
+        params["norm"] = NORMS[params["norm"]]
     # torch draws first weights from the generator of the whole process: one thread at a
     # time, and left as it was.
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return CGCNN(SiteFeatures(table), edge_basis, **params)
+        return CGCNN(**params)
+
+
+def _choose_class(name, choice, named, base):
+    """Give the class of a part: the one of that name, or one of the user's own."""
+    if isinstance(choice, str):
+        return named[choice]
+    if not issubclass(choice, base):
+        raise TypeError(
+            f"{name}={choice.__name__} is no subclass of sklearn_cgcnn.nn."
+            f"{base.__name__}; inherit from it, or choose one of {sorted(named)}"
+        )
+    return choice
+
+
+def _make_site_features(site_features):
+    if isinstance(site_features, SiteFeatures):
+        return site_features
+    return SiteFeatures(torch.tensor(site_features))
+
+
+def _make_edge_basis(edge_basis):
+    if edge_basis is None:
+        return NoEdgeFeatures()
+    return EDGE_BASES[edge_basis]() if isinstance(edge_basis, str) else edge_basis
+
+
+def _make_activation(activation):
+    if isinstance(activation, str):
+        return ACTIVATIONS[activation]
+    return activation() if isinstance(activation, type) else activation
+
+
+def is_same_part(wanted, found):
+    """Tell whether two descriptions of a part of the network agree.
+
+    Two instances of a module, and two partials, are taken for the same by their class,
+    as copies of them compare as different.
+    """
+    if isinstance(wanted, np.ndarray) and isinstance(found, np.ndarray):
+        return np.array_equal(wanted, found, equal_nan=True)
+    if isinstance(wanted, nn.Module | functools.partial):
+        return type(wanted) is type(found)
+    return wanted is found or (type(wanted) is type(found) and wanted == found)
 
 
 def make_criterion(loss):

@@ -26,25 +26,60 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     `n_hidden_layers` hidden layers to the prediction. The target is standardised for
     training and predictions are given in its own unit.
 
+    These are the defaults. Each part of the network may be chosen, and searched over;
+    :meth:`from_preset` puts together the models of the paper and of its program.
+
     Parameters
     ----------
     featurizer : CrystalGraphFeaturizer or None, default=None
         Turns structures into graphs. None means one with default settings, or those of
         the graphs given to `fit`.
+    conv : {"gated", "shared"} or type of Conv, default="gated"
+        The convolution: a gate for every edge (paper, Eq. 5), or the same weights for
+        all neighbours (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
+    pooling : {"mean", "all_layers"} or type of Pooling, default="mean"
+        How the sites of a crystal become one vector: their mean after the last
+        convolution (Eq. S16), a mean over what all layers say of them (Eqs. S11 to
+        S13), or a subclass of :class:`sklearn_cgcnn.nn.Pooling`.
+    readout : {"crystal", "site"} or type of Readout, default="crystal"
+        What hidden layers and output read: the pooled crystal, or each site, the mean
+        of whose values is then the prediction (Eqs. S14 and S15; see
+        :func:`sklearn_cgcnn.inspection.site_contributions`); or a subclass of
+        :class:`sklearn_cgcnn.nn.Readout`.
     n_conv_layers : int, default=3
         Number of convolutions.
     n_site_channels : int, default=64
         Width of the site vectors.
     n_hidden_layers : int, default=1
-        Number of hidden layers between pooling and output.
+        Number of hidden layers before the output: of the crystal (L2 in the paper), or
+        of each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
         Their width.
-    edge_basis : {"gaussian", "one-hot"} or EdgeBasis, default="gaussian"
+    site_features : str, path, sequence, DataFrame, mapping, array or \
+            SiteFeatures, default="properties"
+        What is known of a site's element. "properties" are the nine of the paper's
+        Table II, which may be named one by one, as in ``["group", "period"]``;
+        "learned" is a vector for each element, learnt from the training crystals that
+        hold it. A table of one's own is a DataFrame, a mapping by symbol or atomic
+        number, an array with a row for each atomic number from 0, or the path of a JSON
+        file with a mapping, such as the ``atom_init.json`` of the authors' program. It
+        is used as it is: bring the columns to similar ranges first.
+    edge_basis : {"gaussian", "one-hot"}, EdgeBasis or None, default="gaussian"
         Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
         the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
-        a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own.
+        a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own. None
+        leaves only who is whose neighbour.
+    norm : {"batch"}, callable or None, default="batch"
+        Normalisation in the convolutions: batch normalisation as in the authors'
+        program, none as the equations are printed, or what makes a module from a width,
+        like :class:`sklearn_cgcnn.nn.BatchNorm`.
+    activation : str or callable, default="softplus"
+        The function g of the paper, in convolutions and hidden layers: "softplus",
+        "relu", "silu", "tanh", "identity", a function of a tensor, or a module of torch
+        by its class or as an instance.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel during training, after pooling.
+        Probability of dropping a hidden channel of a crystal, and of all its sites,
+        during training, after each hidden layer.
     loss : str or callable, default="absolute_error"
         What training minimises, on the standardised target: "absolute_error",
         "squared_error", "huber", a loss of torch by its class or as an instance, or a
@@ -136,11 +171,17 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         self,
         *,
         featurizer=None,
+        conv="gated",
+        pooling="mean",
+        readout="crystal",
         n_conv_layers=3,
         n_site_channels=64,
         n_hidden_layers=1,
         n_hidden_channels=128,
+        site_features="properties",
         edge_basis="gaussian",
+        norm="batch",
+        activation="softplus",
         dropout=0.0,
         loss="absolute_error",
         optimizer="adamw",
@@ -161,11 +202,17 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     ):
         super().__init__(
             featurizer=featurizer,
+            conv=conv,
+            pooling=pooling,
+            readout=readout,
             n_conv_layers=n_conv_layers,
             n_site_channels=n_site_channels,
             n_hidden_layers=n_hidden_layers,
             n_hidden_channels=n_hidden_channels,
+            site_features=site_features,
             edge_basis=edge_basis,
+            norm=norm,
+            activation=activation,
             dropout=dropout,
             optimizer=optimizer,
             lr=lr,
@@ -205,9 +252,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         GraphSettingsError
             If X holds graphs made with other settings than those used in `fit`.
         """
-        outputs = self._predict_outputs(X).astype(np.float64)
-        predicted = self.target_mean_ + self.target_scale_ * outputs
-        return predicted if self._two_dimensional else predicted[:, 0]
+        return self._decode(self._predict_outputs(X))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -250,6 +295,10 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         variance = (weights * (present - self.target_mean_) ** 2).sum(axis=0) / total
         self.target_scale_ = np.sqrt(variance)
         return self._standardise(values)
+
+    def _decode(self, outputs):
+        values = self.target_mean_ + self.target_scale_ * outputs.astype(np.float64)
+        return values if self._two_dimensional else values[:, 0]
 
     def _encode_more_target(self, y, n_crystals):
         values = check_regression_target(y, n_crystals)

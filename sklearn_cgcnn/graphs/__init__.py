@@ -2,6 +2,7 @@
 
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
+from sklearn_cgcnn.graphs._element_table import element_table
 from sklearn_cgcnn.graphs._elements import one_hot_site_features
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._neighbors import NearestNeighbors
@@ -10,6 +11,7 @@ __all__ = [
     "Cell",
     "CrystalGraphs",
     "NearestNeighbors",
+    "element_table",
     "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",

@@ -1,21 +1,25 @@
 """The crystal graph convolutional neural network."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from sklearn_cgcnn.nn._conv import GatedConv
-from sklearn_cgcnn.nn._dropout import Dropout
+from sklearn_cgcnn.nn._conv import Conv, GatedConv
 from sklearn_cgcnn.nn._edge_basis import EdgeBasis
-from sklearn_cgcnn.nn._pooling import MeanPooling
+from sklearn_cgcnn.nn._norm import BatchNorm
+from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
+from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
 from sklearn_cgcnn.nn._site_features import SiteFeatures
 
 
 class CGCNN(nn.Module):
     """Embed the sites, convolve, pool, and read out.
 
-    The network of Xie and Grossman (2018) with the convolution of Eq. 5, the pooling of
-    Eq. S16 and fully connected (L2) hidden layers after it, put together as in the
-    authors' program.
+    The network of Xie and Grossman (2018), put together from parts. By default these
+    are the parts of the authors' program: the convolution of Eq. 5 with batch
+    normalisation, the pooling of Eq. S16, and fully connected (L2) hidden layers after
+    it.
 
     Parameters
     ----------
@@ -25,14 +29,25 @@ class CGCNN(nn.Module):
         Features of the edges.
     n_outputs : int, default=1
         Number of values predicted for each crystal.
+    conv : type of Conv, default=GatedConv
+        The convolution. Before one that adds to its input, the features of the sites
+        are embedded in its width by a linear map.
+    pooling : type of Pooling, default=MeanPooling
+        The pooling.
+    readout : type of Readout, default=CrystalReadout
+        The readout.
     n_conv_layers : int, default=3
         Number of convolutions.
     n_site_channels : int, default=64
         Width of the site vectors.
     n_hidden_layers : int, default=1
-        Number of hidden layers after pooling.
+        Number of hidden layers of the readout.
     n_hidden_channels : int, default=128
         Their width.
+    norm : callable or None, default=BatchNorm
+        Makes a norm from a width; None for none.
+    activation : callable, default=softplus
+        Function of a tensor, in convolutions and readout.
     dropout : float, default=0.0
         Probability of dropping a hidden channel, during training, after each hidden
         layer.
@@ -43,25 +58,39 @@ class CGCNN(nn.Module):
         site_features: SiteFeatures,
         edge_basis: EdgeBasis,
         n_outputs: int = 1,
+        *,
+        conv: type[Conv] = GatedConv,
+        pooling: type[Pooling] = MeanPooling,
+        readout: type[Readout] = CrystalReadout,
         n_conv_layers: int = 3,
         n_site_channels: int = 64,
         n_hidden_layers: int = 1,
         n_hidden_channels: int = 128,
+        norm: Callable[[int], nn.Module] | None = BatchNorm,
+        activation: Callable[[Tensor], Tensor] = softplus,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.site_features = site_features
         self.edge_basis = edge_basis
-        self.embedding = nn.Linear(site_features.n_features, n_site_channels)
-        self.convs = nn.ModuleList(
-            GatedConv(n_site_channels, edge_basis.n_features)
-            for _ in range(n_conv_layers)
+        widths = [site_features.n_features] + [n_site_channels] * n_conv_layers
+        self.embedding = (
+            nn.Linear(widths[0], n_site_channels) if conv.residual else nn.Identity()
         )
-        self.pooling = MeanPooling()
-        widths = [n_site_channels] + [n_hidden_channels] * n_hidden_layers
-        self.hidden = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
-        self.dropout = Dropout(dropout)
-        self.output = nn.Linear(widths[-1], n_outputs)
+        widths_in = [n_site_channels] * n_conv_layers if conv.residual else widths[:-1]
+        self.convs = nn.ModuleList(
+            conv(width, n_site_channels, edge_basis.n_features, norm, activation)
+            for width in widths_in
+        )
+        self.readout = readout(
+            n_site_channels,
+            pooling(widths),
+            n_outputs,
+            n_hidden_layers,
+            n_hidden_channels,
+            activation,
+            dropout,
+        )
 
     def forward(
         self,
@@ -94,15 +123,93 @@ class CGCNN(nn.Module):
         -------
         Tensor of shape (n_crystals, n_outputs)
         """
-        sites = self.embedding(self.site_features(atomic_numbers))
+        layers = self.convolve(
+            atomic_numbers, edge_index, distances, multiplicity, edge_weights
+        )
+        counts = multiplicity.to(layers[-1].dtype)
+        output: Tensor = self.readout(layers, counts, crystal_index, n_crystals)
+        return output
+
+    def contributions(
+        self,
+        atomic_numbers: Tensor,
+        edge_index: Tensor,
+        distances: Tensor,
+        multiplicity: Tensor,
+        edge_weights: Tensor,
+        crystal_index: Tensor,
+        n_crystals: int,
+    ) -> Tensor:
+        """Predict what each site contributes, where the readout is of sites.
+
+        Parameters
+        ----------
+        atomic_numbers : Tensor of shape (n_sites,), int64
+        edge_index : Tensor of shape (2, n_edges), int64
+            Centre and neighbour of each edge.
+        distances : Tensor of shape (n_edges,)
+            In Å.
+        multiplicity : Tensor of shape (n_sites,)
+            How many sites of the crystal each stands for.
+        edge_weights : Tensor of shape (n_edges,)
+            How many equal edges of its centre each stands for.
+        crystal_index : Tensor of shape (n_sites,), int64
+            Which crystal each site belongs to.
+        n_crystals : int
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_outputs)
+            Their mean over the sites of a crystal is its prediction.
+
+        Raises
+        ------
+        TypeError
+            If the readout is none of sites.
+        """
+        if not isinstance(self.readout, SiteReadout):
+            raise TypeError(
+                f"{type(self.readout).__name__} does not say what sites contribute; "
+                "SiteReadout does"
+            )
+        layers = self.convolve(
+            atomic_numbers, edge_index, distances, multiplicity, edge_weights
+        )
+        return self.readout.contributions(layers, crystal_index, n_crystals)
+
+    def convolve(
+        self,
+        atomic_numbers: Tensor,
+        edge_index: Tensor,
+        distances: Tensor,
+        multiplicity: Tensor,
+        edge_weights: Tensor,
+    ) -> list[Tensor]:
+        """Go as far as the readout.
+
+        Parameters
+        ----------
+        atomic_numbers : Tensor of shape (n_sites,), int64
+        edge_index : Tensor of shape (2, n_edges), int64
+            Centre and neighbour of each edge.
+        distances : Tensor of shape (n_edges,)
+            In Å.
+        multiplicity : Tensor of shape (n_sites,)
+            How many sites of the crystal each stands for.
+        edge_weights : Tensor of shape (n_edges,)
+            How many equal edges of its centre each stands for.
+
+        Returns
+        -------
+        list of Tensor of shape (n_sites, n_features) or (n_sites, n_site_channels)
+            The features of the sites, and their vectors after each convolution.
+        """
+        features = self.site_features(atomic_numbers)
         edge_features = self.edge_basis(distances)
-        multiplicity = multiplicity.to(sites.dtype)
-        edge_weights = edge_weights.to(sites.dtype)
+        multiplicity = multiplicity.to(features.dtype)
+        edge_weights = edge_weights.to(features.dtype)
+        sites, layers = self.embedding(features), [features]
         for conv in self.convs:
             sites = conv(sites, edge_features, edge_index, multiplicity, edge_weights)
-        pooled = self.pooling(sites, multiplicity, crystal_index, n_crystals)
-        crystals = softplus(pooled)
-        for layer in self.hidden:
-            crystals = self.dropout(softplus(layer(crystals)))
-        output: Tensor = self.output(crystals)
-        return output
+            layers.append(sites)
+        return layers

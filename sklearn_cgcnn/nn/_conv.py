@@ -1,4 +1,8 @@
-"""Convolution: each site learns of its neighbours."""
+"""Convolutions: each site learns of its neighbours."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -7,38 +11,133 @@ from torch.nn.functional import linear, softplus
 from sklearn_cgcnn.nn._norm import BatchNorm
 
 
-class GatedConv(nn.Module):
-    r"""Convolution with a gate for every edge (paper, Eq. 5).
+class Conv(nn.Module, ABC):
+    """Base of the convolutions: updates the site vectors from those of neighbours.
 
-    .. math::
-        v_i' = g\Big(v_i + \sum_{j,k} \sigma(z_{(i,j)_k} W_f)
-        \odot g(z_{(i,j)_k} W_s)\Big), \qquad
-        z_{(i,j)_k} = v_i \oplus v_j \oplus u_{(i,j)_k}
-
-    with :math:`\sigma` the sigmoid and :math:`g` the softplus. As in the authors'
-    program, :math:`z W_f \oplus z W_s` is normalised over the edges of the batch, the
-    sum over its sites, and a softplus follows the residual.
+    A convolution of one's own inherits from it, takes these parameters, and gives the
+    method below. What it does must be the same for equal sites and equal edges, whose
+    numbers `multiplicity` and `edge_weights` it has to heed, so that it knows neither
+    the order of the sites nor the choice of the cell.
 
     Parameters
     ----------
-    n_site_channels : int
+    n_channels_in : int
+        Width of the site vectors before.
+    n_channels : int
+        Width of the site vectors after.
+    n_edge_features : int
+        Width of the edge features.
+    norm : callable or None, default=BatchNorm
+        Makes, from a width, a module that normalises rows by their counts, as
+        :class:`BatchNorm` does. None for none.
+    activation : callable, default=softplus
+        Function of a tensor, g in the paper.
+
+    Raises
+    ------
+    ValueError
+        If a convolution that adds to its input is to change its width.
+    """
+
+    #: Whether the convolution adds to the vectors that it is given, and keeps their
+    #: width. The network then embeds the features of the sites in that width first.
+    residual: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_channels_in: int,
+        n_channels: int,
+        n_edge_features: int,
+        norm: Callable[[int], nn.Module] | None = BatchNorm,
+        activation: Callable[[Tensor], Tensor] = softplus,
+    ) -> None:
+        super().__init__()
+        if self.residual and n_channels_in != n_channels:
+            raise ValueError(
+                f"{type(self).__name__} adds to its input: n_channels={n_channels} "
+                f"must be n_channels_in={n_channels_in}"
+            )
+        self.activation = activation
+
+    @abstractmethod
+    def forward(
+        self,
+        sites: Tensor,
+        edge_features: Tensor,
+        edge_index: Tensor,
+        multiplicity: Tensor,
+        edge_weights: Tensor,
+    ) -> Tensor:
+        """Convolve once.
+
+        Parameters
+        ----------
+        sites : Tensor of shape (n_sites, n_channels_in)
+        edge_features : Tensor of shape (n_edges, n_edge_features)
+        edge_index : Tensor of shape (2, n_edges), int64
+            Centres and neighbours.
+        multiplicity : Tensor of shape (n_sites,)
+            How many sites of the crystal each stands for, of the type of `sites`.
+        edge_weights : Tensor of shape (n_edges,)
+            How many equal edges of its centre each stands for, likewise.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_channels)
+        """
+
+
+class GatedConv(Conv):
+    r"""Convolution with a gate for every edge (paper, Eq. 5).
+
+    Without a norm, as printed:
+
+    .. math::
+        v_i' = v_i + \sum_{j,k} \sigma(z_{(i,j)_k} W_f + b_f)
+        \odot g(z_{(i,j)_k} W_s + b_s), \qquad
+        z_{(i,j)_k} = v_i \oplus v_j \oplus u_{(i,j)_k}
+
+    with :math:`\sigma` the sigmoid and :math:`g` the activation. With a norm N, as in
+    the authors' program, which normalises :math:`z W_f \oplus z W_s` over the edges of
+    the batch and the sum over its sites, and ends with an activation:
+
+    .. math::
+        v_i' = g\Big(v_i + N\big(\sum_{j,k} \sigma(N(z_{(i,j)_k} W_f))
+        \odot g(N(z_{(i,j)_k} W_s))\big)\Big)
+
+    Parameters
+    ----------
+    n_channels_in : int
         Width of the site vectors v.
+    n_channels : int
+        The same.
     n_edge_features : int
         Width of the edge features u.
+    norm : callable or None, default=BatchNorm
+        Makes a norm from a width.
+    activation : callable, default=softplus
+        The function g.
 
     Notes
     -----
     The linear map of z is applied in three parts: those of v_i and v_j once per site
-    and gathered by the edges, only that of u once per edge. It has no bias, which the
-    normalisation would cancel.
+    and gathered by the edges, only that of u once per edge. With a norm it has no bias,
+    which the norm would cancel.
     """
 
-    def __init__(self, n_site_channels: int, n_edge_features: int) -> None:
-        super().__init__()
-        self.split = (n_site_channels, n_site_channels, n_edge_features)
-        self.linear = nn.Linear(sum(self.split), 2 * n_site_channels, bias=False)
-        self.edge_norm = BatchNorm(2 * n_site_channels)
-        self.site_norm = BatchNorm(n_site_channels)
+    def __init__(
+        self,
+        n_channels_in: int,
+        n_channels: int,
+        n_edge_features: int,
+        norm: Callable[[int], nn.Module] | None = BatchNorm,
+        activation: Callable[[Tensor], Tensor] = softplus,
+    ) -> None:
+        super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
+        self.split = (n_channels, n_channels, n_edge_features)
+        self.linear = nn.Linear(sum(self.split), 2 * n_channels, bias=norm is None)
+        self.edge_norm = None if norm is None else norm(2 * n_channels)
+        self.site_norm = None if norm is None else norm(n_channels)
 
     def forward(
         self,
@@ -52,7 +151,7 @@ class GatedConv(nn.Module):
 
         Parameters
         ----------
-        sites : Tensor of shape (n_sites, n_site_channels)
+        sites : Tensor of shape (n_sites, n_channels)
         edge_features : Tensor of shape (n_edges, n_edge_features)
         edge_index : Tensor of shape (2, n_edges), int64
             Centres and neighbours.
@@ -63,18 +162,108 @@ class GatedConv(nn.Module):
 
         Returns
         -------
-        Tensor of shape (n_sites, n_site_channels)
+        Tensor of shape (n_sites, n_channels)
         """
         centre, neighbour = edge_index
         of_centre, of_neighbour, of_edge = self.linear.weight.split(self.split, dim=1)
         z = (
             linear(edge_features, of_edge)
-            + linear(sites, of_centre).index_select(0, centre)
+            + linear(sites, of_centre, self.linear.bias).index_select(0, centre)
             + linear(sites, of_neighbour).index_select(0, neighbour)
-        )  # (n_edges, 2 * n_site_channels)
-        counts = edge_weights * multiplicity.index_select(0, centre)
-        gate, core = self.edge_norm(z, counts).chunk(2, dim=1)
-        messages = torch.sigmoid(gate) * softplus(core)  # (n_edges, n_site_channels)
+        )  # (n_edges, 2 * n_channels)
+        if self.edge_norm is not None:
+            z = self.edge_norm(z, edge_weights * multiplicity.index_select(0, centre))
+        gate, core = z.chunk(2, dim=1)
+        messages = torch.sigmoid(gate) * self.activation(core)  # (n_edges, n_channels)
         weighted = messages * edge_weights[:, None]
         summed = torch.zeros_like(sites).index_add(0, centre, weighted)
-        return softplus(sites + self.site_norm(summed, multiplicity))
+        if self.site_norm is None:
+            return sites + summed
+        return self.activation(sites + self.site_norm(summed, multiplicity))
+
+
+class SharedConv(Conv):
+    r"""Convolution with the same weights for every neighbour (paper, Eq. 4).
+
+    .. math::
+        v_i' = g\Big(\big(\sum_{j,k} v_j \oplus u_{(i,j)_k}\big) W_c + v_i W_s + b\Big)
+
+    with :math:`g` the activation. It is a sum over the neighbours, not a mean. With a
+    norm the argument of g is normalised over the sites of the batch, which is our
+    choice, after what the authors' program does for Eq. 5.
+
+    Parameters
+    ----------
+    n_channels_in : int
+        Width of the site vectors v before.
+    n_channels : int
+        Width of the site vectors after.
+    n_edge_features : int
+        Width of the edge features u.
+    norm : callable or None, default=BatchNorm
+        Makes a norm from a width.
+    activation : callable, default=softplus
+        The function g.
+
+    Notes
+    -----
+    Nothing on an edge depends on both its ends. So the neighbours' vectors are mapped
+    before they are gathered, once per site, and the edge features after they are
+    summed, once per site too. With a norm there is no bias, which it would cancel.
+    """
+
+    residual = False
+
+    def __init__(
+        self,
+        n_channels_in: int,
+        n_channels: int,
+        n_edge_features: int,
+        norm: Callable[[int], nn.Module] | None = BatchNorm,
+        activation: Callable[[Tensor], Tensor] = softplus,
+    ) -> None:
+        super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
+        self.split = (n_channels_in, n_edge_features)
+        self.of_neighbours = nn.Linear(sum(self.split), n_channels, bias=False)
+        self.of_site = nn.Linear(n_channels_in, n_channels, bias=norm is None)
+        self.norm = None if norm is None else norm(n_channels)
+
+    def forward(
+        self,
+        sites: Tensor,
+        edge_features: Tensor,
+        edge_index: Tensor,
+        multiplicity: Tensor,
+        edge_weights: Tensor,
+    ) -> Tensor:
+        """Convolve once.
+
+        Parameters
+        ----------
+        sites : Tensor of shape (n_sites, n_channels_in)
+        edge_features : Tensor of shape (n_edges, n_edge_features)
+        edge_index : Tensor of shape (2, n_edges), int64
+            Centres and neighbours.
+        multiplicity : Tensor of shape (n_sites,)
+            How many sites of the crystal each stands for, of the type of `sites`.
+        edge_weights : Tensor of shape (n_edges,)
+            How many equal edges of its centre each stands for, likewise.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_channels)
+        """
+        centre, neighbour = edge_index
+        of_neighbour, of_edge = self.of_neighbours.weight.split(self.split, dim=1)
+        weight = edge_weights[:, None]
+        mapped = linear(sites, of_neighbour).index_select(0, neighbour) * weight
+        summed = self.of_site(sites).index_add(0, centre, mapped)
+        of_edges = edge_features.new_zeros(len(sites), edge_features.shape[1])
+        of_edges = of_edges.index_add(0, centre, edge_features * weight)
+        summed = summed + linear(of_edges, of_edge)  # (n_sites, n_channels)
+        if self.norm is not None:
+            summed = self.norm(summed, multiplicity)
+        return self.activation(summed)
+
+
+CONVS: dict[str, type[Conv]] = {"gated": GatedConv, "shared": SharedConv}

@@ -9,7 +9,8 @@ class Dropout(nn.Module):
 
     torch's :class:`~torch.nn.Dropout` draws from a generator that the whole process
     shares; this one can have its own, so that a training is repeated by its seed
-    whatever else draws at the same time.
+    whatever else draws at the same time. It draws for crystals: sites lose the channels
+    that their crystal loses, so that equivalent sites stay equal.
 
     Parameters
     ----------
@@ -22,18 +23,27 @@ class Dropout(nn.Module):
         self.p = p
         self.generator: torch.Generator | None = None
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(
+        self, values: Tensor, n_crystals: int, crystal_index: Tensor | None = None
+    ) -> Tensor:
         """Drop.
 
         Parameters
         ----------
-        values : Tensor of any shape
+        values : Tensor of shape (n_rows, n_channels)
+            Rows for crystals, or for sites.
+        n_crystals : int
+        crystal_index : Tensor of shape (n_rows,), int64, default=None
+            Which crystal each row belongs to; None where there is a row for each.
 
         Returns
         -------
-        Tensor of the same shape
+        Tensor of shape (n_rows, n_channels)
         """
         if not self.training or self.p == 0:
             return values
-        stay = torch.empty_like(values).bernoulli_(1 - self.p, generator=self.generator)
+        stay = values.new_empty(n_crystals, values.shape[1])
+        stay = stay.bernoulli_(1 - self.p, generator=self.generator)
+        if crystal_index is not None:
+            stay = stay.index_select(0, crystal_index)
         return values * stay / (1 - self.p)

@@ -146,6 +146,37 @@ class OneHotBasis(EdgeBasis):
         return self.one_hot.index_select(0, bins.clamp(0, self.n_features - 1))
 
 
+class NoEdgeFeatures(EdgeBasis):
+    """No features: edges only say which sites are neighbours."""
+
+    empty: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # For its device and type, which are the network's.
+        self.register_buffer("empty", torch.empty(0), persistent=False)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features per edge."""
+        return 0
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Expand distances.
+
+        Parameters
+        ----------
+        distances : Tensor of shape (n_edges,)
+            In Å, of any floating-point type.
+
+        Returns
+        -------
+        Tensor of shape (n_edges, 0)
+            Of the basis's own type.
+        """
+        return self.empty.expand(len(distances), 0)
+
+
 EDGE_BASES: dict[str, type[GaussianBasis] | type[OneHotBasis]] = {
     "gaussian": GaussianBasis,
     "one-hot": OneHotBasis,

@@ -118,3 +118,6 @@ class _Normalise(torch.autograd.Function):
         to_rows = torch.addcmul(to_bias, standard, to_weight)
         to_rows.mul_(-share[:, None]).add_(grad).mul_(weight * inverse_std)
         return to_rows, to_weight, to_bias, None, None
+
+
+NORMS: dict[str, type[nn.Module]] = {"batch": BatchNorm}

@@ -9,14 +9,16 @@ class SiteFeatures(nn.Module):
     Parameters
     ----------
     table : Tensor of shape (n_elements, n_features)
-        Row ``Z`` holds the features of the element with atomic number ``Z``.
+        Row ``Z`` holds the features of the element with atomic number ``Z``, NaN where
+        there are none.
     """
 
     table: Tensor
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
-        self.register_buffer("table", table)
+        # What the network is made from, and not what it has learnt.
+        self.register_buffer("table", table, persistent=False)
 
     @property
     def n_features(self) -> int:

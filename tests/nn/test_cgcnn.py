@@ -6,11 +6,16 @@ import torch
 
 from sklearn_cgcnn.nn import (
     CGCNN,
+    AllLayersPooling,
     BatchNorm,
+    Conv,
     GatedConv,
     GaussianBasis,
     MeanPooling,
+    NoEdgeFeatures,
+    SharedConv,
     SiteFeatures,
+    SiteReadout,
 )
 
 
@@ -31,19 +36,38 @@ def normalised(rows, norm, training):
     return (rows - mean) / np.sqrt(var + norm.eps) * scale + shift
 
 
-def plain_conv(conv, v, u, edges, training):
-    """Eq. 5 with the released program's normalisation, one edge at a time."""
+def plain_gated(conv, v, u, edges, training):
+    """Eq. 5 one edge at a time, as printed or with the released program's norms."""
     weight = conv.linear.weight.detach().numpy()
     width = v.shape[1]
-    z = [
-        weight @ np.concatenate([v[i], v[j], u_k])
-        for (i, j), u_k in zip(edges, u, strict=True)
-    ]
-    z = normalised(np.array(z), conv.edge_norm, training)
+    z = np.array(
+        [
+            weight @ np.concatenate([v[i], v[j], u_k])
+            for (i, j), u_k in zip(edges, u, strict=True)
+        ]
+    )
+    if conv.edge_norm is None:
+        z = z + conv.linear.bias.detach().numpy()
+    else:
+        z = normalised(z, conv.edge_norm, training)
     summed = np.zeros_like(v)
     for (i, _), z_k in zip(edges, z, strict=True):
         summed[i] += sigmoid(z_k[:width]) * softplus(z_k[width:])
+    if conv.edge_norm is None:
+        return v + summed
     return softplus(v + normalised(summed, conv.site_norm, training))
+
+
+def plain_shared(conv, v, u, edges, training):
+    """Eq. 4 one edge at a time, as printed or normalised over the sites."""
+    W_c = conv.of_neighbours.weight.detach().numpy().T
+    W_s = conv.of_site.weight.detach().numpy().T
+    rows = v @ W_s
+    for (i, j), u_k in zip(edges, u, strict=True):
+        rows[i] += np.concatenate([v[j], u_k]) @ W_c
+    if conv.norm is None:
+        return softplus(rows + conv.of_site.bias.detach().numpy())
+    return softplus(normalised(rows, conv.norm, training))
 
 
 @pytest.fixture
@@ -75,15 +99,44 @@ def randomise(module):
     return module.double()
 
 
+@pytest.mark.parametrize("norm", [BatchNorm, None])
 @pytest.mark.parametrize("training", [True, False])
-def test_convolution_is_eq_5(random_graph, training):
+@pytest.mark.parametrize(
+    ("kind", "plain", "width"),
+    [(GatedConv, plain_gated, 6), (SharedConv, plain_shared, 9)],
+    ids=["Eq. 5", "Eq. 4"],
+)
+def test_convolution_is_that_of_the_paper(
+    random_graph, kind, plain, width, training, norm
+):
     torch.manual_seed(0)
-    conv = randomise(GatedConv(6, 4)).train(training)
-    v, edges = torch.randn(7, 6).double(), random_graph["edge_index"]
+    conv = randomise(kind(width, 6, 4, norm)).train(training)
+    v, edges = torch.randn(7, width).double(), random_graph["edge_index"]
     u = torch.randn(edges.shape[1], 4).double()
-    expected = plain_conv(conv, v.numpy(), u.numpy(), edges.T.tolist(), training)
+    expected = plain(conv, v.numpy(), u.numpy(), edges.T.tolist(), training)
     ones = torch.ones(7).double(), torch.ones(edges.shape[1]).double()
     np.testing.assert_allclose(conv(v, u, edges, *ones).detach(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [GatedConv, SharedConv])
+def test_the_activation_is_the_one_given(random_graph, kind):
+    """A linear one makes Eq. 4 linear, and Eq. 5 linear in what follows the gate."""
+    torch.manual_seed(0)
+    conv = kind(6, 6, 4, None, torch.nn.Identity()).double()
+    v, edges = torch.randn(7, 6).double(), random_graph["edge_index"]
+    u = torch.randn(edges.shape[1], 4).double()
+    ones = torch.ones(7).double(), torch.ones(edges.shape[1]).double()
+    once = conv(v, u, edges, *ones)
+    with torch.no_grad():
+        for name, values in conv.named_parameters():
+            values[6 if name.startswith("linear") else 0 :] *= 2
+    added = v if kind is GatedConv else 0
+    torch.testing.assert_close(conv(v, u, edges, *ones) - added, 2 * (once - added))
+
+
+def test_a_residual_convolution_keeps_the_width():
+    with pytest.raises(ValueError, match="n_channels=6 must be n_channels_in=9"):
+        GatedConv(9, 6, 4)
 
 
 @pytest.mark.parametrize("n_hidden_layers", [0, 1, 3])
@@ -114,21 +167,109 @@ def test_network_is_that_of_the_released_program(
     u = np.exp(-(gap**2) / 0.2**2)
     v = plain_linear(net.embedding, features)
     for conv in net.convs:
-        v = plain_conv(conv, v, u, edges, training)
+        v = plain_gated(conv, v, u, edges, training)
     crystals = softplus(np.array([v[:3].mean(axis=0), v[3:].mean(axis=0)]))
-    for layer in net.hidden:
+    for layer in net.readout.hidden:
         crystals = softplus(plain_linear(layer, crystals))
-    expected = plain_linear(net.output, crystals)
+    expected = plain_linear(net.readout.output, crystals)
     np.testing.assert_allclose(net(**random_graph).detach(), expected, rtol=1e-6)
 
 
 def test_pooling_is_the_mean_over_each_crystal():
     sites = torch.arange(10.0).reshape(5, 2)
     crystal = torch.tensor([0, 1, 1, 1, 2])
-    pooled = MeanPooling()(sites, torch.ones(5), crystal, 3)
+    pooling = MeanPooling([2])
+    pooled = pooling([sites], torch.ones(5), crystal, 3)
     torch.testing.assert_close(pooled, torch.tensor([[0, 1], [4, 5], [8, 9.0]]))
-    weighted = MeanPooling()(sites, torch.tensor([2, 3, 1, 0, 7.0]), crystal, 3)
+    weighted = pooling([sites], torch.tensor([2, 3, 1, 0, 7.0]), crystal, 3)
     torch.testing.assert_close(weighted, torch.tensor([[0, 1], [2.5, 3.5], [8, 9]]))
+
+
+def test_pooling_of_all_layers_is_eqs_S11_to_S13():
+    torch.manual_seed(0)
+    pooling = AllLayersPooling([5, 3, 3]).double()
+    layers = [torch.randn(4, width).double() for width in (5, 3, 3)]
+    crystal, counts = torch.tensor([0, 1, 1, 1]), torch.tensor([2.0, 1, 4, 1]).double()
+    expected = np.zeros((2, 3))
+    for i in range(4):
+        for layer, each in zip(layers, pooling.maps, strict=True):
+            W, b = each.weight.detach().numpy().T, each.bias.detach().numpy()
+            said = np.exp(layer[i].numpy() @ W + b)
+            expected[crystal[i]] += counts[i].item() * said / said.sum()
+    expected /= np.array([[2], [6]])
+    pooled = pooling(layers, counts, crystal, 2)
+    np.testing.assert_allclose(pooled.detach(), expected, rtol=1e-12)
+    np.testing.assert_allclose(pooled.detach().sum(dim=1), 3)  # one for each layer
+
+
+@pytest.mark.parametrize("n_hidden_layers", [0, 2])
+def test_site_readout_is_eqs_S14_and_S15(random_graph, n_hidden_layers):
+    torch.manual_seed(0)
+    net = CGCNN(
+        SiteFeatures(torch.randn(5, 9)),
+        GaussianBasis(),
+        n_outputs=2,
+        readout=SiteReadout,
+        n_hidden_layers=n_hidden_layers,
+    ).double()
+    convolved = ("atomic_numbers", "edge_index", "distances")
+    counts = ("multiplicity", "edge_weights")
+    layers = net.convolve(*(random_graph[name] for name in convolved + counts))
+    values = layers[-1].detach().numpy()
+    for layer in [*net.readout.hidden, net.readout.output]:
+        values = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        if layer is not net.readout.output:
+            values = softplus(values)
+    found = net.contributions(**random_graph).detach()
+    np.testing.assert_allclose(found, values, rtol=1e-12)
+    expected = [values[:3].mean(axis=0), values[3:].mean(axis=0)]
+    np.testing.assert_allclose(net(**random_graph).detach(), expected, rtol=1e-12)
+
+
+def test_a_site_readout_needs_a_mean():
+    with pytest.raises(ValueError, match=r"readout='site'.*AllLayersPooling is not"):
+        SiteReadout(3, AllLayersPooling([3]))
+
+
+def test_a_readout_of_crystals_knows_no_contributions(random_graph):
+    net = CGCNN(SiteFeatures(torch.randn(5, 9)), GaussianBasis())
+    with pytest.raises(TypeError, match="CrystalReadout does not say"):
+        net.contributions(**random_graph)
+
+
+def test_dropout_takes_the_same_channels_of_all_sites_of_a_crystal(random_graph):
+    torch.manual_seed(0)
+    dropout = SiteReadout(3, MeanPooling([3]), dropout=0.5).dropout
+    crystal = random_graph["crystal_index"]
+    dropped = dropout(torch.ones(7, 50), 2, crystal)
+    assert torch.equal(dropped, dropped[[0, 3]][crystal])
+    assert not torch.equal(dropped[0], dropped[3])
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+
+
+def test_edges_without_features_only_say_who_is_near(random_graph):
+    torch.manual_seed(0)
+    table = SiteFeatures(torch.randn(5, 9))
+    net = CGCNN(table, NoEdgeFeatures(), conv=SharedConv).double().eval()
+    before = net(**random_graph)
+    random_graph["distances"] *= 1.5
+    assert torch.equal(net(**random_graph), before)
+
+
+def test_a_convolution_of_ones_own(random_graph):
+    class Nothing(Conv):
+        def forward(self, sites, *edges):
+            return sites
+
+    net = CGCNN(SiteFeatures(torch.randn(5, 9)), GaussianBasis(), conv=Nothing)
+    sites = net.embedding(net.site_features(random_graph["atomic_numbers"]))
+    pooled = net.readout.pooling(
+        [sites], torch.ones(7), random_graph["crystal_index"], 2
+    )
+    hidden = torch.nn.functional.softplus(
+        net.readout.hidden[0](torch.nn.functional.softplus(pooled))
+    )
+    torch.testing.assert_close(net(**random_graph), net.readout.output(hidden))
 
 
 def test_dropout_acts_after_pooling_in_training_only(random_graph):
@@ -136,7 +277,7 @@ def test_dropout_acts_after_pooling_in_training_only(random_graph):
     table = SiteFeatures(torch.randn(5, 9))
     net = CGCNN(table, GaussianBasis(), n_site_channels=8, dropout=0.9)
     captured = []
-    net.pooling.register_forward_hook(lambda *args: captured.append(args[2]))
+    net.readout.pooling.register_forward_hook(lambda *args: captured.append(args[2]))
     net.train()
     random_graph["distances"] = random_graph["distances"].float()
     first, second = net(**random_graph), net(**random_graph)

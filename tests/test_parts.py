@@ -1,0 +1,199 @@
+"""Every part that a network may be made of trains, is searched, pickles, and keeps the
+invariances of the whole.
+"""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pymatgen.core import Element
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.graphs import one_hot_site_features
+from sklearn_cgcnn.nn import (
+    Conv,
+    CrystalReadout,
+    GaussianBasis,
+    Pooling,
+    SiteFeatures,
+)
+
+
+class MeanConv(Conv):
+    """A convolution of one's own: the mean over the neighbours, added."""
+
+    def __init__(self, n_channels_in, n_channels, n_edge_features, norm, activation):
+        super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
+        self.linear = torch.nn.Linear(n_channels + n_edge_features, n_channels)
+
+    def forward(self, sites, edge_features, edge_index, multiplicity, edge_weights):
+        centre, neighbour = edge_index
+        messages = torch.cat([sites[neighbour], edge_features], dim=1)
+        total = sites.new_zeros(len(sites), messages.shape[1])
+        total = total.index_add(0, centre, messages * edge_weights[:, None])
+        count = sites.new_zeros(len(sites)).index_add(0, centre, edge_weights)
+        return sites + self.activation(self.linear(total / count[:, None]))
+
+
+class SoftMaxPooling(Pooling):
+    """A pooling of one's own: a smooth maximum over the sites."""
+
+    def forward(self, layers, multiplicity, crystal_index, n_crystals):
+        sites = layers[-1]
+        weights = sites.exp() * multiplicity[:, None]
+        zeros = sites.new_zeros(n_crystals, sites.shape[1])
+        total = zeros.index_add(0, crystal_index, weights * sites)
+        return total / zeros.index_add(0, crystal_index, weights)
+
+
+class BoundedReadout(CrystalReadout):
+    """A readout of one's own: bounded by ±3 standard deviations."""
+
+    def forward(self, *args):
+        return 3 * torch.tanh(super().forward(*args) / 3)
+
+
+class Scale(torch.nn.Module):
+    """A norm of one's own: only a scale."""
+
+    def __init__(self, n_channels):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((n_channels,), 0.1))
+
+    def forward(self, rows, counts):
+        return rows * self.weight
+
+
+def one_minus_exp(values):
+    """An activation of one's own."""
+    return 1 - torch.exp(-values.abs())
+
+
+FRAME = pd.DataFrame(
+    [[e.row, e.group, e.Z / 50] for e in Element], index=[e.symbol for e in Element]
+)
+FRAME = FRAME[~FRAME.index.isin(["D", "T"])].iloc[:103]
+SLOW = {"lr": 1e-3}  # without a norm, activations are large at first
+PARTS = {
+    "Eq. 5 as printed": {"conv": "gated", "norm": None, **SLOW},
+    "Eq. 4": {"conv": "shared"},
+    "Eq. 4 as printed": {"conv": "shared", "norm": None, **SLOW},
+    "conv of one's own": {"conv": MeanConv},
+    "all layers": {"pooling": "all_layers"},
+    "all layers, Eq. 4": {"conv": "shared", "pooling": "all_layers"},
+    "pooling of one's own": {"pooling": SoftMaxPooling},
+    "site readout": {"readout": "site"},
+    "site readout, deep": {"readout": "site", "n_hidden_layers": 3, "dropout": 0.1},
+    "site readout, linear": {"readout": "site", "n_hidden_layers": 0},
+    "deep readout": {"n_hidden_layers": 4, "n_hidden_channels": 32},
+    "readout of one's own": {"readout": BoundedReadout},
+    "depth and width": {"n_conv_layers": 5, "n_site_channels": 20},
+    "two properties": {"site_features": ("group", "period")},
+    "three properties": {"site_features": ["group", "period", "electronegativity"]},
+    "learned": {"site_features": "learned"},
+    "frame": {"site_features": FRAME},
+    "array": {"site_features": np.eye(104)[:, 1:]},
+    "features of one's own": {
+        "site_features": SiteFeatures(torch.tensor(one_hot_site_features(["group"])))
+    },
+    "one-hot edges": {"edge_basis": "one-hot"},
+    "edges of one's own": {"edge_basis": GaussianBasis(stop=6.0, step=0.5)},
+    "edges without features": {"edge_basis": None},
+    "norm of one's own": {"norm": Scale},
+    "relu": {"activation": "relu"},
+    "silu": {"activation": "silu"},
+    "tanh": {"activation": "tanh"},
+    "identity": {"activation": "identity"},
+    "activation by class": {"activation": torch.nn.PReLU},
+    "activation by instance": {"activation": torch.nn.ELU(0.5)},
+    "activation by function": {"activation": one_minus_exp},
+}
+every_part = pytest.mark.parametrize("part", PARTS)
+
+
+def make_model(part, **params):
+    """A regressor with one part that is not the default."""
+    return CGCNNRegressor(**{"random_state": 0, **params, **PARTS[part]})
+
+
+def assert_unmoved(model, structures, tolerance):
+    """Check relabelling, another cell, and being alone, in double precision."""
+    model.net_.module_.double()
+    before = model.predict(structures)
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(len(each)) for each in structures]
+    moved = [
+        type(each).from_sites([each[i] for i in order])
+        for each, order in zip(structures, orders, strict=True)
+    ]
+    cells = [each.make_supercell([[1, 1, 0], [0, 2, 0], [0, 0, 1]]) for each in moved]
+    atol = tolerance * model.target_scale_.item()
+    np.testing.assert_allclose(model.predict(cells), before, rtol=0, atol=atol)
+    alone = [model.predict([each])[0] for each in structures[:10]]
+    np.testing.assert_allclose(alone, before[:10], rtol=0, atol=atol)
+    model.net_.module_.float()
+    assert np.ptp(before) > 0.1 * model.target_scale_.item()
+
+
+def assert_same_through_pickle(model, X):
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+
+
+# Generated crystals
+
+
+# numpy looks for a masked array's data in the frame that a search tries.
+@pytest.mark.filterwarnings("ignore:DataFrame._data is deprecated")
+@every_part
+def test_a_search_chooses_among_parts(ionic, part):
+    changed = {name: [value] for name, value in PARTS[part].items()}
+    search = GridSearchCV(
+        CGCNNRegressor(n_site_channels=8, max_epochs=2, random_state=0),
+        [{}, changed],
+        cv=2,
+        error_score="raise",
+    ).fit(ionic.data, ionic.target)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(set(scores)) == 2
+    assert search.best_index_ == np.argmax(scores)
+
+
+@every_part
+def test_a_model_of_generated_crystals(ionic, irregular, part):
+    structures = ionic.data + irregular
+    target = np.concatenate([ionic.target, np.linspace(-12, -2, len(irregular))])
+    model = make_model(part, max_epochs=15).fit(structures, target)
+    assert model.loss_curve_[-1] < 0.9 * model.loss_curve_[0]
+    assert_unmoved(model, structures, 1e-9)
+    assert_same_through_pickle(model, structures)
+
+
+@pytest.mark.parametrize("part", ["Eq. 4", "all layers", "site readout, deep"])
+def test_a_classifier_is_made_of_the_same_parts(ionic, part):
+    model = CGCNNClassifier(max_epochs=40, random_state=0, **PARTS[part])
+    model.fit(ionic.data, ionic.prototype)
+    assert model.score(ionic.data, ionic.prototype) > 0.7
+    assert_same_through_pickle(model, ionic.data)
+
+
+# Real crystals
+
+
+@pytest.fixture(scope="module")
+def two_thousand(load_real):
+    structures, energies = load_real(2000)
+    graphs = CrystalGraphFeaturizer(n_jobs=2).transform(structures)
+    return structures, graphs, energies
+
+
+@every_part
+def test_a_model_of_real_crystals(two_thousand, part):
+    structures, graphs, energies = two_thousand
+    model = make_model(part, max_epochs=4).fit(graphs[:1800], energies[:1800])
+    assert model.score(graphs[1800:], energies[1800:]) > 0.3
+    assert_unmoved(model, structures[:100], 1e-9)
+    assert_same_through_pickle(model, graphs[:100])
