@@ -22,8 +22,8 @@ kcl = Structure(Lattice.cubic(3.83), ["K", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 # %%
 # The cell of NaCl has eight sites, but only two that differ: its graph is reduced to
-# two nodes, each of which stands for four sites. Whole shells of neighbours are kept, so
-# that to ask for six gives the six of NaCl and the eight of KCl.
+# two nodes, each of which stands for four sites. Whole shells of neighbours are kept,
+# so that to ask for six gives the six of NaCl and the eight of KCl.
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
 
@@ -31,9 +31,8 @@ featurizer = CrystalGraphFeaturizer(max_neighbors=6)
 graphs = featurizer.fit_transform([nacl, kcl])
 print("sites of NaCl:", len(nacl), " nodes of its graph:", graphs[0].n_sites)
 print("each stands for", graphs[0].multiplicity, "sites")
-print(
-    "edges count", graphs[0].edge_weights, "in NaCl,", graphs[1].edge_weights, "in KCl"
-)
+print("neighbours in NaCl:", graphs[0].edge_weights)
+print("neighbours in KCl: ", graphs[1].edge_weights)
 
 # %%
 # The network
@@ -105,5 +104,5 @@ print(f"{len(nacl)} sites:", model.predict([nacl]))
 from sklearn_cgcnn.inspection import site_contributions
 
 of_nacl, of_kcl = site_contributions(model, [nacl, kcl])
-print("NaCl:", dict(zip(nacl.symbol_set, of_nacl[[4, 0]].round(3), strict=True)))
-print("KCl: ", dict(zip(kcl.symbol_set, of_kcl[[1, 0]].round(3), strict=True)))
+print(f"NaCl: Na {of_nacl[0]:6.3f}, Cl {of_nacl[4]:6.3f}")
+print(f"KCl:  K  {of_kcl[0]:6.3f}, Cl {of_kcl[1]:6.3f}")

@@ -418,8 +418,8 @@ def test_every_parameter_of_the_network_reaches_it(ionic):
     module, net = model.net_.module_, model.net_
     assert len(module.convs) == 2
     assert module.embedding.out_features == 7
-    assert [layer.out_features for layer in module.hidden] == [5, 5, 5]
-    assert module.dropout.p == 0.25
+    assert [layer.out_features for layer in module.readout.hidden] == [5, 5, 5]
+    assert module.readout.dropout.p == 0.25
     assert net.optimizer_.param_groups[0]["weight_decay"] == 0.125
     assert max(net.history[-1, "batches", :, "train_batch_size"]) <= 9
     assert model.featurizer_.n_jobs == 1

@@ -12,6 +12,7 @@ from pymatgen.core import Element
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import one_hot_site_features
 from sklearn_cgcnn.nn import (
     Conv,
@@ -178,6 +179,68 @@ def test_a_classifier_is_made_of_the_same_parts(ionic, part):
     model.fit(ionic.data, ionic.prototype)
     assert model.score(ionic.data, ionic.prototype) > 0.7
     assert_same_through_pickle(model, ionic.data)
+
+
+# Elements without features
+
+SOME = {e.symbol: [e.X, e.row] for e in map(Element, ["Cs", "Cl", "Na", "F", "K"])}
+
+
+def test_an_element_without_features(ionic):
+    holds_other = [not {s.symbol for s in c.species} <= set(SOME) for c in ionic.data]
+    model = CGCNNRegressor(site_features=SOME, max_epochs=1)
+    known = [c for c, other in zip(ionic.data, holds_other, strict=True) if not other]
+    first = holds_other.index(True)
+    with pytest.raises(StructureError, match=rf"X\[{first}\] holds \w+, of which"):
+        model.fit(ionic.data, ionic.target)
+    assert not hasattr(model, "net_")
+    model.fit(known, np.arange(len(known)))
+    with pytest.raises(StructureError, match="site_features has no features") as caught:
+        model.predict([*known, ionic.data[first]])
+    assert caught.value.index == len(known)
+    with pytest.raises(StructureError, match="of which site_features"):
+        model.partial_fit(ionic.data, ionic.target)
+    twin = pickle.loads(pickle.dumps(model))
+    with pytest.raises(StructureError, match="of which site_features"):
+        twin.predict(ionic.data)
+
+
+def test_features_that_are_not_finite(ionic):
+    table = one_hot_site_features(["group"])
+    model = CGCNNRegressor(site_features=table, max_epochs=1)
+    model.fit(ionic.data, ionic.target)
+    structure = ionic.data[3]
+    table[structure[0].specie.Z, 0] = np.inf
+    model.predict([structure])  # the model keeps a table of its own
+    with pytest.raises(StructureError, match=rf"holds {structure[0].specie}"):
+        model.set_params(site_features=table).fit([structure], [1.0])
+
+
+# Going on
+
+
+@every_part
+def test_going_on_needs_the_same_parts(ionic, part):
+    model = make_model(part, max_epochs=1, warm_start=True)
+    model.fit(ionic.data, ionic.target).fit(ionic.data, ionic.target)
+    assert model.n_iter_ == 2
+    other = {name: CGCNNRegressor().get_params()[name] for name in PARTS[part]}
+    with pytest.raises(ValueError, match=rf"of ({'|'.join(other)})=.*keep it"):
+        model.set_params(**other).fit(ionic.data, ionic.target)
+    assert model.n_iter_ == 2
+
+
+@pytest.mark.parametrize("name", ["conv", "pooling", "readout"])
+def test_a_class_that_is_no_part(ionic, name):
+    model = CGCNNRegressor(**{name: torch.nn.Linear})
+    with pytest.raises(TypeError, match=rf"{name}=Linear is no subclass of .*nn\.\w+;"):
+        model.fit(ionic.data, ionic.target)
+
+
+def test_a_site_readout_of_all_layers(ionic):
+    model = CGCNNRegressor(readout="site", pooling="all_layers")
+    with pytest.raises(ValueError, match=r"readout='site'.*set pooling='mean'"):
+        model.fit(ionic.data, ionic.target)
 
 
 # Real crystals

@@ -62,7 +62,8 @@ def test_a_pickle_holds_numpy_arrays_and_nothing_of_torch_or_skorch(ionic):
     assert b"torch" not in content
     assert b"skorch" not in content
     n_weights = sum(value.numel() for value in model.net_.module_.state_dict().values())
-    assert len(content) < 4 * n_weights + 20_000
+    n_features = model.net_.module_.site_features.table.numel()
+    assert len(content) < 4 * (n_weights + n_features) + 20_000
 
 
 @pytest.mark.parametrize("compress", [0, 3])

@@ -216,7 +216,8 @@ def test_partial_fit_after_a_schedule_trains_at_a_constant_rate(graphs, ionic):
     before = weights_of(model)
     model.partial_fit(graphs, ionic.target)
     assert model.net_.optimizer_.param_groups[0]["lr"] == model.lr
-    moved = weights_of(model)["output.weight"] - before["output.weight"]
+    name = "readout.output.weight"
+    moved = weights_of(model)[name] - before[name]
     assert moved.abs().max() > 1e-4
     assert model.n_iter_ == 4
 

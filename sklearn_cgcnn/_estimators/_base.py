@@ -22,6 +22,7 @@ from sklearn_cgcnn._callbacks import DivergenceGuard, KeepBestEpoch, Progress
 from sklearn_cgcnn._estimators._recipe import (
     OPTIMIZERS,
     SCHEDULES,
+    describe_part,
     is_same_part,
     make_module,
     make_optimizer_params,
@@ -351,12 +352,13 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     def _check_same_network(self, wanted):
         """Check that the network to go on with is the one the parameters describe."""
-        found = self._fitted_params["network"]
+        network = self._fitted_params["network"]
         for name, value in wanted.items():
-            if not is_same_part(value, found[name]):
+            if not is_same_part(value, network[name]):
+                found, asked = map(describe_part, (network[name], value))
                 raise ValueError(
-                    f"warm_start=True goes on with a network of {name}={found[name]}, "
-                    f"but {name}={value} is asked for now; keep it, or set "
+                    f"warm_start=True goes on with a network of {name}={found}, but "
+                    f"{name}={asked} is asked for now; keep it, or set "
                     "warm_start=False to begin anew"
                 )
 

@@ -45,12 +45,11 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         of each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
         Their width.
-    site_features : str, path, sequence, DataFrame, mapping, array or \
-            SiteFeatures, default="properties"
+    site_features : str, sequence, mapping or SiteFeatures, default="properties"
         What is known of a site's element. "properties" are the nine of the paper's
         Table II, which may be named one by one, as in ``["group", "period"]``;
         "learned" is a vector for each element, learnt from the training crystals that
-        hold it. A table of one's own is a DataFrame, a mapping by symbol or atomic
+        hold it. A table of one's own is a DataFrame or mapping by symbol or atomic
         number, an array with a row for each atomic number from 0, or the path of a JSON
         file with a mapping, such as the ``atom_init.json`` of the authors' program. It
         is used as it is: bring the columns to similar ranges first.

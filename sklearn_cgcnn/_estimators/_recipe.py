@@ -114,6 +114,13 @@ def is_same_part(wanted, found):
     return wanted is found or (type(wanted) is type(found) and wanted == found)
 
 
+def describe_part(part):
+    """Write a description of a part short enough for a message."""
+    if isinstance(part, np.ndarray):
+        return f"<table of {part.shape[1]} features>"
+    return part
+
+
 def make_criterion(loss):
     """Make a loss that gives one value for each target, to be weighted and averaged.
 
