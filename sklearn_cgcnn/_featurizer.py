@@ -18,6 +18,7 @@ from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import (
     CrystalGraphs,
     NearestNeighbors,
+    OriginalNeighbors,
     merge_equivalent_sites,
     read_cell,
 )
@@ -99,7 +100,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     _parameter_constraints: ClassVar[dict] = {
         "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "cutoff": [Interval(Real, 0, None, closed="neither"), None],
-        "connectivity": [StrOptions({"nearest"})],
+        "connectivity": [StrOptions({"nearest", "original"})],
         "merge_equivalent": ["boolean"],
         "isolated_sites": [StrOptions({"raise", "keep"})],
         "n_jobs": [Integral, None],
@@ -222,16 +223,25 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             As stored in ``CrystalGraphs.settings``; they are keyword arguments of this
             class.
         """
+        max_neighbors, cutoff = self.max_neighbors, self.cutoff
+        if self.connectivity == "original":
+            if max_neighbors is None:
+                raise ValueError(
+                    'connectivity="original" gives every site the same number of '
+                    "edges; set max_neighbors to it, and not to None"
+                )
+            cutoff = 8.0 if cutoff is None else cutoff
         return {
-            "max_neighbors": None
-            if self.max_neighbors is None
-            else int(self.max_neighbors),
-            "cutoff": None if self.cutoff is None else float(self.cutoff),
+            "max_neighbors": None if max_neighbors is None else int(max_neighbors),
+            "cutoff": None if cutoff is None else float(cutoff),
             "connectivity": self.connectivity,
             "merge_equivalent": bool(self.merge_equivalent),
         }
 
     def _edge_rule(self):
+        settings = self.graph_settings()
+        if self.connectivity == "original":
+            return OriginalNeighbors(settings["max_neighbors"], settings["cutoff"])
         return NearestNeighbors(
             max_neighbors=self.max_neighbors,
             cutoff=self.cutoff,
@@ -240,9 +250,11 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
     def _featurize(self, structures):
         rule, settings = self._edge_rule(), self.graph_settings()
+        # The last digits decide which of several equal neighbours the program takes.
+        as_given = self.connectivity == "original"
         starts = _chunk_starts(structures)
         chunks = (
-            (start, _read_cells(structures[start:stop], start))
+            (start, _read_cells(structures[start:stop], start, as_given))
             for start, stop in pairwise([*starts, len(structures)])
         )
         if effective_n_jobs(self.n_jobs) == 1 or len(starts) == 1:
@@ -289,11 +301,11 @@ def _generator_of(n_jobs):
         return Parallel(n_jobs=n_jobs)
 
 
-def _read_cells(structures, start):
+def _read_cells(structures, start, as_given):
     cells = []
     for position, structure in enumerate(structures):
         try:
-            cells.append(read_cell(structure))
+            cells.append(read_cell(structure, as_given=as_given))
         except StructureError as error:
             raise _named(error, start + position, structure.composition) from None
     return cells

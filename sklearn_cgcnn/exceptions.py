@@ -5,6 +5,7 @@ tell the causes apart can.
 """
 
 __all__ = [
+    "CheckpointFormatError",
     "DatasetIntegrityError",
     "DatasetUnavailableError",
     "GraphFormatError",
@@ -35,6 +36,10 @@ class GraphSettingsError(ValueError):
 
 class GraphFormatError(ValueError):
     """Stored crystal graphs are damaged, or of a format that is not known here."""
+
+
+class CheckpointFormatError(ValueError):
+    """A file is no checkpoint of the original program, or a damaged one."""
 
 
 class DatasetUnavailableError(OSError):

@@ -508,6 +508,43 @@ class BaseCGCNN(ABC, BaseEstimator):
             batch_size=fitted["batch_size"],
         )
 
+    def _with_weights(self, weights, n_epochs, **learnt):
+        """Make a fitted estimator of weights that were trained elsewhere.
+
+        Parameters
+        ----------
+        weights : dict of str to Tensor
+            By the names of the module; buffers may be left out.
+        n_epochs : int
+            How long they were trained, with losses that are not known.
+        **learnt
+            What `fit` learns of the target.
+
+        Returns
+        -------
+        object
+        """
+        fitted = clone(self)
+        vars(fitted).update(learnt)
+        network = fitted._network_params()
+        complete = {**make_module(network).state_dict(), **weights}
+        state = fitted.__getstate__()
+        state |= {
+            "featurizer_": clone(self.featurizer),
+            "n_iter_": n_epochs,
+            "loss_curve_": [np.nan] * n_epochs,
+            "validation_scores_": None,
+            "_fitted_params": {
+                "network": network,
+                "batch_size": int(self.batch_size),
+                "device": self.device,
+            },
+            "_can_go_on": False,
+            "_weights": {name: each.numpy() for name, each in complete.items()},
+        }
+        fitted.__setstate__(state)
+        return fitted
+
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
 

@@ -6,11 +6,13 @@ from sklearn_cgcnn.graphs._element_table import element_table
 from sklearn_cgcnn.graphs._elements import one_hot_site_features
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._neighbors import NearestNeighbors
+from sklearn_cgcnn.graphs._original_neighbors import OriginalNeighbors
 
 __all__ = [
     "Cell",
     "CrystalGraphs",
     "NearestNeighbors",
+    "OriginalNeighbors",
     "element_table",
     "merge_equivalent_sites",
     "one_hot_site_features",

@@ -46,7 +46,7 @@ class Cell(NamedTuple):
         return abs(float(np.linalg.det(self.lattice)))
 
 
-def read_cell(structure: IStructure) -> Cell:
+def read_cell(structure: IStructure, *, as_given: bool = False) -> Cell:
     """Read a structure as the arrays its graph is made from.
 
     Parameters
@@ -54,6 +54,9 @@ def read_cell(structure: IStructure) -> Cell:
     structure : pymatgen Structure or IStructure
         Ordered, of elements with atomic numbers up to 103, periodic along at least
         one lattice vector. Oxidation states are ignored.
+    as_given : bool, default=False
+        Whether to leave the sites where they are and the lattice vectors as they are,
+        instead of choosing a short way to the same crystal.
 
     Returns
     -------
@@ -76,6 +79,10 @@ def read_cell(structure: IStructure) -> Cell:
         )
     matrix, frac_coords = lattice.matrix, structure.frac_coords
     _check_geometry(matrix, frac_coords)
+    atomic_numbers = _read_atomic_numbers(structure)
+    if as_given:
+        coords = np.ascontiguousarray(structure.cart_coords)
+        return Cell(matrix, coords, atomic_numbers, lattice.pbc)
     if all(lattice.pbc) and _is_oblique(matrix):
         # Short vectors of the same lattice: with oblique ones a short way takes many
         # images, and a search would go through all of them.
@@ -85,7 +92,7 @@ def read_cell(structure: IStructure) -> Cell:
     # Into the cell, where the crystal repeats: a search that begins far outside would
     # go through all images on the way.
     inside = frac_coords - np.floor(frac_coords) * np.array(lattice.pbc)
-    return Cell(matrix, inside @ matrix, _read_atomic_numbers(structure), lattice.pbc)
+    return Cell(matrix, inside @ matrix, atomic_numbers, lattice.pbc)
 
 
 def _check_geometry(

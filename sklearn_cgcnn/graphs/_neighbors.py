@@ -21,7 +21,7 @@ _FIRST_SPHERE = 1.7
 _GROWTH = 1.3
 
 # Below this distance (in Å) a site has found itself and not one of its images.
-_SELF_DISTANCE = 1e-8
+SELF_DISTANCE = 1e-8
 
 
 class Edges(NamedTuple):
@@ -175,7 +175,7 @@ def _search(
                 r=radius,
                 pbc=np.array(cell.pbc, dtype=np.int64),
                 lattice=cell.lattice,
-                tol=_SELF_DISTANCE,
+                tol=SELF_DISTANCE,
             )
             found.append(
                 (centres[centre], np.full(len(centre), first), neighbor, distance)
@@ -183,7 +183,7 @@ def _search(
     centres, firsts, neighbors, distances = map(
         np.concatenate, zip(*found, strict=True)
     )
-    others = (neighbors != centres) | (distances > _SELF_DISTANCE)
+    others = (neighbors != centres) | (distances > SELF_DISTANCE)
     pairs = _Pairs(centres + firsts, neighbors, distances).take(others)
     if (np.diff(pairs.centres) < 0).any():
         pairs = pairs.take(np.argsort(pairs.centres, kind="stable"))
@@ -220,12 +220,34 @@ def _check_coincident(pairs: _Pairs, first_sites: NDArray[np.int64]) -> None:
     if len(coincident):
         pair = coincident[0]
         crystal, site = _locate(pairs.centres[pair], first_sites)
-        raise StructureError(
-            f"sites {site} and {pairs.neighbors[pair]} lie only "
-            f"{pairs.distances[pair]:.3g} Å apart; remove the duplicate, e.g. with "
-            "Structure.merge_sites(mode='delete')",
-            index=crystal,
+        raise coincident_sites(
+            site, pairs.neighbors[pair], pairs.distances[pair], crystal
         )
+
+
+def coincident_sites(
+    site: int, other: int, distance: float, crystal: int
+) -> StructureError:
+    """Describe two sites that lie at one place.
+
+    Parameters
+    ----------
+    site, other : int
+        Positions of the sites within the crystal.
+    distance : float
+        From one to the other, in Å.
+    crystal : int
+        Position of the crystal.
+
+    Returns
+    -------
+    StructureError
+    """
+    return StructureError(
+        f"sites {site} and {other} lie only {distance:.3g} Å apart; remove the "
+        "duplicate, e.g. with Structure.merge_sites(mode='delete')",
+        index=crystal,
+    )
 
 
 def _locate(site: int, first_sites: NDArray[np.int64]) -> tuple[int, int]:
