@@ -70,6 +70,24 @@ class GaussianWeights(Callback):  # type: ignore[misc]
         return f"GaussianWeights({self.scale:.4g})"
 
 
+class TrainReadoutOnly(Callback):  # type: ignore[misc]
+    """Leave all of the network but its readout as it is.
+
+    To adapt a model that was trained on many crystals to few: the convolutions keep
+    their weights and the statistics of their norms, and only the layers after them are
+    trained. All can be trained again afterwards.
+    """
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Freeze."""
+        for name, parameter in net.module_.named_parameters():
+            parameter.requires_grad_(name.startswith("readout."))
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Thaw."""
+        net.module_.requires_grad_(True)
+
+
 class KeepBestEpoch(Callback):  # type: ignore[misc]
     """Stop when the validation loss no longer falls, and return to its lowest.
 

@@ -1,6 +1,7 @@
 """The seam to skorch, which manages the training."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -83,15 +84,14 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         self.notify("on_train_begin", X=dataset, y=None)
         self.trained_on_ = dataset
         try:
-            self.fit_loop(dataset, epochs=epochs)
-        except StopTraining:
-            pass
+            with suppress(StopTraining):
+                self.fit_loop(dataset, epochs=epochs)
+            if not self.train_split:
+                self.refresh_statistics(dataset)
         finally:
             del self.trained_on_  # a fitted net holds on to no crystals
             self.trained_before = True
             self.notify("on_train_end", X=dataset, y=None)
-        if not self.train_split:
-            self.refresh_statistics(dataset)
 
     def run_single_epoch(
         self, iterator: BatchIterator | None, training: bool, **kwargs: Any
@@ -108,6 +108,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         steps they still hold much of what the network was before them.
         """
         norms = [m for m in self.module_.modules() if isinstance(m, BatchNorm)]
+        norms = [norm for norm in norms if norm.weight.requires_grad]
         if not norms:
             return
         self._set_training(False)  # dropout would use up its stream

@@ -4,7 +4,10 @@ Code that catches ``ValueError`` or ``OSError`` keeps working; code that wants t
 tell the causes apart can.
 """
 
+from collections.abc import Mapping
+
 __all__ = [
+    "CIFDirectoryError",
     "CheckpointFormatError",
     "DatasetIntegrityError",
     "DatasetUnavailableError",
@@ -36,6 +39,21 @@ class GraphSettingsError(ValueError):
 
 class GraphFormatError(ValueError):
     """Stored crystal graphs are damaged, or of a format that is not known here."""
+
+
+class CIFDirectoryError(ValueError):
+    """A folder of CIF files has no valid table, or files that cannot be read.
+
+    Parameters
+    ----------
+    message : str
+    failed : mapping of str to str or None, default=None
+        Why files cannot be read, by the ids of their crystals.
+    """
+
+    def __init__(self, message: str, failed: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failed = dict(failed or {})
 
 
 class CheckpointFormatError(ValueError):

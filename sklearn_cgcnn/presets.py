@@ -13,10 +13,10 @@ from typing import Any
 
 from torch.optim.lr_scheduler import MultiStepLR
 
-from sklearn_cgcnn._callbacks import GaussianWeights
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn.callbacks import GaussianWeights
 
-__all__ = ["GaussianWeights", "preset", "search_space"]
+__all__ = ["preset", "search_space"]
 
 # The training runs to its last epoch, and returns to the best one.
 _NEVER = 1_000_000

@@ -18,8 +18,9 @@ from torch import nn
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._batching import PackedDataset
+from sklearn_cgcnn.callbacks import GaussianWeights
 from sklearn_cgcnn.graphs import one_hot_site_features
-from sklearn_cgcnn.presets import GaussianWeights, preset, search_space
+from sklearn_cgcnn.presets import preset, search_space
 
 NAMES = ["paper_eq4", "paper_eq5", "released"]
 

@@ -178,12 +178,16 @@ def _check_state(
 ) -> None:
     missing = sorted(set(shapes) - set(state))
     if missing:
-        raise _AuditError(f"state_dict lacks {missing[0]!r} and {len(missing) - 1} more")
+        raise _AuditError(
+            f"state_dict lacks {missing[0]!r} and {len(missing) - 1} more"
+        )
     for name, value in state.items():
         if str(name).endswith("num_batches_tracked"):
             continue  # of later versions of torch, and of no use
         if name not in shapes:
-            raise _AuditError(f"state_dict has {name!r}, of no network that args tell of")
+            raise _AuditError(
+                f"state_dict has {name!r}, of no network that args tell of"
+            )
         if not isinstance(value, Tensor) or not value.is_floating_point():
             raise _AuditError(f"state_dict[{name!r}] is no tensor of real numbers")
         if tuple(value.shape) != shapes[name]:

@@ -83,7 +83,10 @@ def load_original_checkpoint(
             "target_scale_": np.array([found.std]),
             "_two_dimensional": False,
         }
-    return model._with_weights(_weights(found), n_epochs=found.epoch, **target)
+    fitted: CGCNNRegressor | CGCNNClassifier = model._with_weights(
+        _weights(found), n_epochs=found.epoch, **target
+    )
+    return fitted
 
 
 def _params(found: OriginalCheckpoint) -> dict[str, Any]:

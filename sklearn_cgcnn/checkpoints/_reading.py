@@ -77,12 +77,12 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         _check_sums(content, path)
     # A number of numpy, which holds no objects, is among what one of the published
     # checkpoints consists of, under the name that it had in numpy 1.
-    scalar, (dtype, _) = np.float64(0).__reduce__()
-    harmless = [
+    scalar: Any = np.float64(0).__reduce__()[0]
+    harmless: list[Any] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
         np.dtype,
-        type(dtype),
+        type(np.dtype(np.float64)),
     ]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
@@ -90,7 +90,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
             checkpoint = torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
-    except Exception as error:  # noqa: BLE001 (a damaged file fails in any way)
+    except Exception as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise CheckpointFormatError(
             f"{path} is damaged, or no checkpoint made of numbers, texts and tensors "
@@ -110,7 +110,7 @@ def _check_sums(content: bytes, path: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip()
-    except Exception as error:  # noqa: BLE001 (a damaged file fails in any way)
+    except Exception as error:
         raise CheckpointFormatError(f"{path} is damaged ({error})") from error
     if damaged is not None:
         raise CheckpointFormatError(
@@ -118,9 +118,7 @@ def _check_sums(content: bytes, path: Path) -> None:
         )
 
 
-def _check_published(
-    content: bytes, checkpoint: Mapping[str, Any], path: Path
-) -> None:
+def _check_published(content: bytes, checkpoint: Mapping[str, Any], path: Path) -> None:
     """Check that what claims to be a published checkpoint is it, byte for byte.
 
     Its format has no sums, and a flipped bit of a weight would go unnoticed.
@@ -134,6 +132,6 @@ def _check_published(
     found = hashlib.sha256(content).hexdigest()
     if published and found not in _PUBLISHED:
         raise CheckpointFormatError(
-            f"{path} says that it is one of the published checkpoints, but is not, byte "
-            f"for byte (SHA-256 {found}); download it again"
+            f"{path} says that it is one of the published checkpoints, but differs "
+            f"from them (SHA-256 {found}); download it again"
         )

@@ -1,6 +1,7 @@
-"""Crystals to learn from: fetched from a repository, or made on the spot."""
+"""Crystals to learn from: fetched, loaded from a folder, or made on the spot."""
 
+from sklearn_cgcnn.datasets._cif_directory import load_cif_directory
 from sklearn_cgcnn.datasets._ionic_crystals import make_ionic_crystals
 from sklearn_cgcnn.datasets._matminer import fetch_matminer
 
-__all__ = ["fetch_matminer", "make_ionic_crystals"]
+__all__ = ["fetch_matminer", "load_cif_directory", "make_ionic_crystals"]

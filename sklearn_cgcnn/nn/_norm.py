@@ -14,7 +14,8 @@ class BatchNorm(nn.Module):
     running variance is corrected by that number (Bessel). With all counts one it is
     torch's :class:`~torch.nn.BatchNorm1d`, whose parameters, buffers and constants it
     has, except that a batch of a single row, which has no variance, is normalised by
-    the running statistics and leaves them alone.
+    the running statistics and leaves them alone. So is every batch while `weight` is
+    frozen (``requires_grad=False``).
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class BatchNorm(nn.Module):
         """
         # A row that stands for several has a variance, of zero; the sum is only looked
         # at where there is no more than one row, as it costs a GPU a wait.
-        if not self.training or (len(rows) < 2 and counts.sum() < 2):
+        lone = len(rows) < 2 and counts.sum() < 2
+        if not self.training or not self.weight.requires_grad or lone:
             inverse_std = (self.running_var + self.eps).rsqrt()
             scale = self.weight * inverse_std
             return torch.addcmul(self.bias - self.running_mean * scale, rows, scale)
