@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import pairwise
+from math import pi
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from sklearn_cgcnn.graphs import (
     CrystalGraphs,
     NearestNeighbors,
     OriginalNeighbors,
+    VoronoiNeighbors,
     merge_equivalent_sites,
     read_cell,
 )
@@ -27,6 +29,9 @@ from sklearn_cgcnn.graphs import (
 # operations, few enough for their pairs to stay in the processor's cache.
 _CHUNK = 128
 _CHUNK_SITES = 4096
+
+# Å, of the rules that do not search as far as needed.
+_CUTOFFS = {"original": 8.0, "voronoi": 6.0}
 
 
 # Graphs are no table: none of scikit-learn's wrapping of outputs in DataFrames.
@@ -54,19 +59,34 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     Parameters
     ----------
     max_neighbors : int or None, default=12
-        Number of nearest neighbours to reach. None keeps all within `cutoff`.
+        Number of nearest neighbours to reach. None keeps all within `cutoff`. Voronoi
+        neighbours are as many as there are.
     cutoff : float or None, default=None
         No edge is longer than this, in Å. None searches as far as `max_neighbors`
-        needs.
-    connectivity : {"nearest"}, default="nearest"
-        The rule that joins sites.
+        needs; it stands for 6 Å with "voronoi", and for 8 Å with "original".
+    connectivity : {"nearest", "voronoi", "original"}, default="nearest"
+        The rule that joins sites. "nearest" takes whole shells of the nearest.
+        "voronoi" is that of the paper's supplement for Eq. 4: sites whose Voronoi cells
+        share a face, nearer than the sum of their covalent radii and 0.25 Å. "original"
+        is that of the authors' program, for the models which it has trained: exactly
+        `max_neighbors`, of equally near ones those that come first, and edges of
+        `cutoff` + 1 Å to the first site for those that are missing within `cutoff`. It
+        depends on the order of the sites and on the choice of the cell.
+    min_solid_angle : float, default=0.05
+        Smallest solid angle, in steradians, of a face that counts for "voronoi". In
+        crystals of high symmetry some faces shrink to nothing, and would come and go
+        with the last digit of the coordinates.
     merge_equivalent : bool, default=True
         Whether one site of the graph stands for all sites of the crystal that a network
         on it cannot tell apart, and one edge for all equal edges of a site. It leaves
         predictions and training as they are, with fewer sites and edges to compute.
     isolated_sites : {"raise", "keep"}, default="raise"
-        What becomes of a site that has no neighbour within `cutoff`: an error that
-        names it, or a site without edges.
+        What becomes of a site that has no neighbour: an error that names it, or a site
+        without edges.
+    missing_radii : {"raise", "ignore"}, default="raise"
+        What becomes, for "voronoi", of the elements beyond curium, which have no
+        covalent radius: an error that names the site, or edges to whatever shares a
+        face within `cutoff`.
     n_jobs : int or None, default=None
         Number of processes, as in joblib. None means one.
     verbose : int, default=0
@@ -100,9 +120,11 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     _parameter_constraints: ClassVar[dict] = {
         "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "cutoff": [Interval(Real, 0, None, closed="neither"), None],
-        "connectivity": [StrOptions({"nearest", "original"})],
+        "connectivity": [StrOptions({"nearest", "voronoi", "original"})],
+        "min_solid_angle": [Interval(Real, 0, 4 * pi, closed="left")],
         "merge_equivalent": ["boolean"],
         "isolated_sites": [StrOptions({"raise", "keep"})],
+        "missing_radii": [StrOptions({"raise", "ignore"})],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -113,16 +135,20 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         max_neighbors=12,
         cutoff=None,
         connectivity="nearest",
+        min_solid_angle=0.05,
         merge_equivalent=True,
         isolated_sites="raise",
+        missing_radii="raise",
         n_jobs=None,
         verbose=0,
     ):
         self.max_neighbors = max_neighbors
         self.cutoff = cutoff
         self.connectivity = connectivity
+        self.min_solid_angle = min_solid_angle
         self.merge_equivalent = merge_equivalent
         self.isolated_sites = isolated_sites
+        self.missing_radii = missing_radii
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -163,7 +189,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         ------
         StructureError
             If a structure is disordered, holds anything but elements up to lawrencium,
-            has coincident sites, a broken lattice, or a site without neighbours.
+            has coincident sites, a broken lattice, a site without neighbours, or an
+            element without covalent radius where one is needed.
         GraphSettingsError
             If X holds graphs made with other settings.
         """
@@ -223,28 +250,38 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             As stored in ``CrystalGraphs.settings``; they are keyword arguments of this
             class.
         """
-        max_neighbors, cutoff = self.max_neighbors, self.cutoff
-        if self.connectivity == "original":
-            if max_neighbors is None:
-                raise ValueError(
-                    'connectivity="original" gives every site the same number of '
-                    "edges; set max_neighbors to it, and not to None"
-                )
-            cutoff = 8.0 if cutoff is None else cutoff
-        return {
-            "max_neighbors": None if max_neighbors is None else int(max_neighbors),
+        max_neighbors = None if self.max_neighbors is None else int(self.max_neighbors)
+        cutoff = _CUTOFFS.get(self.connectivity) if self.cutoff is None else self.cutoff
+        settings = {
+            "max_neighbors": max_neighbors,
             "cutoff": None if cutoff is None else float(cutoff),
             "connectivity": self.connectivity,
             "merge_equivalent": bool(self.merge_equivalent),
         }
+        if self.connectivity == "voronoi":
+            angle = float(self.min_solid_angle)
+            settings |= {"max_neighbors": None, "min_solid_angle": angle}
+        return settings
 
     def _edge_rule(self):
         settings = self.graph_settings()
         if self.connectivity == "original":
+            if settings["max_neighbors"] is None:
+                raise ValueError(
+                    'connectivity="original" gives every site equally many edges; set '
+                    "max_neighbors to their number, and not to None"
+                )
             return OriginalNeighbors(settings["max_neighbors"], settings["cutoff"])
+        if self.connectivity == "voronoi":
+            return VoronoiNeighbors(
+                settings["cutoff"],
+                settings["min_solid_angle"],
+                missing_radii=self.missing_radii,
+                isolated_sites=self.isolated_sites,
+            )
         return NearestNeighbors(
-            max_neighbors=self.max_neighbors,
-            cutoff=self.cutoff,
+            settings["max_neighbors"],
+            settings["cutoff"],
             isolated_sites=self.isolated_sites,
         )
 

@@ -189,10 +189,12 @@ def test_the_released_program_s_recipe():
 def test_a_preset_is_an_estimator_like_any_other(ionic, kind, name):
     # Steps enough for plain SGD on sixty crystals.
     model = kind.from_preset(name, max_epochs=40, batch_size=16, random_state=0)
-    y = ionic.target if kind is CGCNNRegressor else ionic.prototype
+    y = ionic.target if kind is CGCNNRegressor else ionic.target > -6
     twin = clone(model)
     assert repr(twin) == repr(model)
-    assert model.fit(ionic.data, y).score(ionic.data, y) > 0.5
+    # To predict one value for all gives 0, or 0.55.
+    least = 0.5 if kind is CGCNNRegressor else 0.75
+    assert model.fit(ionic.data, y).score(ionic.data, y) > least
     twin.fit(ionic.data, y)
     np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
 
@@ -237,7 +239,7 @@ def test_the_paper_s_search(ionic, kind, name):
         n_jobs=2,
     )
     y = ionic.target if kind is CGCNNRegressor else ionic.target > -8
-    search.fit(CrystalGraphFeaturizer().transform(ionic.data), y)
+    search.fit((model.featurizer or CrystalGraphFeaturizer()).transform(ionic.data), y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 

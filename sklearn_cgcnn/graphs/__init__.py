@@ -7,12 +7,14 @@ from sklearn_cgcnn.graphs._elements import one_hot_site_features
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._neighbors import NearestNeighbors
 from sklearn_cgcnn.graphs._original_neighbors import OriginalNeighbors
+from sklearn_cgcnn.graphs._voronoi import VoronoiNeighbors
 
 __all__ = [
     "Cell",
     "CrystalGraphs",
     "NearestNeighbors",
     "OriginalNeighbors",
+    "VoronoiNeighbors",
     "element_table",
     "merge_equivalent_sites",
     "one_hot_site_features",
