@@ -1,7 +1,7 @@
 """Fine-tuning of a published model against training from scratch on the same crystals.
 
-Run by ``tox run -e bench -- -k tuning``. The published model of bulk moduli learns shear
-moduli of 300 crystals, and is tested on all others of the set.
+Run by ``tox run -e bench -- -k tuning``. The published model of bulk moduli learns
+shear moduli of 300 crystals, and is tested on all others of the set.
 """
 
 import copy
