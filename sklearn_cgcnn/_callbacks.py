@@ -52,11 +52,13 @@ class GaussianWeights(Callback):  # type: ignore[misc]
         Standard deviation of the Gaussian.
     """
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: Any) -> None:
         self.scale = scale
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Draw, by the seed of the net."""
+        if not isinstance(self.scale, int | float) or not 0 < self.scale < math.inf:
+            raise ValueError(f"scale={self.scale!r} must be positive and finite")
         if net.trained_before:
             return
         generator = torch.Generator().manual_seed(net.seed)
@@ -67,25 +69,32 @@ class GaussianWeights(Callback):  # type: ignore[misc]
                 module.weight.data.copy_(drawn)
 
     def __repr__(self) -> str:
-        return f"GaussianWeights({self.scale:.4g})"
+        return f"GaussianWeights({self.scale})"
 
 
 class TrainReadoutOnly(Callback):  # type: ignore[misc]
     """Leave all of the network but its readout as it is.
 
     To adapt a model that was trained on many crystals to few: the convolutions keep
-    their weights and the statistics of their norms, and only the layers after them are
-    trained. All can be trained again afterwards.
+    their weights and the statistics of their batch normalisation, and only the layers
+    after them are trained. All can be trained again afterwards. (Norms of one's own are
+    frozen too, but keep statistics only if they heed ``requires_grad``.)
     """
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Freeze."""
-        for name, parameter in net.module_.named_parameters():
-            parameter.requires_grad_(name.startswith("readout."))
+        self.thawed_ = [
+            parameter
+            for name, parameter in net.module_.named_parameters()
+            if parameter.requires_grad and not name.startswith("readout.")
+        ]
+        for parameter in self.thawed_:
+            parameter.requires_grad_(False)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Thaw."""
-        net.module_.requires_grad_(True)
+        for parameter in self.__dict__.pop("thawed_", []):
+            parameter.requires_grad_(True)
 
 
 class KeepBestEpoch(Callback):  # type: ignore[misc]
@@ -118,8 +127,9 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Restore the best epoch, and keep no second copy of its weights."""
-        net.module_.load_state_dict(self.best_weights_)
-        del self.best_weights_
+        if hasattr(self, "best_weights_"):
+            net.module_.load_state_dict(self.best_weights_)
+            del self.best_weights_
 
 
 class Progress(Callback):  # type: ignore[misc]
@@ -150,8 +160,9 @@ class Progress(Callback):  # type: ignore[misc]
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close the bar."""
-        self.bar_.close()
-        del self.bar_
+        if hasattr(self, "bar_"):
+            self.bar_.close()
+            del self.bar_
 
 
 class EpochSchedule(Callback):  # type: ignore[misc]
@@ -206,7 +217,8 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Keep no second copy of the weights."""
-        del self.proven_, self.latest_
+        self.__dict__.pop("proven_", None)
+        self.__dict__.pop("latest_", None)
 
 
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:

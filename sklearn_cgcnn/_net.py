@@ -81,9 +81,9 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         Unlike skorch's own ``fit`` it does not swallow KeyboardInterrupt: interrupting
         a search must not look like a finished fit.
         """
-        self.notify("on_train_begin", X=dataset, y=None)
         self.trained_on_ = dataset
         try:
+            self.notify("on_train_begin", X=dataset, y=None)
             with suppress(StopTraining):
                 self.fit_loop(dataset, epochs=epochs)
             if not self.train_split:

@@ -62,23 +62,22 @@ def check_crystals(X: Any) -> list[IStructure] | CrystalGraphs:
     return crystals
 
 
-def check_elements(graphs: CrystalGraphs, site_features: Any) -> None:
+def check_elements(graphs: CrystalGraphs, known_elements: NDArray[np.bool_]) -> None:
     """Check that there are features of every element that occurs.
 
     Parameters
     ----------
     graphs : CrystalGraphs
-    site_features : ndarray of shape (n_elements, n_features), or SiteFeatures
-        By atomic number, NaN where there are none.
+    known_elements : ndarray of shape (n_elements,), bool
+        By atomic number, whether there are.
 
     Raises
     ------
     StructureError
         At the first crystal with an element without features.
     """
-    table = np.asarray(getattr(site_features, "table", site_features))
     known = np.zeros(256, dtype=bool)
-    known[: len(table)] = np.isfinite(table).all(axis=1)
+    known[: len(known_elements)] = known_elements
     unknown = np.flatnonzero(~known[graphs.atomic_numbers])
     if len(unknown):
         site = unknown[0]

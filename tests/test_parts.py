@@ -2,7 +2,9 @@
 invariances of the whole.
 """
 
+import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from sklearn_cgcnn.nn import (
     Conv,
     CrystalReadout,
     GaussianBasis,
+    OneHotBasis,
     Pooling,
     SiteFeatures,
 )
@@ -60,9 +63,9 @@ class BoundedReadout(CrystalReadout):
 class Scale(torch.nn.Module):
     """A norm of one's own: only a scale."""
 
-    def __init__(self, n_channels):
+    def __init__(self, n_channels, start=0.1):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.full((n_channels,), 0.1))
+        self.weight = torch.nn.Parameter(torch.full((n_channels,), start))
 
     def forward(self, rows, counts):
         return rows * self.weight
@@ -228,6 +231,125 @@ def test_going_on_needs_the_same_parts(ionic, part):
     with pytest.raises(ValueError, match=rf"of ({'|'.join(other)})=.*keep it"):
         model.set_params(**other).fit(ionic.data, ionic.target)
     assert model.n_iter_ == 2
+
+
+PAIRS = {
+    "edge_basis": (GaussianBasis(0.0, 8.0, 0.2), GaussianBasis(0.0, 4.0, 0.1)),
+    "one-hot edges": (OneHotBasis(), OneHotBasis(0.7, 9.2)),
+    "site_features": (
+        SiteFeatures(torch.tensor(one_hot_site_features(["group"]))),
+        SiteFeatures(torch.tensor(one_hot_site_features(["group"])).roll(1, dims=1)),
+    ),
+    "activation": (torch.nn.ELU(0.1), torch.nn.ELU(1.5)),
+    "activation by partial": (
+        partial(torch.nn.functional.leaky_relu, negative_slope=0.1),
+        partial(torch.nn.functional.leaky_relu, negative_slope=0.9),
+    ),
+    "norm": (partial(Scale, start=0.1), partial(Scale, start=0.01)),
+    "dropout": (0.5, 0.25),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("way", ["warm_start", "partial_fit"])
+def test_going_on_compares_what_parts_hold(ionic, kind, way):
+    name = {"one-hot edges": "edge_basis"}.get(kind, kind.split(" ")[0])
+    first, other = PAIRS[kind]
+    model = CGCNNRegressor(max_epochs=2, random_state=0, warm_start=True)
+    model.set_params(**{name: first}).fit(ionic.data, ionic.target)
+    go_on = model.fit if way == "warm_start" else model.partial_fit
+    model.set_params(**{name: copy.deepcopy(first)})
+    go_on(ionic.data, ionic.target)
+    n_epochs, before = model.n_iter_, model.predict(ionic.data)
+    assert_same_through_pickle(model, ionic.data)
+    with pytest.raises(ValueError, match=f"a network of {name}=.*to begin anew"):
+        getattr(model.set_params(**{name: other}), go_on.__name__)(
+            ionic.data, ionic.target
+        )
+    assert model.n_iter_ == n_epochs
+    np.testing.assert_array_equal(model.predict(ionic.data), before)
+    assert_same_through_pickle(model, ionic.data)
+
+
+def test_going_on_takes_equal_numbers_for_the_same(ionic):
+    model = CGCNNRegressor(max_epochs=1, warm_start=True, dropout=0.0, n_conv_layers=2)
+    model.fit(ionic.data, ionic.target)
+    model.set_params(dropout=0, n_conv_layers=np.int64(2)).fit(ionic.data, ionic.target)
+    assert model.n_iter_ == 2
+
+
+class Flat(CrystalReadout):
+    def forward(self, *args):
+        return super().forward(*args)[:, 0]
+
+
+class OneOutput(CrystalReadout):
+    def forward(self, *args):
+        return super().forward(*args)[:, :1]
+
+
+class BadConv(Conv):
+    def forward(self, sites):
+        return sites
+
+
+class WidePooling(SoftMaxPooling):
+    def forward(self, *args):
+        return super().forward(*args).repeat(1, 2)
+
+
+BAD = {
+    "norm of rows alone": {"norm": torch.nn.LayerNorm},
+    "activation of another shape": {"activation": torch.sum},
+    "activation that is none": {"activation": int},
+    "in place": {"activation": torch.nn.ReLU(inplace=True), "norm": None},
+    "conv of sites alone": {"conv": BadConv},
+    "pooling of another width": {"pooling": WidePooling},
+    "flat readout": {"readout": Flat},
+    "one output of two": {"readout": OneOutput},
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_part_that_does_not_work(ionic, kind):
+    y = np.column_stack([ionic.target, -ionic.target])
+    model = CGCNNRegressor(max_epochs=2, random_state=0).fit(ionic.data, y)
+    before = model.predict(ionic.data)
+    name = next(iter(BAD[kind]))
+    state = vars(model.set_params(**BAD[kind])).copy()
+    with pytest.raises((ValueError, TypeError), match=name):
+        model.fit(ionic.data, y)
+    assert vars(model) == state
+    np.testing.assert_array_equal(model.predict(ionic.data), before)
+
+
+def test_a_double_table_becomes_single(ionic):
+    table = torch.tensor(one_hot_site_features(["group"]).astype(float))
+    model = CGCNNRegressor(site_features=SiteFeatures(table), max_epochs=1)
+    assert np.isfinite(model.fit(ionic.data, ionic.target).predict(ionic.data)).all()
+    with pytest.raises(ValueError, match=r"table has shape \(3,\)"):
+        SiteFeatures(torch.ones(3))
+
+
+class Drawn(torch.nn.Module):
+    """An activation that begins with a weight drawn at random."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.rand(1))
+
+    def forward(self, values):
+        return self.weight * torch.nn.functional.softplus(values)
+
+
+def test_an_activation_with_weights_is_drawn_by_the_seed(ionic):
+    model = CGCNNRegressor(activation=Drawn, max_epochs=1, random_state=0)
+    state = torch.get_rng_state()
+    first = model.fit(ionic.data, ionic.target).predict(ionic.data)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    again = model.fit(ionic.data, ionic.target).predict(ionic.data)
+    np.testing.assert_array_equal(first, again)
 
 
 @pytest.mark.parametrize("name", ["conv", "pooling", "readout"])

@@ -14,6 +14,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import RandomizedSearchCV, ShuffleSplit
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
@@ -282,6 +283,26 @@ def test_first_weights_are_gaussian(ionic):
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(found, weights(drawn(ionic)) / 0.05)
     assert not torch.equal(found, weights(drawn(ionic, random_state=1)) / 0.05)
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0, np.nan, "wide", None])
+def test_scales_that_are_none(ionic, scale):
+    model = CGCNNRegressor(callbacks=[GaussianWeights(scale)], max_epochs=1)
+    with pytest.raises(ValueError, match=r"scale=.*positive and finite"):
+        model.fit(ionic.data, ionic.target)
+    assert not hasattr(model, "net_")
+
+
+class Interrupt(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_start_leaves_nothing(ionic):
+    model = CGCNNRegressor(callbacks=[Interrupt()], early_stopping=True, max_epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(ionic.data, ionic.target)
+    assert not hasattr(model, "net_")
 
 
 def test_weights_that_were_trained_stay(ionic):

@@ -22,8 +22,10 @@ from sklearn_cgcnn._callbacks import DivergenceGuard, KeepBestEpoch, Progress
 from sklearn_cgcnn._estimators._recipe import (
     OPTIMIZERS,
     SCHEDULES,
+    check_module,
     describe_part,
     is_same_part,
+    known_elements,
     make_module,
     make_optimizer_params,
     make_schedule,
@@ -159,8 +161,9 @@ class BaseCGCNN(ABC, BaseEstimator):
         The presets are ``"paper_eq4"`` and ``"paper_eq5"``, the models of these
         equations as they are printed, and ``"released"``, the authors' program with
         what its command line has by default. They include optimizer and recipe. The
-        paper does not say what its search over parameters chose: each value that is our
-        choice is marked in :mod:`sklearn_cgcnn.presets`.
+        paper does not say what its search over parameters chose; the page "Models of
+        the paper" in the documentation says of each value where it comes from, and
+        which are our choice.
 
         Parameters
         ----------
@@ -257,13 +260,16 @@ class BaseCGCNN(ABC, BaseEstimator):
             targets = self._encode_target(y, weights)
             network = self._network_params()
             if fitted is not None:
-                self._check_same_network(network)
+                self._check_same_network(
+                    network, "warm_start=True", "set warm_start=False"
+                )
             self.featurizer_ = self._make_featurizer(crystals)
             graphs, targets, weights = self._select(crystals, targets, weights, network)
             rng = check_random_state(self.random_state)
             train, valid = self._split(graphs, targets, weights, rng)
             self._start(rng, network, fitted, valid, schedule=self.lr_schedule)
-        return self._train(train, int(self.max_epochs))
+            check_module(self.net_.module_, network, graphs)
+            return self._train(train, int(self.max_epochs))
 
     def _partial_fit(self, X, y, sample_weight, encode_first):
         """Train for one more epoch at a constant learning rate."""
@@ -282,22 +288,30 @@ class BaseCGCNN(ABC, BaseEstimator):
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
                 targets = self._encode_more_target(y, len(crystals))
-                network = self._fitted_params["network"]
+                network = self._network_params()
+                self._check_same_network(network, "partial_fit", "call fit")
             graphs, targets, weights = self._select(crystals, targets, weights, network)
-            if fitted is None or not self._can_go_on:
+            if fitted is None or not self._goes_on():
                 rng = check_random_state(self.random_state)
                 self._start(rng, network, fitted, None, schedule="constant")
+                check_module(self.net_.module_, network, graphs)
             dataset = PackedDataset(graphs, targets, weights, self.net_.device)
-        return self._train(dataset, 1)
+            return self._train(dataset, 1)
 
     @contextmanager
     def _unchanged_on_error(self):
-        """Keep a fitted model whole where bad input stops another fit half way."""
+        """Keep a fitted model whole where bad input stops another fit half way.
+
+        Once a first epoch is over, what was learnt until then is kept instead.
+        """
         before = self.__dict__.copy()
         try:
             yield
         except BaseException:
-            self.__dict__ = before
+            net, earlier = self.__dict__.get("net_"), before.get("net_")
+            learnt = net is not None and any(map(_is_whole, net.history))
+            if net is earlier or not learnt:
+                self.__dict__ = before
             raise
 
     def _make_featurizer(self, crystals):
@@ -324,7 +338,7 @@ class BaseCGCNN(ABC, BaseEstimator):
     def _make_graphs(self, crystals, network):
         """Make the graphs, all of whose elements the network must have features of."""
         graphs = self.featurizer_.transform(crystals)
-        check_elements(graphs, network["site_features"])
+        check_elements(graphs, known_elements(network["site_features"]))
         return graphs
 
     def _split(self, graphs, targets, weights, rng):
@@ -350,16 +364,15 @@ class BaseCGCNN(ABC, BaseEstimator):
             for rows in parts
         ]
 
-    def _check_same_network(self, wanted):
+    def _check_same_network(self, wanted, way, remedy):
         """Check that the network to go on with is the one the parameters describe."""
         network = self._fitted_params["network"]
         for name, value in wanted.items():
             if not is_same_part(value, network[name]):
                 found, asked = map(describe_part, (network[name], value))
                 raise ValueError(
-                    f"warm_start=True goes on with a network of {name}={found}, but "
-                    f"{name}={asked} is asked for now; keep it, or set "
-                    "warm_start=False to begin anew"
+                    f"{way} goes on with a network of {name}={found}, but {name}="
+                    f"{asked} is asked for now; keep it, or {remedy} to begin anew"
                 )
 
     def _start(self, rng, network, fitted, valid, schedule):
@@ -369,32 +382,55 @@ class BaseCGCNN(ABC, BaseEstimator):
             self.loss_curve_, self.validation_scores_ = [], None
             module = make_module(network, seed)
         else:
-            module = fitted.module_
+            module, network = fitted.module_, self._fitted_params["network"]
         # What a copy needs to predict, whatever becomes of the parameters.
         self._fitted_params = {
             "network": network,
             "batch_size": int(self.batch_size),
             "device": self.device,
         }
-        callbacks = [DivergenceGuard(), Progress(self.verbose)]
+        # Those of the user first: what they do to weights, the others are to keep.
+        callbacks = copy.deepcopy(self.callbacks or [])
+        callbacks += [DivergenceGuard(), Progress(self.verbose)]
         callbacks += make_schedule(schedule)
         if valid is not None:
             callbacks.append(KeepBestEpoch(self.n_iter_no_change))
         # Only a net without a schedule, and without looks at held-out crystals, takes
         # further epochs as it is.
         self._can_go_on = schedule == "constant" and valid is None
+        self._started_with = copy.deepcopy(self._training_params())
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
             device=resolve_device(self.device),
             batch_size=int(self.batch_size),
-            callbacks=callbacks + copy.deepcopy(self.callbacks or []),
+            callbacks=callbacks,
             valid=valid,
             seed=seed,
             trained_before=fitted is not None,
             lr=self.lr,
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
+        )
+
+    def _training_params(self):
+        """Give the parameters, beside those of the network, that a net is made with."""
+        names = (
+            "loss",
+            "optimizer",
+            "lr",
+            "weight_decay",
+            "batch_size",
+            "callbacks",
+            "device",
+            "verbose",
+        )
+        return {name: getattr(self, name, None) for name in names}
+
+    def _goes_on(self):
+        """Say whether another epoch needs no new net: none was changed, nor copied."""
+        return self._can_go_on and is_same_part(
+            self._training_params(), self._started_with
         )
 
     def _train(self, dataset, epochs):
@@ -404,7 +440,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         finally:
             self.net_.train_split = None  # lets go of the held-out crystals
             # Also of a training that was interrupted, whose last epoch is not whole.
-            epochs = [row for row in self.net_.history[before:] if "dur" in row]
+            epochs = [row for row in self.net_.history[before:] if _is_whole(row)]
             self.loss_curve_ += [float(row["train_loss"]) for row in epochs]
             self.n_iter_ = len(self.loss_curve_)
             if self.early_stopping:
@@ -473,6 +509,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         net = state.pop("net_", None)
         if net is not None:
             state["_can_go_on"] = False  # without its optimizer
+            state["_started_with"] = None
             state["_weights"] = {
                 name: value.cpu().numpy()
                 for name, value in net.module_.state_dict().items()
@@ -540,6 +577,7 @@ class BaseCGCNN(ABC, BaseEstimator):
                 "device": self.device,
             },
             "_can_go_on": False,
+            "_started_with": None,
             "_weights": {name: each.numpy() for name, each in complete.items()},
         }
         fitted.__setstate__(state)
@@ -553,3 +591,8 @@ class BaseCGCNN(ABC, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
+
+
+def _is_whole(epoch):
+    """Tell a row of a net's history that ended from one that was interrupted."""
+    return "dur" in epoch

@@ -65,7 +65,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     activation : str or callable, default="softplus"
         The function g of the paper, in convolutions and hidden layers: "softplus",
         "relu", "silu", "tanh", "identity", a function of a tensor, or a module of torch
-        by its class or as an instance.
+        by its class or as an instance, of which there is one for the whole network.
     dropout : float, default=0.0
         Probability of dropping a hidden channel of a crystal, and of all its sites,
         during training, after each hidden layer.

@@ -4,11 +4,14 @@ import copy
 import functools
 import inspect
 import threading
+import types
+from numbers import Number
 
 import numpy as np
 import torch
 from torch import nn
 
+from sklearn_cgcnn._batching import PackedDataset
 from sklearn_cgcnn._callbacks import EpochSchedule, OneCycle
 from sklearn_cgcnn.nn import (
     ACTIVATIONS,
@@ -34,6 +37,15 @@ LOSSES = {
     "absolute_error": nn.L1Loss,
     "squared_error": nn.MSELoss,
     "huber": nn.HuberLoss,
+}
+_PARTS = {
+    "conv",
+    "pooling",
+    "readout",
+    "site_features",
+    "edge_basis",
+    "norm",
+    "activation",
 }
 _GLOBAL_GENERATOR = threading.Lock()
 SCHEDULES = {"constant", "one_cycle"}
@@ -61,14 +73,55 @@ def make_module(network_params, seed=0):
     params["conv"] = _choose_class("conv", params["conv"], CONVS, Conv)
     params["pooling"] = _choose_class("pooling", params["pooling"], POOLINGS, Pooling)
     params["readout"] = _choose_class("readout", params["readout"], READOUTS, Readout)
-    params["activation"] = _make_activation(params["activation"])
     if isinstance(params["norm"], str):
         params["norm"] = NORMS[params["norm"]]
     # torch draws first weights from the generator of the whole process: one thread at a
     # time, and left as it was.
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
+        params["activation"] = _make_activation(params["activation"])
         return CGCNN(**params)
+
+
+def check_module(module, network_params, graphs):
+    """Check that a network with parts of one's own works, on two crystals.
+
+    Parameters
+    ----------
+    module : CGCNN
+    network_params : dict
+        What it was made from.
+    graphs : CrystalGraphs
+
+    Raises
+    ------
+    ValueError
+        If it fails, or gives outputs of another shape than it should.
+    """
+    own = {
+        name: part
+        for name, part in network_params.items()
+        if name in _PARTS and not isinstance(part, str | np.ndarray | None)
+    }
+    if not own:
+        return
+    rows = torch.arange(min(2, len(graphs)))
+    batch, _ = PackedDataset(graphs[: len(rows)])[rows]
+    parts = ", ".join(f"{name}={part}" for name, part in own.items())
+    try:
+        outputs = copy.deepcopy(module)(**batch.tensors())
+        outputs.sum().backward()
+    except Exception as error:
+        raise ValueError(
+            f"the network does not work with {parts}: {type(error).__name__}: {error}; "
+            "compare them with the classes of sklearn_cgcnn.nn"
+        ) from error
+    wanted = (len(rows), network_params["n_outputs"])
+    if tuple(outputs.shape) != wanted:
+        raise ValueError(
+            f"the network with {parts} gives outputs of shape {tuple(outputs.shape)} "
+            f"for {len(rows)} crystals, and must give {wanted}"
+        )
 
 
 def _choose_class(name, choice, named, base):
@@ -89,6 +142,22 @@ def _make_site_features(site_features):
     return SiteFeatures(torch.tensor(site_features))
 
 
+def known_elements(site_features):
+    """Say of which elements there are features.
+
+    Parameters
+    ----------
+    site_features : ndarray of shape (n_elements, n_features), or SiteFeatures
+
+    Returns
+    -------
+    ndarray of shape (n_elements,), bool
+    """
+    if isinstance(site_features, SiteFeatures):
+        return site_features.known_elements().cpu().numpy()
+    return np.isfinite(site_features).all(axis=1)
+
+
 def _make_edge_basis(edge_basis):
     if edge_basis is None:
         return NoEdgeFeatures()
@@ -102,16 +171,35 @@ def _make_activation(activation):
 
 
 def is_same_part(wanted, found):
-    """Tell whether two descriptions of a part of the network agree.
+    """Tell whether two descriptions of a part of the network agree, by their content.
 
-    Two instances of a module, and two partials, are taken for the same by their class,
-    as copies of them compare as different.
+    Copies of modules, partials and other objects compare as different; these agree if
+    they are of one class and what they hold agrees.
     """
+    if wanted is found:
+        return True
     if isinstance(wanted, np.ndarray) and isinstance(found, np.ndarray):
         return np.array_equal(wanted, found, equal_nan=True)
-    if isinstance(wanted, nn.Module | functools.partial):
-        return type(wanted) is type(found)
-    return wanted is found or (type(wanted) is type(found) and wanted == found)
+    if isinstance(wanted, torch.Tensor) and isinstance(found, torch.Tensor):
+        return is_same_part(wanted.detach().cpu().numpy(), found.detach().cpu().numpy())
+    if isinstance(wanted, Number | str | type | types.FunctionType):
+        return wanted == found
+    if type(wanted) is not type(found):
+        return False
+    if isinstance(wanted, dict):
+        same_keys = wanted.keys() == found.keys()
+        return same_keys and all(is_same_part(wanted[k], found[k]) for k in wanted)
+    if isinstance(wanted, list | tuple):
+        pairs = zip(wanted, found, strict=False)
+        return len(wanted) == len(found) and all(is_same_part(*pair) for pair in pairs)
+    if isinstance(wanted, functools.partial):
+        return all(
+            is_same_part(getattr(wanted, name), getattr(found, name))
+            for name in ("func", "args", "keywords")
+        )
+    if hasattr(wanted, "__dict__"):
+        return is_same_part(vars(wanted), vars(found))
+    return bool(wanted == found)
 
 
 def describe_part(part):

@@ -60,7 +60,7 @@ def element_table(site_features: Any) -> NDArray[np.float32]:
         site_features = _read_json(site_features)
     if _are_names(site_features):
         try:
-            return one_hot_site_features(site_features)
+            return one_hot_site_features(list(site_features))
         except ValueError as error:
             raise ValueError(f"site_features: {error}") from None
     if hasattr(site_features, "iloc"):  # a DataFrame, whether pandas is here or not
@@ -71,9 +71,10 @@ def element_table(site_features: Any) -> NDArray[np.float32]:
 
 
 def _are_names(site_features: Any) -> bool:
-    return isinstance(site_features, Sequence) and any(
-        isinstance(each, str) for each in site_features
+    is_column = isinstance(site_features, Sequence) or (
+        getattr(site_features, "ndim", None) == 1
     )
+    return is_column and any(isinstance(each, str) for each in site_features)
 
 
 def _read_json(path: str | os.PathLike[str]) -> Mapping[str, Any]:
@@ -150,7 +151,7 @@ def _atomic_number(key: Any) -> int:
         number = int(key)
         if number == float(key) and 1 <= number <= MAX_ATOMIC_NUMBER:
             return number
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
     raise ValueError(
         f"site_features has features for {key!r}, which is no element; use symbols or "
@@ -161,7 +162,7 @@ def _atomic_number(key: Any) -> int:
 def _numbers(rows: Any) -> NDArray[np.float64]:
     try:
         return np.array(rows, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"site_features holds what is no matrix of numbers ({error}); give each "
             "element a vector of the same length"

@@ -29,7 +29,8 @@ class Conv(nn.Module, ABC):
         Width of the edge features.
     norm : callable or None, default=BatchNorm
         Makes, from a width, a module that normalises rows by their counts, as
-        :class:`BatchNorm` does. None for none.
+        :class:`BatchNorm` does. None for none. With an attribute ``cancels_bias`` that
+        is true, there is no bias before it.
     activation : callable, default=softplus
         Function of a tensor, g in the paper.
 
@@ -121,8 +122,8 @@ class GatedConv(Conv):
     Notes
     -----
     The linear map of z is applied in three parts: those of v_i and v_j once per site
-    and gathered by the edges, only that of u once per edge. With a norm it has no bias,
-    which the norm would cancel.
+    and gathered by the edges, only that of u once per edge. It has no bias before a
+    norm that would cancel it.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class GatedConv(Conv):
     ) -> None:
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
         self.split = (n_channels, n_channels, n_edge_features)
-        self.linear = nn.Linear(sum(self.split), 2 * n_channels, bias=norm is None)
+        self.linear = nn.Linear(sum(self.split), 2 * n_channels, bias=_needs_bias(norm))
         self.edge_norm = None if norm is None else norm(2 * n_channels)
         self.site_norm = None if norm is None else norm(n_channels)
 
@@ -209,7 +210,7 @@ class SharedConv(Conv):
     -----
     Nothing on an edge depends on both its ends. So the neighbours' vectors are mapped
     before they are gathered, once per site, and the edge features after they are
-    summed, once per site too. With a norm there is no bias, which it would cancel.
+    summed, once per site too. There is no bias before a norm that would cancel it.
     """
 
     residual = False
@@ -225,7 +226,7 @@ class SharedConv(Conv):
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
         self.split = (n_channels_in, n_edge_features)
         self.of_neighbours = nn.Linear(sum(self.split), n_channels, bias=False)
-        self.of_site = nn.Linear(n_channels_in, n_channels, bias=norm is None)
+        self.of_site = nn.Linear(n_channels_in, n_channels, bias=_needs_bias(norm))
         self.norm = None if norm is None else norm(n_channels)
 
     def forward(
@@ -264,6 +265,11 @@ class SharedConv(Conv):
         if self.norm is not None:
             summed = self.norm(summed, multiplicity)
         return self.activation(summed)
+
+
+def _needs_bias(norm: Callable[[int], nn.Module] | None) -> bool:
+    """Say whether a bias before a norm would make a difference."""
+    return not getattr(norm, "cancels_bias", False)
 
 
 CONVS: dict[str, type[Conv]] = {"gated": GatedConv, "shared": SharedConv}

@@ -24,6 +24,8 @@ class BatchNorm(nn.Module):
     """
 
     eps = 1e-5
+    #: Whether a bias added to the rows makes no difference.
+    cancels_bias = True
     #: Share of the last batch in the running statistics; None averages all batches.
     momentum: float | None = 0.1
     running_mean: Tensor

@@ -183,7 +183,7 @@ class SiteReadout(Readout):
         activation: Callable[[Tensor], Tensor] = softplus,
         dropout: float = 0.0,
     ) -> None:
-        if not isinstance(pooling, MeanPooling):
+        if type(pooling) is not MeanPooling:
             raise ValueError(
                 "readout='site' predicts the mean of what the sites contribute, which "
                 f"pooling={type(pooling).__name__} is not; set pooling='mean', or "

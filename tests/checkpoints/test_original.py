@@ -15,6 +15,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
 from torch.nn.functional import softplus
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
@@ -264,6 +265,41 @@ def test_the_readout_alone_with_early_stopping(loaded, sparse):
     before, after = weights_of(loaded), weights_of(model.fit(sparse, y))
     for name in before:
         assert name.startswith("readout.") or torch.equal(before[name], after[name])
+
+
+def test_the_readout_alone_epoch_by_epoch(loaded, sparse):
+    y, model = np.linspace(0, 1, len(sparse)), copy.deepcopy(loaded)
+    model.set_params(early_stopping=False, callbacks=[TrainReadoutOnly()])
+    before, after = weights_of(loaded), weights_of(model.partial_fit(sparse, y))
+    for name in before:
+        assert name.startswith("readout.") or torch.equal(before[name], after[name])
+    again = weights_of(model.set_params(callbacks=None).partial_fit(sparse, y))
+    assert all(not torch.equal(after[name], again[name]) for name in before)
+
+
+class Fail(Callback):
+    def on_train_begin(self, net, **kwargs):
+        raise RuntimeError("no")
+
+
+def test_what_was_frozen_thaws_when_a_start_fails(loaded, sparse):
+    y, model = np.linspace(0, 1, len(sparse)), copy.deepcopy(loaded)
+    params = {"warm_start": True, "early_stopping": False, "max_epochs": 1}
+    with pytest.raises(RuntimeError, match="no"):
+        model.set_params(callbacks=[TrainReadoutOnly(), Fail()], **params).fit(
+            sparse, y
+        )
+    assert all(p.requires_grad for p in model.net_.module_.parameters())
+
+
+def test_what_a_user_froze_stays_frozen(loaded, sparse):
+    y, model = np.linspace(0, 1, len(sparse)), copy.deepcopy(loaded)
+    model.net_.module_.embedding.requires_grad_(False)
+    params = {"warm_start": True, "early_stopping": False, "max_epochs": 1}
+    model.set_params(callbacks=[TrainReadoutOnly()], **params).fit(sparse, y)
+    parameters = model.net_.module_.named_parameters()
+    frozen = [name for name, each in parameters if not each.requires_grad]
+    assert frozen == ["embedding.weight", "embedding.bias"]
 
 
 def test_graphs_of_another_rule_are_refused(loaded, ionic):

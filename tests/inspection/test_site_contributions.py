@@ -145,5 +145,5 @@ def test_models_that_have_no_contributions(ionic):
     with pytest.raises(TypeError, match=r"of type Pipeline.*pass the one inside"):
         site_contributions(pipeline, ionic.data)
     model = CGCNNRegressor(max_epochs=1).fit(ionic.data, ionic.target)
-    with pytest.raises(ValueError, match=r'readout=.crystal.*fit it with readout="si'):
+    with pytest.raises(ValueError, match=r'CrystalReadout.*fit it with readout="site"'):
         site_contributions(model, ionic.data)
