@@ -7,12 +7,13 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import delayed, effective_n_jobs
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn._validation import check_crystals
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
@@ -297,7 +298,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         if effective_n_jobs(self.n_jobs) == 1 or len(starts) == 1:
             parts = (_make_graphs(*chunk, rule, settings) for chunk in chunks)
         else:
-            parts = _generator_of(self.n_jobs)(
+            parts = generator_of(self.n_jobs)(
                 delayed(_make_graphs)(*chunk, rule, settings) for chunk in chunks
             )
         with progress_bar(
@@ -328,14 +329,6 @@ def _chunk_starts(structures):
             n_sites = 0
         n_sites += len(structure)
     return starts
-
-
-def _generator_of(n_jobs):
-    """Make a Parallel that yields what is done, or lists it where it cannot yield."""
-    try:
-        return Parallel(n_jobs=n_jobs, return_as="generator")
-    except ValueError:  # joblib's multiprocessing backend
-        return Parallel(n_jobs=n_jobs)
 
 
 def _read_cells(structures, start, as_given):

@@ -1,6 +1,6 @@
 """Check, key by key, that a dictionary is a checkpoint of the original program."""
 
-import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from sklearn_cgcnn.exceptions import CheckpointFormatError
 # 41 Gaussians from 0 to 8 Å, which the program has in its code.
 N_EDGE_FEATURES = 41
 
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _OF_A_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -71,10 +72,11 @@ def audit(checkpoint: Mapping[str, Any], path: Path) -> OriginalCheckpoint:
     """
     try:
         return _audit(checkpoint)
-    except _AuditError as error:
+    except Exception as error:  # noqa: BLE001 (a hostile file fails in any way)
+        reason = str(error) if isinstance(error, _AuditError) else repr(error)
         raise CheckpointFormatError(
             f"{path} is no checkpoint of the original program, or a damaged one: "
-            f"{error}"
+            f"{reason}"
         ) from None
 
 
@@ -84,12 +86,14 @@ class _AuditError(Exception):
 
 def _audit(checkpoint: Mapping[str, Any]) -> OriginalCheckpoint:
     for key in ("args", "state_dict", "normalizer"):
-        if not isinstance(checkpoint.get(key), Mapping):
+        if not isinstance(checkpoint.get(key), dict):
             raise _AuditError(f"it has no dictionary {key!r}")
     args, state = checkpoint["args"], checkpoint["state_dict"]
     task = args.get("task")
     if task not in ("regression", "classification"):
-        raise _AuditError(f"args['task'] is {task!r}, neither of the two there are")
+        raise _AuditError(
+            f"args['task'] is {reprlib.repr(task)}, neither of the two there are"
+        )
     n_conv, n_hidden = _count(args, "n_conv"), _count(args, "n_h")
     n_channels, width = _count(args, "atom_fea_len"), _count(args, "h_fea_len")
     embedding = state.get("embedding.weight")
@@ -109,10 +113,10 @@ def _audit(checkpoint: Mapping[str, Any]) -> OriginalCheckpoint:
     if not std > 0:
         raise _AuditError(f"normalizer['std'] is {std}, and must be positive")
     epoch = checkpoint.get("epoch", 0)
-    if not isinstance(epoch, int) or not 0 <= epoch < 10**6:
-        raise _AuditError(f"epoch is {epoch!r}, no number of epochs")
+    if not _is_integer(epoch) or not 0 <= epoch < 10**6:
+        raise _AuditError(f"epoch is {reprlib.repr(epoch)}, no number of epochs")
     return OriginalCheckpoint(
-        state=state,
+        state={name: state[name].detach().float().clone() for name in shapes},
         classification=task == "classification",
         n_features=embedding.shape[1],
         n_site_channels=n_channels,
@@ -127,18 +131,27 @@ def _audit(checkpoint: Mapping[str, Any]) -> OriginalCheckpoint:
 
 
 def _count(args: Mapping[str, Any], name: str) -> int:
-    value = args.get(name)
-    if not isinstance(value, int) or not 0 < value < 10**5:
-        raise _AuditError(f"args[{name!r}] is {value!r}, and must be a small integer")
-    return value
+    value: Any = args.get(name)
+    if not _is_integer(value) or not 0 < value < 10**5:
+        raise _AuditError(
+            f"args[{name!r}] is {reprlib.repr(value)}, and must be a small integer"
+        )
+    return int(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _number(normalizer: Mapping[str, Any], name: str) -> float:
-    value = normalizer.get(name)
-    if isinstance(value, Tensor) and value.numel() == 1:
-        value = value.item()
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise _AuditError(f"normalizer[{name!r}] is {value!r}, no finite number")
+    value: Any = normalizer.get(name)
+    if isinstance(value, Tensor):
+        _check_tensor(f"normalizer[{name!r}]", value)
+        value = value.item() if value.numel() == 1 else None
+    if not (isinstance(value, float) or _is_integer(value)) or not abs(value) < 1e30:
+        raise _AuditError(
+            f"normalizer[{name!r}] is {reprlib.repr(value)}, no finite number"
+        )
     return float(value)
 
 
@@ -188,14 +201,23 @@ def _check_state(
             raise _AuditError(
                 f"state_dict has {name!r}, of no network that args tell of"
             )
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise _AuditError(f"state_dict[{name!r}] is no tensor of real numbers")
+        _check_tensor(f"state_dict[{name!r}]", value)
         if tuple(value.shape) != shapes[name]:
             raise _AuditError(
                 f"state_dict[{name!r}] has shape {tuple(value.shape)}, and args want "
                 f"{shapes[name]}"
             )
-        if not torch.isfinite(value).all():
+        if not torch.isfinite(value.float()).all():
             raise _AuditError(f"state_dict[{name!r}] holds what is not finite")
         if name.endswith("running_var") and (value < 0).any():
             raise _AuditError(f"state_dict[{name!r}] holds a negative variance")
+
+
+def _check_tensor(name: str, value: Any) -> None:
+    """Check that a value is a plain tensor of real numbers, as large as it says."""
+    if not isinstance(value, Tensor) or value.dtype not in _REAL:
+        raise _AuditError(f"{name} is no tensor of real numbers")
+    if value.layout != torch.strided or value.device.type != "cpu":
+        raise _AuditError(f"{name} is a tensor whose numbers are not all there")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise _AuditError(f"{name} has {value.numel()} numbers, but not so many stored")

@@ -1,11 +1,13 @@
 """From a checkpoint of the original program to a fitted estimator."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import MultiStepLR
 
@@ -39,8 +41,9 @@ def load_original_checkpoint(
     Returns
     -------
     CGCNNRegressor or CGCNNClassifier
-        Fitted. Its parameters are those of the training, as far as the file tells. The
-        classes of a classifier are 0 and 1.
+        Fitted. Its parameters are those of the network, and those of the optimizer,
+        its schedule, and the batches, as far as the file tells. The classes of a
+        classifier are 0 and 1.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def load_original_checkpoint(
             "trained with"
         )
     kind = CGCNNClassifier if found.classification else CGCNNRegressor
-    model = kind.from_preset("released", **_params(found), site_features=atom_init)
+    model = kind.from_preset("released", **_params(found), site_features=table)
     if found.classification:
         target: dict[str, Any] = {"classes_": np.array([0, 1])}
     else:
@@ -103,21 +106,35 @@ def _params(found: OriginalCheckpoint) -> dict[str, Any]:
         "n_hidden_layers": found.n_hidden_layers,
         "n_hidden_channels": found.n_hidden_channels,
     }
-    args = found.args
-    for name, of_args, kind in [
-        ("lr", "lr", float),
-        ("weight_decay", "weight_decay", float),
-        ("batch_size", "batch_size", int),
-        ("max_epochs", "epochs", int),
-    ]:
-        if isinstance(args.get(of_args), int | float) and args[of_args] >= 0:
-            params[name] = kind(args[of_args])
-    if args.get("optim") == "Adam":
-        params["optimizer"] = "adam"
-    milestones = args.get("lr_milestones")
-    if isinstance(milestones, list) and all(isinstance(n, int) for n in milestones):
-        params["lr_schedule"] = partial(MultiStepLR, milestones=milestones)
-    return params
+    return params | {
+        name: value for name, value in _recipe(found.args).items() if value is not None
+    }
+
+
+def _recipe(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of the training, None where the arguments do not tell."""
+
+    def number(name: str, least: float, kind: type = float) -> Any:
+        value: Any = args.get(name)
+        is_one = isinstance(value, int if kind is int else int | float)
+        is_one = is_one and not isinstance(value, bool)
+        return value if is_one and least <= value < 1e9 else None
+
+    optimizer, momentum = args.get("optim"), number("momentum", 0.0)
+    if optimizer == "SGD" and momentum not in (None, 0.9):
+        chosen: Any = partial(torch.optim.SGD, momentum=momentum)
+    else:
+        chosen = {"SGD": "sgd", "Adam": "adam"}.get(str(optimizer)[:9])
+    milestones: Any = args.get("lr_milestones")
+    told = isinstance(milestones, list) and all(type(n) is int for n in milestones)
+    return {
+        "lr": number("lr", 1e-12),
+        "weight_decay": number("weight_decay", 0.0),
+        "batch_size": number("batch_size", 1, int),
+        "max_epochs": number("epochs", 1, int),
+        "optimizer": chosen,
+        "lr_schedule": partial(MultiStepLR, milestones=milestones) if told else None,
+    }
 
 
 def _weights(found: OriginalCheckpoint) -> dict[str, Tensor]:
@@ -126,7 +143,7 @@ def _weights(found: OriginalCheckpoint) -> dict[str, Tensor]:
 
     def take(name: str, original: str, *parts: str) -> None:
         for part in parts:
-            weights[f"{name}.{part}"] = state[f"{original}.{part}"].clone()
+            weights[f"{name}.{part}"] = state[f"{original}.{part}"]
 
     take("embedding", "embedding", "weight", "bias")
     for layer in range(found.n_conv_layers):
@@ -142,8 +159,8 @@ def _weights(found: OriginalCheckpoint) -> dict[str, Tensor]:
                 "running_var",
             )
         # A bias before a norm only shifts the mean that it takes away.
-        mean = weights[f"{conv}.edge_norm.running_mean"]
-        mean -= state[f"{conv}.fc_full.bias"]
+        name = f"{conv}.edge_norm.running_mean"
+        weights[name] = weights[name] - state[f"{conv}.fc_full.bias"]
     take("readout.hidden.0", "conv_to_fc", "weight", "bias")
     for layer in range(found.n_hidden_layers - 1):
         take(f"readout.hidden.{layer + 1}", f"fcs.{layer}", "weight", "bias")

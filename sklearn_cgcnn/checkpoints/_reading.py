@@ -2,13 +2,15 @@
 
 import hashlib
 import io
+import pickletools
+import struct
+import threading
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sklearn_cgcnn.exceptions import CheckpointFormatError
@@ -53,7 +55,31 @@ _PUBLISHED = {
 _AUTHORS_FOLDER = "/oasis/scratch/comet/txie/"
 
 
-def read_checkpoint(path: Path) -> Mapping[str, Any]:
+# What a checkpoint may be made of, beside Python's own numbers, texts and containers.
+_HARMLESS = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    "torch HalfStorage",
+    "torch BFloat16Storage",
+    "torch FloatStorage",
+    "torch DoubleStorage",
+    "torch LongStorage",
+    "torch IntStorage",
+    "numpy dtype",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
+    "_codecs encode",
+}
+# Real ones have a few thousand; a million can overflow the interpreter's stack.
+_MOST_OPCODES = 50_000
+
+# torch keeps one list of what may be read for the whole process.
+_LIST_OF_TORCH = threading.Lock()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read the dictionary that a checkpoint's file holds.
 
     Parameters
@@ -62,7 +88,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
 
     Returns
     -------
-    mapping
+    dict
 
     Raises
     ------
@@ -73,62 +99,121 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         If it cannot be read.
     """
     content = path.read_bytes()
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        _check_sums(content, path)
-    # A number of numpy, which holds no objects, is among what one of the published
-    # checkpoints consists of, under the name that it had in numpy 1.
-    scalar: Any = np.float64(0).__reduce__()[0]
-    harmless: list[Any] = [
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-        np.dtype,
-        type(np.dtype(np.float64)),
-    ]
+    zipped = content[:4] == b"PK\x03\x04"  # as torch tells its formats apart
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
-            warnings.simplefilter("ignore")  # of what torch will do away with
-            checkpoint = torch.load(
-                io.BytesIO(content), map_location="cpu", weights_only=True
-            )
-    except Exception as error:
+        safe = _check_zip(content) if zipped else _check_stream(content)
+        checkpoint = _load(safe)
+    except Exception as error:  # a damaged file fails in any way
         reason = str(error).split("\n", maxsplit=1)[0]
         raise CheckpointFormatError(
             f"{path} is damaged, or no checkpoint made of numbers, texts and tensors "
             f"alone, which is all that is read ({type(error).__name__}: {reason})"
         ) from error
-    if not isinstance(checkpoint, Mapping):
+    if not isinstance(checkpoint, dict):
         raise CheckpointFormatError(
             f"{path} holds a {type(checkpoint).__name__}; a checkpoint of the original "
             "program holds a dictionary"
         )
-    _check_published(content, checkpoint, path)
+    if not zipped:
+        _check_published(content, checkpoint, path)
     return checkpoint
 
 
-def _check_sums(content: bytes, path: Path) -> None:
-    """Check what torch leaves unchecked: the sums of the files inside a zip file."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            damaged = archive.testzip()
-    except Exception as error:
-        raise CheckpointFormatError(f"{path} is damaged ({error})") from error
-    if damaged is not None:
-        raise CheckpointFormatError(
-            f"{path} is damaged: {damaged} in it has not the sum that it should have"
-        )
+def _check_zip(content: bytes) -> bytes:
+    """Check the sums of what a zip file holds, and pack it anew.
+
+    torch looks at no sums, and takes some of what a zip file says of its entries for
+    other things than Python does.
+    """
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as anew,
+    ):
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{entry.filename} is compressed")
+            data = archive.read(entry)
+            if entry.filename.endswith(".pkl"):
+                _check_pickle(io.BytesIO(data), len(content))
+            anew.writestr(entry.filename, data)
+    return packed.getvalue()
 
 
-def _check_published(content: bytes, checkpoint: Mapping[str, Any], path: Path) -> None:
+def _check_stream(content: bytes) -> bytes:
+    """Check the pickles at the beginning of a file in torch's format before 1.6."""
+    stream = io.BytesIO(content)
+    for _ in ("magic number", "version", "system", "content", "keys"):
+        _check_pickle(stream, len(content))
+    return content
+
+
+def _check_pickle(stream: io.BytesIO, n_bytes: int) -> None:
+    """Check the instructions of a pickle, without following them.
+
+    They may refer to what is harmless only, and to no tensor larger than the file.
+    """
+    number = 0
+    for count, (name, argument) in enumerate(_instructions(stream)):
+        if count > _MOST_OPCODES:
+            raise ValueError("it is far longer than that of a checkpoint")
+        if name == "GLOBAL" and argument not in _HARMLESS:
+            raise ValueError(f"it refers to {argument!r}")
+        if name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "EXT1", "EXT2", "EXT4"):
+            raise ValueError(f"it holds the instruction {name}")
+        if (isinstance(argument, int) and "INT" in name) or name.startswith("LONG1"):
+            number = argument
+        if name == "BINPERSID" and number > n_bytes:
+            raise ValueError(f"it has {number} numbers in {n_bytes} bytes")
+
+
+def _instructions(stream: io.BytesIO) -> Iterator[tuple[str, Any]]:
+    for opcode, argument, _ in pickletools.genops(stream):
+        yield opcode.name, argument
+
+
+class _Dtype:
+    """Stands in for the type of a number of numpy, and does nothing."""
+
+    def __init__(self, *args: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _scalar(dtype: Any, content: bytes) -> float:
+    """Read a real number of numpy, which one of the published checkpoints holds."""
+    (number,) = struct.unpack("<d", content)
+    return float(number)
+
+
+def _load(content: bytes) -> Any:
+    stand_ins: list[Any] = [
+        (_scalar, "numpy.core.multiarray.scalar"),
+        (_scalar, "numpy._core.multiarray.scalar"),
+        (_Dtype, "numpy.dtype"),
+    ]
+    with _LIST_OF_TORCH, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what torch will do away with
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=True
+            )
+
+
+def _check_published(content: bytes, checkpoint: dict[str, Any], path: Path) -> None:
     """Check that what claims to be a published checkpoint is it, byte for byte.
 
     Its format has no sums, and a flipped bit of a weight would go unnoticed.
     """
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        return  # saved anew by a later torch, with sums
-    args = checkpoint.get("args")
-    options = args.get("data_options") if isinstance(args, Mapping) else None
-    claims = (checkpoint.get("epoch"), checkpoint.get("best_mae_error"))
-    published = _AUTHORS_FOLDER in str(options) or claims in _PUBLISHED.values()
+    args, epoch = checkpoint.get("args"), checkpoint.get("epoch")
+    options = args.get("data_options") if isinstance(args, dict) else None
+    folder = options[0] if isinstance(options, list) and options else None
+    error = checkpoint.get("best_mae_error")
+    published = isinstance(folder, str) and folder.startswith(_AUTHORS_FOLDER)
+    if isinstance(epoch, int) and isinstance(error, float):
+        published = published or (epoch, error) in _PUBLISHED.values()
     found = hashlib.sha256(content).hexdigest()
     if published and found not in _PUBLISHED:
         raise CheckpointFormatError(

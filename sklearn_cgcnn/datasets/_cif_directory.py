@@ -3,16 +3,18 @@
 import csv
 import os
 import warnings
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
@@ -25,7 +27,7 @@ _LISTED = 10  # reasons in a message
         "path": [str, os.PathLike],
         "on_error": [StrOptions({"raise", "collect"})],
         "return_X_y": ["boolean"],
-        "n_jobs": [int, None],
+        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=True,
@@ -101,9 +103,7 @@ def load_cif_directory(
     ids, columns = _read_table(folder)
     files = [folder / f"{each}.cif" for each in ids]
     data, failed, notes, kept = [], {}, {}, []
-    read = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_cif)(file) for file in files
-    )
+    read = generator_of(n_jobs)(delayed(_read_cif)(file) for file in files)
     with progress_bar(len(ids), "reading", "file", verbose) as bar:
         for row, (structure, reason, warned) in enumerate(read):
             bar.update()
@@ -136,30 +136,39 @@ def _read_table(folder: Path) -> tuple[list[str], list[list[str]]]:
     table = folder / _TABLE
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file) if any(map(str.strip, line))]
+            reader = csv.reader(file, skipinitialspace=True)
+            rows = [(reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CIFDirectoryError(
             f"{table} cannot be read ({error}); path must be a folder with a file "
             f"{_TABLE} of ids and properties beside the CIF files"
         ) from error
-    if not lines:
+    rows = [(number, line) for number, line in rows if any(map(str.strip, line))]
+    if not rows:
         raise CIFDirectoryError(
             f"{table} is empty; give a line with an id and a property for each crystal"
         )
+    first, width = rows[0][0], len(rows[0][1]) - 1
     seen: dict[str, int] = {}
-    for number, (name, *fields) in enumerate(lines, start=1):
-        if len(fields) != len(lines[0]) - 1:
+    for number, (field, *fields) in rows:
+        name = field.strip()
+        if len(fields) != width:
             raise CIFDirectoryError(
-                f"{table} has {len(fields)} properties in row {number} ({name!r}), and "
-                f"{len(lines[0]) - 1} in row 1; give each crystal equally many"
+                f"{table} has {len(fields)} properties in line {number} ({name!r}), "
+                f"and {width} in line {first}; give each crystal equally many"
             )
-        if name.strip() in seen:
+        if name in seen:
             raise CIFDirectoryError(
-                f"{table} has {name!r} in rows {seen[name.strip()]} and {number}; keep "
-                "one of them"
+                f"{table} has {name!r} in lines {seen[name]} and {number}; keep one of "
+                "them"
             )
-        seen[name.strip()] = number
-    return list(seen), [[field.strip() for field in line[1:]] for line in lines]
+        if not name or Path(name).name != name:
+            raise CIFDirectoryError(
+                f"{table} has {name!r} in line {number}, which is no name of a file in "
+                "the folder; give the name of the CIF file, without its ending"
+            )
+        seen[name] = number
+    return list(seen), [[field.strip() for field in line[1:]] for _, line in rows]
 
 
 def _read_cif(file: Path) -> tuple[Structure | None, str, list[str]]:
@@ -170,7 +179,11 @@ def _read_cif(file: Path) -> tuple[Structure | None, str, list[str]]:
             structure = Structure.from_file(file)
         except Exception as error:  # noqa: BLE001 (a bad file fails in any way)
             return None, f"{type(error).__name__}: {error}", []
-    return structure, "", [str(each.message) for each in caught]
+    notes = [str(each.message) for each in caught]
+    n_blocks = file.read_bytes().lower().count(b"\ndata_")
+    if n_blocks > 1:
+        notes.append(f"of {n_blocks} data blocks the first with a structure is taken")
+    return structure, "", notes
 
 
 def _unreadable(folder: Path, failed: dict[str, str]) -> CIFDirectoryError:

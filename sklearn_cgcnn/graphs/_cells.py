@@ -77,7 +77,8 @@ def read_cell(structure: IStructure, *, as_given: bool = False) -> Cell:
             "the lattice is periodic along none of its vectors; a crystal graph needs "
             "a crystal"
         )
-    matrix, frac_coords = lattice.matrix, structure.frac_coords
+    matrix = np.ascontiguousarray(lattice.matrix, dtype=np.float64)
+    frac_coords = structure.frac_coords
     _check_geometry(matrix, frac_coords)
     atomic_numbers = _read_atomic_numbers(structure)
     if as_given:

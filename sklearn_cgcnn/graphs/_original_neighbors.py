@@ -7,8 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
+from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
 from sklearn_cgcnn.graphs._neighbors import SELF_DISTANCE, Edges, coincident_sites
+
+# Of a cell, within the cutoff: a second's search.
+_MOST_IMAGES = 1e5
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,15 @@ class OriginalNeighbors:  # numpydoc ignore=PR02
         self, cell: Cell, index: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Give neighbours and distances of shape (n_sites, max_neighbors)."""
+        heights = 1 / np.linalg.norm(np.linalg.inv(cell.lattice), axis=0)
+        n_images = float(np.prod(2 * np.ceil(self.cutoff / heights) + 1))
+        if n_images > _MOST_IMAGES:
+            raise StructureError(
+                f"the cell is so oblique that the search of the original program would "
+                f"go through {n_images:.3g} images of it; choose a reduced one with "
+                "Structure.get_reduced_structure()",
+                index=index,
+            )
         centre, neighbor, _, distance = find_points_in_spheres(
             cell.coords,
             cell.coords,

@@ -367,6 +367,88 @@ FOREIGN = {
 }
 
 
+ONE = f"state_dict__{BIAS}"
+STRANGE = {
+    "a huge mean": changed(normalizer__mean=10**400),
+    "a sparse mean": changed(normalizer__mean=torch.tensor([1.0]).to_sparse()),
+    "a true mean": changed(normalizer__std=True),
+    "a true epoch": changed(epoch=True),
+    "tensors for an epoch": changed(epoch=torch.ones(2)),
+    "a sparse bias": changed(**{ONE: torch.ones(1).to_sparse()}),
+    "a bias elsewhere": changed(**{ONE: torch.ones(1, device="meta")}),
+    "a bias of eighths": changed(**{ONE: torch.ones(1).to(torch.float8_e5m2)}),
+    "an expanded weight": changed(
+        **{"state_dict__fc_out.weight": torch.zeros(1).expand(1, HIDDEN)}
+    ),
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", STRANGE)
+def test_strange_values(tmp_path, kind, zipped):
+    path = tmp_path / "strange.pth.tar"
+    try:
+        save(STRANGE[kind], path, zipped)
+    except (NotImplementedError, RuntimeError):
+        pytest.skip("torch cannot write it so")
+    with pytest.raises(CheckpointFormatError):
+        load_original_checkpoint(path, make_atom_init())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"lr": 10**400, "epochs": np.inf, "batch_size": 0},
+        {"lr": 0.0, "epochs": 0, "batch_size": 0.5, "weight_decay": -1.0},
+        {"lr": np.inf, "epochs": True, "lr_milestones": ["x"], "optim": [1]},
+    ],
+    ids=["huge", "nothing", "strange"],
+)
+def test_arguments_that_train_nothing_are_left_out(tmp_path, sparse, args):
+    checkpoint = make_checkpoint()
+    checkpoint["args"] |= args
+    path = save(checkpoint, tmp_path / "a.pth.tar")
+    model = load_original_checkpoint(path, make_atom_init())
+    model._validate_params()
+    assert np.isfinite(model.predict(sparse)).all()
+    defaults = CGCNNRegressor.from_preset("released")
+    assert (model.lr, model.max_epochs) == (defaults.lr, defaults.max_epochs)
+
+
+def test_the_momentum_of_the_training(tmp_path):
+    path = save(changed(args__momentum=0.5), tmp_path / "a.pth.tar")
+    model = load_original_checkpoint(path, make_atom_init())
+    assert model.optimizer.keywords == {"momentum": 0.5}
+
+
+def test_tensors_of_other_kinds(tmp_path, loaded, sparse):
+    """Double or half precision, transposed, with a gradient: numbers are numbers."""
+    checkpoint = make_checkpoint()
+    state = checkpoint["state_dict"]
+    state["embedding.bias"] = state["embedding.bias"].double()
+    state["fc_out.weight"] = torch.nn.Parameter(state["fc_out.weight"])
+    state["conv_to_fc.weight"] = state["conv_to_fc.weight"].T.contiguous().T
+    path = save(checkpoint, tmp_path / "a.pth.tar")
+    model = load_original_checkpoint(path, make_atom_init())
+    np.testing.assert_array_equal(model.predict(sparse), loaded.predict(sparse))
+
+
+def test_what_a_user_allows_torch_to_read_is_left_alone(tmp_path):
+    path = save(make_checkpoint(), tmp_path / "a.pth.tar")
+    torch.serialization.add_safe_globals([np.dtype, Call])
+    try:
+        allowed = torch.serialization.get_safe_globals()
+        load_original_checkpoint(path, make_atom_init())
+        assert set(torch.serialization.get_safe_globals()) == set(allowed)
+        evidence = tmp_path / "evidence"
+        save(changed(epoch=Call(evidence)), path)
+        with pytest.raises(CheckpointFormatError):
+            load_original_checkpoint(path, make_atom_init())
+        assert not evidence.exists()
+    finally:
+        torch.serialization.clear_safe_globals()
+
+
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_foreign_files(tmp_path, kind):
     content, message = FOREIGN[kind]
@@ -460,6 +542,70 @@ def test_flipped_bits_of_what_a_zip_file_holds(tmp_path):
         copied[start + rng.integers(size - 100)] ^= 1 << rng.integers(8)
         damaged.append(bytes(copied))
     assert_all_refused(path, damaged[:200])
+
+
+def test_flipped_bits_anywhere_in_a_zip_file(tmp_path, loaded, sparse):
+    """They are noticed, or change nothing."""
+    path = save(make_checkpoint(), tmp_path / "a.pth.tar")
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    expected, refused = loaded.predict(sparse), 0
+    # Half of them in the directory at the end, with what a zip file says of itself.
+    places = [*rng.integers(len(content), size=100), *-rng.integers(1, 4000, size=300)]
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            model = load_original_checkpoint(path, make_atom_init())
+        except CheckpointFormatError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(model.predict(sparse), expected)
+    assert refused > 100
+
+
+def nested(depth):
+    """A pickle of a tuple in a tuple, as the key of a dictionary."""
+    return b"\x80\x02})" + depth * b"\x85" + b"K\x01s."
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        nested(10**6),
+        b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x00\x00\x00\x02\x85R.",
+        b"\x80\x04\x8c\x08builtins\x8c\x09bytearray\x93K\x09\x85R.",
+    ],
+    ids=["deep", "large", "by the stack"],
+)
+def test_pickles_that_would_take_all_memory_or_the_stack(tmp_path, pickled):
+    path = save(make_checkpoint(), tmp_path / "a.pth.tar")
+    with zipfile.ZipFile(path) as archive:
+        entries = {each.filename: archive.read(each) for each in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, pickled if name.endswith(".pkl") else data)
+    with pytest.raises(CheckpointFormatError, match="damaged"):
+        load_original_checkpoint(path, make_atom_init())
+
+
+def test_compressed_files(tmp_path):
+    path = save(make_checkpoint(), tmp_path / "a.pth.tar")
+    with zipfile.ZipFile(path) as archive:
+        entries = {each.filename: archive.read(each) for each in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    with pytest.raises(CheckpointFormatError, match="is compressed"):
+        load_original_checkpoint(path, make_atom_init())
+
+
+def test_a_published_file_in_disguise(tmp_path, original):
+    content = (original / "pre-trained" / "bulk-moduli.pth.tar").read_bytes()
+    damaged = bytearray(content)
+    damaged[len(damaged) // 2] ^= 1
+    contents = [content + b"PK\x05\x06" + bytes(18), bytes(damaged) + bytes(18)]
+    assert_all_refused(tmp_path / "a.pth.tar", contents)
 
 
 def test_flipped_bits_of_published_files(tmp_path, original):

@@ -1,3 +1,4 @@
+import joblib
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -48,8 +49,17 @@ def test_structures_ids_and_numbers(folder, n_jobs):
         ("mp-7,1,2\n0012,3,\na b,4,5\n", np.array([[1, 2], [3, np.nan], [4, 5.0]])),
         ("\ufeffmp-7, 1\r\n\r\n0012 ,2\r\na b,3", np.array([1, 2, 3])),
         ("mp-7\n0012\na b\n", np.empty((3, 0))),
+        ('"mp-7", "1"\n0012, 2\na b,3\n', np.array([1, 2, 3])),
     ],
-    ids=["integers", "labels", "a gap", "two columns", "of Windows", "ids alone"],
+    ids=[
+        "integers",
+        "labels",
+        "a gap",
+        "two columns",
+        "of Windows",
+        "ids alone",
+        "quoted",
+    ],
 )
 def test_targets(folder, table, expected):
     write_table(folder, table)
@@ -64,6 +74,20 @@ def test_labels_can_be_learnt(folder):
     X, y = load_cif_directory(folder, return_X_y=True)
     model = CGCNNClassifier(max_epochs=2, random_state=0).fit(X, y)
     assert model.classes_.tolist() == ["metal", "salt"]
+
+
+def test_several_data_blocks_are_noted(folder):
+    path = folder / "mp-7.cif"
+    path.write_text(2 * path.read_text())
+    write_table(folder, "mp-7,1\n0012,2\n")
+    loaded = load_cif_directory(folder, n_jobs=np.int64(1))
+    assert "of 2 data blocks the first" in loaded.notes["mp-7"][-1]
+
+
+def test_other_backends_of_joblib(folder):
+    write_table(folder, "mp-7,1\n0012,2\n")
+    with joblib.parallel_backend("multiprocessing", n_jobs=2):
+        assert load_cif_directory(folder).ids == ["mp-7", "0012"]
 
 
 def test_files_that_cannot_be_read(folder):
@@ -104,11 +128,13 @@ def test_what_pymatgen_repairs_is_noted(folder):
     [
         ("", "is empty; give a line"),
         ("\n , \n", "is empty; give a line"),
-        ("mp-7,1\n0012,1,2\n", r"has 2 properties in row 2 \('0012'\), and 1 in row 1"),
-        ("mp-7,1\n0012,2\nmp-7,3\n", "'mp-7' in rows 1 and 3; keep one"),
+        ("mp-7,1\n0012,1,2\n", r"has 2 properties in line 2 \('0012'\), and 1 in l"),
+        ("mp-7,1\n0012,2\n\nmp-7,3\n", "'mp-7' in lines 1 and 4; keep one"),
         ("id,target\nmp-7,1\n", r"id.cif: FileNotFoundError.*\n.*A header is no part"),
+        ("../mp-7,1\n", r"'../mp-7' in line 1, which is no name of a file"),
+        (",1\n", r"'' in line 1, which is no name"),
     ],
-    ids=["empty", "blank", "ragged", "twice", "header"],
+    ids=["empty", "blank", "ragged", "twice", "header", "path", "nothing"],
 )
 def test_tables_that_are_none(folder, table, message):
     write_table(folder, table)

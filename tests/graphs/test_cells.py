@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from pymatgen.core import DummySpecies, Lattice, Structure
 
+from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import read_cell
 
@@ -48,3 +49,15 @@ def test_oxidation_states_and_isotopes_are_ignored(species):
 def test_what_is_no_crystal_is_refused(structure, message):
     with pytest.raises(StructureError, match=message):
         read_cell(structure)
+
+
+@pytest.mark.parametrize("connectivity", ["nearest", "voronoi", "original"])
+def test_a_lattice_in_columns(connectivity):
+    """Its matrix is transposed in memory, which the search does not take."""
+    matrix = np.array([[3, 0, 0], [0.3, 3, 0], [0.4, 0.6, 3]]).T
+    featurizer = CrystalGraphFeaturizer(connectivity=connectivity)
+    graphs = [
+        featurizer.transform([Structure(Lattice(each), ["Cu"], [[0] * 3])])
+        for each in (matrix, np.ascontiguousarray(matrix))
+    ]
+    np.testing.assert_array_equal(graphs[0].distances, graphs[1].distances)

@@ -61,6 +61,14 @@ def test_settings(ionic):
         original().transform([ionic.data[0], twice])
 
 
+def test_cells_too_oblique_to_search():
+    oblique = Lattice([[3, 0, 0], [9000, 3, 0], [9000, 9000, 3]])
+    po = Structure(oblique, ["Po"], [[0] * 3])
+    with pytest.raises(StructureError, match=r"X\[0\] .*oblique.*get_reduced"):
+        original().transform([po])
+    assert CrystalGraphFeaturizer().transform([po]).n_sites == 1
+
+
 def test_merged_graphs_predict_the_same(ionic):
     """What is left of symmetry after the cut is merged like any other."""
     structures = [each.make_supercell([1, 1, 2], in_place=False) for each in ionic.data]
