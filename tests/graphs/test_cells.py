@@ -55,7 +55,9 @@ def test_what_is_no_crystal_is_refused(structure, message):
 def test_a_lattice_in_columns(connectivity):
     """Its matrix is transposed in memory, which the search does not take."""
     matrix = np.array([[3, 0, 0], [0.3, 3, 0], [0.4, 0.6, 3]]).T
-    featurizer = CrystalGraphFeaturizer(connectivity=connectivity)
+    featurizer = CrystalGraphFeaturizer(
+        connectivity=connectivity, isolated_sites="keep"
+    )
     graphs = [
         featurizer.transform([Structure(Lattice(each), ["Cu"], [[0] * 3])])
         for each in (matrix, np.ascontiguousarray(matrix))
