@@ -53,22 +53,56 @@ class BatchNorm(nn.Module):
         -------
         Tensor of shape (n_rows, n_channels)
         """
-        # A row that stands for several has a variance, of zero; the sum is only looked
-        # at where there is no more than one row, as it costs a GPU a wait.
-        lone = len(rows) < 2 and counts.sum() < 2
-        if not self.training or not self.weight.requires_grad or lone:
-            inverse_std = (self.running_var + self.eps).rsqrt()
-            scale = self.weight * inverse_std
-            return torch.addcmul(self.bias - self.running_mean * scale, rows, scale)
+        if not self.takes_statistics(counts):
+            scale, shift = self.linear_map()
+            return torch.addcmul(shift, rows, scale)
         normalised, mean, var = _Normalise.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, counts, self.eps
         )
-        self._track(mean, var, counts.sum())
+        self.track(mean, var, counts.sum())
         result: Tensor = normalised
         return result
 
+    def takes_statistics(self, counts: Tensor) -> bool:
+        """Say whether rows are to be normalised by their own statistics.
+
+        Parameters
+        ----------
+        counts : Tensor of shape (n_rows,)
+            How many equal rows each stands for.
+
+        Returns
+        -------
+        bool
+            Otherwise they are by the running statistics.
+        """
+        # A row that stands for several has a variance, of zero; the sum is only looked
+        # at where there is no more than one row, as it costs a GPU a wait.
+        if not self.training or not self.weight.requires_grad:
+            return False
+        return len(counts) > 1 or bool(counts.sum() > 1)
+
+    def linear_map(self) -> tuple[Tensor, Tensor]:
+        """Give what normalising by the running statistics amounts to.
+
+        Returns
+        -------
+        scale, shift : Tensor of shape (n_channels,)
+        """
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
     @torch.no_grad()
-    def _track(self, mean: Tensor, var: Tensor, n_rows: Tensor) -> None:
+    def track(self, mean: Tensor, var: Tensor, n_rows: Tensor) -> None:
+        """Update the running statistics.
+
+        Parameters
+        ----------
+        mean, var : Tensor of shape (n_channels,)
+            Of the rows of a batch, the variance without correction.
+        n_rows : Tensor of shape ()
+            How many rows there are.
+        """
         self.num_batches_tracked += 1
         share = self.num_batches_tracked.reciprocal().to(mean.dtype)
         if self.momentum is not None:
