@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from sklearn_cgcnn.nn._gated_sum import NormalisedGatedSum, gated_sum
+from sklearn_cgcnn.nn._gated_sum import gated_sum, normalised_gated_sum
 from sklearn_cgcnn.nn._norm import BatchNorm
 
 
@@ -208,12 +208,13 @@ class GatedConv(Conv):
     ) -> Tensor:
         """Sum the messages as `_sum` does, faster."""
         norm, edges = self.edge_norm, (edge_features, edge_index, edge_weights)
+        assert isinstance(norm, BatchNorm)
         counts = edge_weights * multiplicity.index_select(0, edge_index[0])
         if norm.takes_statistics(counts):
-            summed, *statistics = NormalisedGatedSum.apply(
+            summed, mean, var = normalised_gated_sum(
                 *self._terms(sites), norm.weight, norm.bias, *edges, counts, norm.eps
             )
-            norm.track(*statistics, counts.sum())
+            norm.track(mean, var, counts.sum())
             return summed
         if torch.is_grad_enabled():
             return self._sum(sites, multiplicity, *edges)
