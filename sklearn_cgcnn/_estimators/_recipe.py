@@ -106,7 +106,8 @@ def check_module(module, network_params, graphs):
     if not own:
         return
     rows = torch.arange(min(2, len(graphs)))
-    batch, _ = PackedDataset(graphs[: len(rows)])[rows]
+    device = next(module.parameters()).device
+    batch, _ = PackedDataset(graphs[: len(rows)], device=device)[rows]
     parts = ", ".join(f"{name}={part}" for name, part in own.items())
     try:
         outputs = copy.deepcopy(module)(**batch.tensors())
