@@ -49,15 +49,15 @@ def gated_sum(
     -------
     Tensor of shape (n_sites, n_channels)
     """
-    n_channels = of_centre.shape[1] // 2
-    summed = of_centre.new_zeros(len(of_centre), n_channels)
-    for block in _blocks(edge_features):
+    half = of_centre.shape[1] // 2
+    summed = of_centre.new_zeros(len(of_centre), half)
+    wide, other, narrow = _workspace(of_centre, edge_features)
+    for block, n in _blocks(edge_features):
         centre, neighbour = edge_index[:, block]
-        z = of_centre.index_select(0, centre)
+        z = torch.index_select(of_centre, 0, centre, out=wide[:n])
         z.addmm_(edge_features[block], of_edge.T)
-        z += of_neighbour.index_select(0, neighbour)
-        gate, core = z.split(n_channels, dim=1)
-        messages = _softplus(core).mul_(gate.sigmoid_())
+        z += torch.index_select(of_neighbour, 0, neighbour, out=other[:n])
+        messages = _activate(z, narrow[:n])
         messages *= edge_weights[block, None]
         summed.index_add_(0, centre, messages)
     return summed
@@ -148,27 +148,28 @@ class _NormalisedGatedSum(torch.autograd.Function):
         counts: Tensor,
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        n_edges, width = len(edge_features), of_centre.shape[1]
+        width = of_centre.shape[1]
         share = counts / counts.sum()
-        z = of_centre.new_empty(n_edges, width)
-        # About one of them, or near their mean, squares lose no digits to the mean's.
+        z = of_centre.new_empty(len(edge_features), width)
+        # Near their mean squares lose no digits to it.
         origin = _some_mean(of_centre, of_neighbour, of_edge, edge_features, edge_index)
         of_centre = of_centre - origin
         mean, square = of_centre.new_zeros(2, width)
-        for block in _blocks(edge_features):
+        wide, _, narrow = _workspace(of_centre, edge_features)
+        for block, n in _blocks(edge_features):
             centre, neighbour = edge_index[:, block]
             torch.index_select(of_centre, 0, centre, out=z[block])
             z[block].addmm_(edge_features[block], of_edge.T)
-            z[block].add_(of_neighbour.index_select(0, neighbour))
+            z[block] += torch.index_select(of_neighbour, 0, neighbour, out=wide[:n])
             mean += share[block] @ z[block]
-            square += share[block] @ z[block].square()
+            square += share[block] @ torch.mul(z[block], z[block], out=wide[:n])
         var = (square - mean.square()).clamp_(min=0)
         scale = weight * (var + eps).rsqrt()
         shift = bias - mean * scale
         summed = of_centre.new_zeros(len(of_centre), width // 2)
-        for block in _blocks(edge_features):
-            gate, core = torch.addcmul(shift, z[block], scale).split(width // 2, dim=1)
-            messages = _softplus(core).mul_(gate.sigmoid_())
+        for block, n in _blocks(edge_features):
+            torch.addcmul(shift, z[block], scale, out=wide[:n])
+            messages = _activate(wide[:n], narrow[:n])
             messages *= edge_weights[block, None]
             summed.index_add_(0, edge_index[0, block], messages)
         ctx.save_for_backward(
@@ -187,20 +188,23 @@ class _NormalisedGatedSum(torch.autograd.Function):
         half = z.shape[1] // 2
         to_normalised = torch.empty_like(z)
         to_bias, along_z = z.new_zeros(2, z.shape[1])
-        for block in _blocks(edge_features):
-            normalised = torch.addcmul(shift, z[block], scale)
-            core = _softplus(normalised[:, half:])
+        wide, other, narrow = _workspace(z, edge_features)
+        for block, n in _blocks(edge_features):
+            normalised = torch.addcmul(shift, z[block], scale, out=wide[:n])
+            core = _softplus(normalised[:, half:], narrow[:n])
             # Of the first half the gates, of the second the slopes of the softplus.
             gate, slope = normalised.sigmoid_().split(half, dim=1)
-            to_messages = grad.index_select(0, edge_index[0, block])
+            to_gate, to_core = to_normalised[block].split(half, dim=1)
+            to_messages = other.view(-1, half)[:n]
+            torch.index_select(grad, 0, edge_index[0, block], out=to_messages)
             to_messages *= edge_weights[block, None]
             to_messages *= gate
-            to_gate, to_core = to_normalised[block].split(half, dim=1)
             torch.mul(to_messages, slope, out=to_core)
             to_messages *= core
             torch.addcmul(to_messages, to_messages, gate, value=-1, out=to_gate)
             to_bias += to_normalised[block].sum(dim=0)
-            along_z += (to_normalised[block] * z[block]).sum(dim=0)
+            along = torch.mul(to_normalised[block], z[block], out=wide[:n])
+            along_z += along.sum(dim=0)
         to_weight = (along_z - mean * to_bias) * inverse_std
         slope_of_z = scale * inverse_std * to_weight
         constant = scale * to_bias - mean * slope_of_z
@@ -209,9 +213,9 @@ class _NormalisedGatedSum(torch.autograd.Function):
         to_features = (
             torch.empty_like(edge_features) if ctx.needs_input_grad[5] else None
         )
-        for block in _blocks(edge_features):
+        for block, n in _blocks(edge_features):
             centre, neighbour = edge_index[:, block]
-            to_z = torch.addcmul(constant, z[block], slope_of_z)
+            to_z = torch.addcmul(constant, z[block], slope_of_z, out=wide[:n])
             to_z *= -share[block, None]
             to_z.addcmul_(to_normalised[block], scale)
             to_centre.index_add_(0, centre, to_z)
@@ -233,12 +237,19 @@ class _NormalisedGatedSum(torch.autograd.Function):
         )
 
 
-def _softplus(values: Tensor) -> Tensor:
+def _activate(values: Tensor, out: Tensor) -> Tensor:
+    """Multiply the sigmoid of one half, in its place, by the softplus of the other."""
+    gate, core = values.split(values.shape[1] // 2, dim=1)
+    return _softplus(core, out).mul_(gate.sigmoid_())
+
+
+def _softplus(values: Tensor, out: Tensor) -> Tensor:
     """Compute the softplus in half the time that torch's own takes.
 
     It is exact to the last digit of one, not of itself, which counts among sums.
     """
-    return torch.maximum(values.clamp(max=20).exp_().add_(1).log_(), values)
+    torch.clamp(values, max=20, out=out)
+    return torch.maximum(out.exp_().add_(1).log_(), values, out=out)
 
 
 def _some_mean(
@@ -257,7 +268,27 @@ def _some_mean(
     return z.mean(dim=0)
 
 
-def _blocks(edges: Tensor) -> Iterator[slice]:
-    """Divide the edges into blocks: many for a processor's cache, one for a GPU."""
-    size = _BLOCK if edges.device.type == "cpu" else max(len(edges), 1)
-    return (slice(start, start + size) for start in range(0, len(edges), size))
+def _blocks(edges: Tensor) -> Iterator[tuple[slice, int]]:
+    """Divide the edges into blocks, and say how many each has."""
+    size = _block_size(edges)
+    for start in range(0, len(edges), size):
+        yield slice(start, start + size), min(size, len(edges) - start)
+
+
+def _workspace(like: Tensor, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Make room for what a block needs: two tensors as wide as `like`, one half so.
+
+    It is used by every block again. New memory, which a system hands out page by page
+    and filled with zeros, would take longer than what is written to it.
+    """
+    size, width = min(_block_size(edges), len(edges)), like.shape[1]
+    return (
+        like.new_empty(size, width),
+        like.new_empty(size, width),
+        like.new_empty(size, width // 2),
+    )
+
+
+def _block_size(edges: Tensor) -> int:
+    """Choose the edges of a block: few for a processor's cache, all for a GPU."""
+    return _BLOCK if edges.device.type == "cpu" else max(len(edges), 1)
