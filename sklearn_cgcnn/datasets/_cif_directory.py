@@ -179,7 +179,9 @@ def _read_cif(file: Path) -> tuple[Structure | None, str, list[str]]:
             structure = Structure.from_file(file)
         except Exception as error:  # noqa: BLE001 (a bad file fails in any way)
             return None, f"{type(error).__name__}: {error}", []
-    notes = [str(each.message) for each in caught]
+    # Not what packages announce of their own future.
+    told = [each for each in caught if issubclass(each.category, UserWarning)]
+    notes = [str(each.message) for each in told]
     n_blocks = file.read_bytes().lower().count(b"\ndata_")
     if n_blocks > 1:
         notes.append(f"of {n_blocks} data blocks the first with a structure is taken")

@@ -7,6 +7,9 @@ from sklearn_cgcnn import CGCNNClassifier
 from sklearn_cgcnn.datasets import load_cif_directory
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
+# An old pymatgen, which announces what monty will drop.
+pytestmark = pytest.mark.filterwarnings("ignore:gcd is deprecated")
+
 STRUCTURES = {
     "0012": Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]),
     "mp-7": Structure(Lattice.cubic(3.4), ["Po"], [[0] * 3]),
@@ -17,7 +20,7 @@ STRUCTURES = {
 @pytest.fixture
 def folder(tmp_path):
     for name, structure in STRUCTURES.items():
-        structure.to(tmp_path / f"{name}.cif")
+        (tmp_path / f"{name}.cif").write_text(structure.to(fmt="cif"))
     return tmp_path
 
 
