@@ -19,7 +19,7 @@ def relabelled(structure, rng):
 
 
 def rotated(structure, rng):
-    turn = Rotation.random(rng=rng).as_matrix()
+    turn = Rotation.from_quat(rng.normal(size=4)).as_matrix()
     lattice = Lattice(structure.lattice.matrix @ turn)
     return Structure(lattice, structure.species, structure.frac_coords)
 

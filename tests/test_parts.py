@@ -76,10 +76,10 @@ def one_minus_exp(values):
     return 1 - torch.exp(-values.abs())
 
 
+ELEMENTS = [Element.from_Z(number) for number in range(1, 104)]
 FRAME = pd.DataFrame(
-    [[e.row, e.group, e.Z / 50] for e in Element], index=[e.symbol for e in Element]
+    [[e.row, e.group, e.Z / 50] for e in ELEMENTS], index=[e.symbol for e in ELEMENTS]
 )
-FRAME = FRAME[~FRAME.index.isin(["D", "T"])].iloc[:103]
 SLOW = {"lr": 1e-3}  # without a norm, activations are large at first
 PARTS = {
     "Eq. 5 as printed": {"conv": "gated", "norm": None, **SLOW},

@@ -177,7 +177,7 @@ def test_graphs_know_neither_order_nor_cell_nor_orientation(irregular):
     for structure in irregular[:15]:
         order = rng.permutation(len(structure))
         moved = Structure.from_sites([structure[i] for i in order])
-        turn = Rotation.random(rng=rng).as_matrix()
+        turn = Rotation.from_quat(rng.normal(size=4)).as_matrix()
         moved = Structure(
             Lattice(moved.lattice.matrix @ turn), moved.species, moved.frac_coords
         )
