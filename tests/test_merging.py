@@ -11,7 +11,7 @@ import torch
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._batching import PackedDataset
-from sklearn_cgcnn._estimators._recipe import make_module
+from sklearn_cgcnn._estimators._parts import make_module
 from sklearn_cgcnn._net import build_net
 
 

@@ -19,14 +19,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._batching import PackedDataset
 from sklearn_cgcnn._callbacks import DivergenceGuard, KeepBestEpoch, Progress
-from sklearn_cgcnn._estimators._recipe import (
-    OPTIMIZERS,
-    SCHEDULES,
+from sklearn_cgcnn._estimators._parts import (
     check_module,
     describe_part,
     is_same_part,
     known_elements,
     make_module,
+)
+from sklearn_cgcnn._estimators._recipe import (
+    OPTIMIZERS,
+    SCHEDULES,
     make_optimizer_params,
     make_schedule,
 )
@@ -259,7 +261,9 @@ class BaseCGCNN(ABC, BaseEstimator):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             network = self._network_params()
-            if fitted is not None:
+            if fitted is None:
+                make_module(network)  # parts that do not fit, before any work is done
+            else:
                 self._check_same_network(
                     network, "warm_start=True", "set warm_start=False"
                 )
@@ -285,6 +289,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             if fitted is None:
                 targets = encode_first(y, weights)
                 network = self._network_params()
+                make_module(network)
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
                 targets = self._encode_more_target(y, len(crystals))
@@ -383,12 +388,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             module = make_module(network, seed)
         else:
             module, network = fitted.module_, self._fitted_params["network"]
-        # What a copy needs to predict, whatever becomes of the parameters.
-        self._fitted_params = {
-            "network": network,
-            "batch_size": int(self.batch_size),
-            "device": self.device,
-        }
+        self._fitted_params = self._params_to_predict(network)
         # Those of the user first: what they do to weights, the others are to keep.
         callbacks = copy.deepcopy(self.callbacks or [])
         callbacks += [DivergenceGuard(), Progress(self.verbose)]
@@ -397,8 +397,9 @@ class BaseCGCNN(ABC, BaseEstimator):
             callbacks.append(KeepBestEpoch(self.n_iter_no_change))
         # Only a net without a schedule, and without looks at held-out crystals, takes
         # further epochs as it is.
-        self._can_go_on = schedule == "constant" and valid is None
-        self._started_with = copy.deepcopy(self._training_params())
+        goes_on = schedule == "constant" and valid is None
+        params = copy.deepcopy(self._training_params()) if goes_on else None
+        self._started_with = params
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
@@ -412,6 +413,14 @@ class BaseCGCNN(ABC, BaseEstimator):
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
+
+    def _params_to_predict(self, network):
+        """Give what a copy needs to predict, whatever becomes of the parameters."""
+        return {
+            "network": network,
+            "batch_size": int(self.batch_size),
+            "device": self.device,
+        }
 
     def _training_params(self):
         """Give the parameters, beside those of the network, that a net is made with."""
@@ -429,8 +438,9 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     def _goes_on(self):
         """Say whether another epoch needs no new net: none was changed, nor copied."""
-        return self._can_go_on and is_same_part(
-            self._training_params(), self._started_with
+        started_with = self._started_with
+        return started_with is not None and is_same_part(
+            self._training_params(), started_with
         )
 
     def _train(self, dataset, epochs):
@@ -453,7 +463,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         site_features = self.site_features
         if not isinstance(site_features, SiteFeatures):
             site_features = element_table(site_features)
-        network = {
+        return {
             "site_features": copy.deepcopy(site_features),
             "edge_basis": copy.deepcopy(self.edge_basis),
             "n_outputs": self._n_outputs(),
@@ -468,8 +478,6 @@ class BaseCGCNN(ABC, BaseEstimator):
             "activation": copy.deepcopy(self.activation),
             "dropout": self.dropout,
         }
-        make_module(network)  # parts that do not fit, before any work is done
-        return network
 
     # Prediction
 
@@ -508,8 +516,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         state = super().__getstate__().copy()
         net = state.pop("net_", None)
         if net is not None:
-            state["_can_go_on"] = False  # without its optimizer
-            state["_started_with"] = None
+            state["_started_with"] = None  # the optimizer stays behind
             state["_weights"] = {
                 name: value.cpu().numpy()
                 for name, value in net.module_.state_dict().items()
@@ -571,12 +578,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             "n_iter_": n_epochs,
             "loss_curve_": [np.nan] * n_epochs,
             "validation_scores_": None,
-            "_fitted_params": {
-                "network": network,
-                "batch_size": int(self.batch_size),
-                "device": self.device,
-            },
-            "_can_go_on": False,
+            "_fitted_params": self._params_to_predict(network),
             "_started_with": None,
             "_weights": {name: each.numpy() for name, each in complete.items()},
         }

@@ -7,7 +7,6 @@ import struct
 import threading
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,6 @@ _PUBLISHED = {
 # Where the authors had the data that these were trained on.
 _AUTHORS_FOLDER = "/oasis/scratch/comet/txie/"
 
-
 # What a checkpoint may be made of, beside Python's own numbers, texts and containers.
 _HARMLESS = {
     "collections OrderedDict",
@@ -72,6 +70,7 @@ _HARMLESS = {
     "numpy._core.multiarray scalar",
     "_codecs encode",
 }
+_INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
 # Real ones have a few thousand; a million can overflow the interpreter's stack.
 _MOST_OPCODES = 50_000
 
@@ -153,23 +152,19 @@ def _check_pickle(stream: io.BytesIO, n_bytes: int) -> None:
 
     They may refer to what is harmless only, and to no tensor larger than the file.
     """
-    number = 0
-    for count, (name, argument) in enumerate(_instructions(stream)):
+    number: Any = 0
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        name = opcode.name
         if count > _MOST_OPCODES:
             raise ValueError("it is far longer than that of a checkpoint")
         if name == "GLOBAL" and argument not in _HARMLESS:
             raise ValueError(f"it refers to {argument!r}")
         if name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "EXT1", "EXT2", "EXT4"):
             raise ValueError(f"it holds the instruction {name}")
-        if (isinstance(argument, int) and "INT" in name) or name.startswith("LONG1"):
+        if name in _INTEGERS:
             number = argument
         if name == "BINPERSID" and number > n_bytes:
             raise ValueError(f"it has {number} numbers in {n_bytes} bytes")
-
-
-def _instructions(stream: io.BytesIO) -> Iterator[tuple[str, Any]]:
-    for opcode, argument, _ in pickletools.genops(stream):
-        yield opcode.name, argument
 
 
 class _Dtype:

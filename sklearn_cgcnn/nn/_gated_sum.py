@@ -3,7 +3,7 @@
 Written out, the messages of a batch take a dozen passes over tensors of the size of the
 edges times twice the channels, and memory sets the pace: a processor could compute many
 times faster than these come and go. Here each step is done for a block of edges that
-stays in its cache, and what is kept for the gradient are two such tensors.
+stays in its cache, and one such tensor is kept for the gradient.
 """
 
 from collections.abc import Iterator
@@ -51,13 +51,14 @@ def gated_sum(
     """
     half = of_centre.shape[1] // 2
     summed = of_centre.new_zeros(len(of_centre), half)
-    wide, other, narrow = _workspace(of_centre, edge_features)
+    here, there = (_room(of_centre, edge_features, 2 * half) for _ in range(2))
+    activated = _room(of_centre, edge_features, half)
     for block, n in _blocks(edge_features):
         centre, neighbour = edge_index[:, block]
-        z = torch.index_select(of_centre, 0, centre, out=wide[:n])
+        z = torch.index_select(of_centre, 0, centre, out=here[:n])
         z.addmm_(edge_features[block], of_edge.T)
-        z += torch.index_select(of_neighbour, 0, neighbour, out=other[:n])
-        messages = _activate(z, narrow[:n])
+        z += torch.index_select(of_neighbour, 0, neighbour, out=there[:n])
+        messages = _activate(z, activated[:n])
         messages *= edge_weights[block, None]
         summed.index_add_(0, centre, messages)
     return summed
@@ -155,7 +156,8 @@ class _NormalisedGatedSum(torch.autograd.Function):
         origin = _some_mean(of_centre, of_neighbour, of_edge, edge_features, edge_index)
         of_centre = of_centre - origin
         mean, square = of_centre.new_zeros(2, width)
-        wide, _, narrow = _workspace(of_centre, edge_features)
+        wide = _room(z, edge_features, width)
+        narrow = _room(z, edge_features, width // 2)
         for block, n in _blocks(edge_features):
             centre, neighbour = edge_index[:, block]
             torch.index_select(of_centre, 0, centre, out=z[block])
@@ -164,7 +166,8 @@ class _NormalisedGatedSum(torch.autograd.Function):
             mean += share[block] @ z[block]
             square += share[block] @ torch.mul(z[block], z[block], out=wide[:n])
         var = (square - mean.square()).clamp_(min=0)
-        scale = weight * (var + eps).rsqrt()
+        inverse_std = (var + eps).rsqrt()
+        scale = weight * inverse_std
         shift = bias - mean * scale
         summed = of_centre.new_zeros(len(of_centre), width // 2)
         for block, n in _blocks(edge_features):
@@ -175,7 +178,7 @@ class _NormalisedGatedSum(torch.autograd.Function):
         ctx.save_for_backward(
             of_edge, edge_features, edge_index, edge_weights, share, z
         )
-        ctx.statistics = mean, (var + eps).rsqrt(), scale, shift
+        ctx.statistics = mean, inverse_std, scale, shift
         true_mean = mean + origin
         ctx.mark_non_differentiable(true_mean, var)
         return summed, true_mean, var
@@ -188,15 +191,16 @@ class _NormalisedGatedSum(torch.autograd.Function):
         half = z.shape[1] // 2
         to_normalised = torch.empty_like(z)
         to_bias, along_z = z.new_zeros(2, z.shape[1])
-        wide, other, narrow = _workspace(z, edge_features)
+        wide = _room(z, edge_features, 2 * half)
+        narrow, other = (_room(z, edge_features, half) for _ in range(2))
         for block, n in _blocks(edge_features):
             normalised = torch.addcmul(shift, z[block], scale, out=wide[:n])
             core = _softplus(normalised[:, half:], narrow[:n])
             # Of the first half the gates, of the second the slopes of the softplus.
             gate, slope = normalised.sigmoid_().split(half, dim=1)
             to_gate, to_core = to_normalised[block].split(half, dim=1)
-            to_messages = other.view(-1, half)[:n]
-            torch.index_select(grad, 0, edge_index[0, block], out=to_messages)
+            centre = edge_index[0, block]
+            to_messages = torch.index_select(grad, 0, centre, out=other[:n])
             to_messages *= edge_weights[block, None]
             to_messages *= gate
             torch.mul(to_messages, slope, out=to_core)
@@ -275,18 +279,13 @@ def _blocks(edges: Tensor) -> Iterator[tuple[slice, int]]:
         yield slice(start, start + size), min(size, len(edges) - start)
 
 
-def _workspace(like: Tensor, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Make room for what a block needs: two tensors as wide as `like`, one half so.
+def _room(like: Tensor, edges: Tensor, width: int) -> Tensor:
+    """Make room for what a block needs, to be used by every block again.
 
-    It is used by every block again. New memory, which a system hands out page by page
-    and filled with zeros, would take longer than what is written to it.
+    New memory, which a system hands out page by page and filled with zeros, would take
+    longer than what is written to it.
     """
-    size, width = min(_block_size(edges), len(edges)), like.shape[1]
-    return (
-        like.new_empty(size, width),
-        like.new_empty(size, width),
-        like.new_empty(size, width // 2),
-    )
+    return like.new_empty(min(_block_size(edges), len(edges)), width)
 
 
 def _block_size(edges: Tensor) -> int:
