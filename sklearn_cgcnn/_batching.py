@@ -1,6 +1,6 @@
 """From packed graphs to batches of tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -100,6 +100,10 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
         self.edge_weights = tensor(graphs.edge_weights.astype(np.int32))
         self.site_offsets = tensor(graphs.site_offsets)
         self.edge_offsets = tensor(graphs.edge_offsets)
+        # On the CPU, so that to make a batch needs no look at the device's memory.
+        edge_ends = graphs.edge_offsets[graphs.site_offsets]
+        sizes = np.diff([graphs.site_offsets, edge_ends]).T
+        self.sizes = torch.tensor(sizes)
         if targets is None:
             targets = torch.zeros(len(graphs))
         if weights is None:
@@ -123,14 +127,39 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
         batch : CrystalGraphBatch
         targets, weights : Tensor of shape (n_crystals, ...) and (n_crystals,)
         """
-        rows = rows.to(self.site_offsets.device)
-        sites, site_offsets = _take_ragged(self.site_offsets, rows)
-        edges, edge_offsets = _take_ragged(self.edge_offsets, sites)
-        crystal_index = _owners(site_offsets, len(sites))
-        centre = _owners(edge_offsets, len(edges))
+        return next(self.batches(rows, [len(rows)]))
+
+    def batches(
+        self, rows: Tensor, lengths: Sequence[int]
+    ) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
+        """Gather crystals batch by batch, and never wait for the device.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_crystals,), int64
+            On the CPU.
+        lengths : sequence of int
+            How many of them make each batch.
+
+        Yields
+        ------
+        batch : CrystalGraphBatch
+        targets, weights : Tensor of shape (n_crystals, ...) and (n_crystals,)
+        """
+        sizes = [each.sum(dim=0).tolist() for each in self.sizes[rows].split(lengths)]
+        there = rows.to(self.targets.device)  # all at once: each copy is a wait
+        for picked, (n_sites, n_edges) in zip(there.split(lengths), sizes, strict=True):
+            batch = self._gather(picked, n_sites, n_edges)
+            yield batch, (self.targets[picked], self.weights[picked])
+
+    def _gather(self, rows: Tensor, n_sites: int, n_edges: int) -> CrystalGraphBatch:
+        sites, site_offsets = _take_ragged(self.site_offsets, rows, n_sites)
+        edges, edge_offsets = _take_ragged(self.edge_offsets, sites, n_edges)
+        crystal_index = _owners(site_offsets, n_sites)
+        centre = _owners(edge_offsets, n_edges)
         first_site = site_offsets[crystal_index]
         neighbour = self.neighbors[edges] + first_site[centre]
-        batch = CrystalGraphBatch(
+        return CrystalGraphBatch(
             atomic_numbers=self.atomic_numbers[sites].long(),
             edge_index=torch.stack([centre, neighbour]),
             distances=self.distances[edges],
@@ -139,7 +168,6 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
             crystal_index=crystal_index,
             n_crystals=len(rows),
         )
-        return batch, (self.targets[rows], self.weights[rows])
 
 
 class BatchIterator:
@@ -178,15 +206,46 @@ class BatchIterator:
             order = torch.randperm(len(self.dataset), generator=self.generator)
         else:
             order = torch.arange(len(self.dataset))
-        return (self.dataset[rows] for rows in order.tensor_split(len(self)))
+        lengths = [len(part) for part in order.tensor_split(len(self))]
+        return self.dataset.batches(order, lengths)
 
 
-def _take_ragged(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+class EdgeBoundedIterator:
+    """Pass over a dataset in order, in batches of as many edges as are good for it.
+
+    What a batch costs, in time and in memory, goes by its edges: a crystal of thousands
+    of sites is a batch of its own, and thousands of crystals of one site are another.
+
+    Parameters
+    ----------
+    dataset : PackedDataset
+    max_edges : int
+        The largest number of edges, where it is not a single crystal that has more.
+    """
+
+    def __init__(self, dataset: PackedDataset, max_edges: int) -> None:
+        self.dataset = dataset
+        self.max_edges = max_edges
+
+    def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
+        lengths, n_edges = [0], 0
+        # A site counts too, so that crystals without edges do not pile up.
+        for cost in self.dataset.sizes.sum(dim=1).tolist():
+            if lengths[-1] and n_edges + cost > self.max_edges:
+                lengths.append(0)
+                n_edges = 0
+            lengths[-1] += 1
+            n_edges += cost
+        return self.dataset.batches(torch.arange(len(self.dataset)), lengths)
+
+
+def _take_ragged(offsets: Tensor, rows: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
     """Positions of the items that `rows` own, and the offsets of the selection."""
-    counts = offsets[rows + 1] - offsets[rows]
+    first = offsets[rows]
+    counts = offsets[rows + 1] - first
     taken = torch.cumsum(torch.cat([counts.new_zeros(1), counts]), dim=0)
-    shift = torch.repeat_interleave(offsets[rows] - taken[:-1], counts)
-    return shift + torch.arange(len(shift), device=offsets.device), taken
+    shift = torch.repeat_interleave(first - taken[:-1], counts, output_size=n_items)
+    return shift + torch.arange(n_items, device=offsets.device), taken
 
 
 def _owners(offsets: Tensor, n_items: int) -> Tensor:

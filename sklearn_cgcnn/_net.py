@@ -1,6 +1,6 @@
 """The seam to skorch, which manages the training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -9,9 +9,17 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
-from sklearn_cgcnn._batching import BatchIterator, CrystalGraphBatch, PackedDataset
+from sklearn_cgcnn._batching import (
+    BatchIterator,
+    CrystalGraphBatch,
+    EdgeBoundedIterator,
+    PackedDataset,
+)
 from sklearn_cgcnn._callbacks import StopTraining
 from sklearn_cgcnn.nn import BatchNorm, Dropout
+
+# Of a batch in prediction: on a CPU what its caches hold, on a GPU what keeps it busy.
+_EDGES_AT_ONCE = {"cpu": 2**15, "gpu": 2**20}
 
 
 class CrystalNet(NeuralNet):  # type: ignore[misc]
@@ -94,12 +102,35 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
             self.notify("on_train_end", X=dataset, y=None)
 
     def run_single_epoch(
-        self, iterator: BatchIterator | None, training: bool, **kwargs: Any
+        self,
+        iterator: BatchIterator | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Tensor]],
+        **fit_params: Any,
     ) -> None:
-        """Pass over training or held-out batches, the latter with fresh statistics."""
-        if not training and iterator is not None:
+        """Pass over training or held-out batches, the latter with fresh statistics.
+
+        Unlike skorch's own it reads the losses after the last batch, since to read one
+        is to wait until a GPU has done what it was told. Until then ``history`` holds
+        them as tensors.
+        """
+        if iterator is None:
+            return
+        if not training:
             self.refresh_statistics(self.trained_on_)
-        super().run_single_epoch(iterator, training=training, **kwargs)
+        losses, rows = [], []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            self.history.record_batch(f"{prefix}_loss", losses[-1])
+            self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+            rows.append(self.history[-1]["batches"][-1])
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        for row, loss in zip(rows, torch.stack(losses).tolist(), strict=True):
+            row[f"{prefix}_loss"] = loss
+        self.history.record(f"{prefix}_batch_count", len(losses))
 
     def refresh_statistics(self, dataset: PackedDataset) -> None:
         """Take the running statistics of the norms anew, with the weights as they are.
@@ -132,8 +163,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         Tensor of shape (n_crystals, n_outputs)
             On the CPU.
         """
-        outputs: Tensor = self.forward(dataset)
-        return outputs
+        return self._evaluate(dataset, self.infer)
 
     def predict_contributions(self, dataset: PackedDataset) -> Tensor:
         """Run the module over a dataset, in order, as far as the sites' own values.
@@ -143,13 +173,19 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         Tensor of shape (n_sites, n_outputs)
             On the CPU.
         """
+        contributions = self.module_.contributions
+        return self._evaluate(dataset, lambda batch: contributions(**batch.tensors()))
+
+    def _evaluate(
+        self, dataset: PackedDataset, infer: Callable[[CrystalGraphBatch], Tensor]
+    ) -> Tensor:
+        """Collect what is inferred from a dataset, in order, without training."""
         self._set_training(False)
+        on_cpu = dataset.targets.is_cpu
+        max_edges = _EDGES_AT_ONCE["cpu" if on_cpu else "gpu"]
         with torch.no_grad():
-            values = [
-                self.module_.contributions(**batch.tensors()).cpu()
-                for batch, _ in BatchIterator(dataset, self.batch_size)
-            ]
-        return torch.cat(values)
+            batches = EdgeBoundedIterator(dataset, max_edges)
+            return torch.cat([infer(batch) for batch, _ in batches]).cpu()
 
 
 def build_net(

@@ -446,7 +446,7 @@ def test_statistics_are_those_of_the_trained_weights(ionic):
     net = model.net_
     graphs = model.featurizer_.transform(ionic.data)
     batch, _ = PackedDataset(graphs)[torch.arange(60)]
-    norm = net.module_.convs[0].edge_norm
+    norm = net.module_.convs[0].site_norm
     seen = []
     norm.register_forward_pre_hook(lambda module, args: seen.append(args))
     net.module_.eval()

@@ -33,12 +33,12 @@ class MeanConv(Conv):
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
         self.linear = torch.nn.Linear(n_channels + n_edge_features, n_channels)
 
-    def forward(self, sites, edge_features, edge_index, multiplicity, edge_weights):
-        centre, neighbour = edge_index
-        messages = torch.cat([sites[neighbour], edge_features], dim=1)
+    def forward(self, sites, graph):
+        centre, neighbour = graph.edge_index
+        messages = torch.cat([sites[neighbour], graph.edge_features], dim=1)
         total = sites.new_zeros(len(sites), messages.shape[1])
-        total = total.index_add(0, centre, messages * edge_weights[:, None])
-        count = sites.new_zeros(len(sites)).index_add(0, centre, edge_weights)
+        total = total.index_add(0, centre, messages * graph.edge_weights[:, None])
+        count = sites.new_zeros(len(sites)).index_add(0, centre, graph.edge_weights)
         return sites + self.activation(self.linear(total / count[:, None]))
 
 

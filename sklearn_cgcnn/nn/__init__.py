@@ -11,6 +11,7 @@ from sklearn_cgcnn.nn._edge_basis import (
     NoEdgeFeatures,
     OneHotBasis,
 )
+from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._norm import NORMS, BatchNorm
 from sklearn_cgcnn.nn._pooling import (
     POOLINGS,
@@ -37,6 +38,7 @@ __all__ = [
     "EdgeBasis",
     "GatedConv",
     "GaussianBasis",
+    "Graph",
     "MeanPooling",
     "NoEdgeFeatures",
     "OneHotBasis",

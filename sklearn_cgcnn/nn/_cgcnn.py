@@ -7,6 +7,7 @@ from torch.nn.functional import softplus
 
 from sklearn_cgcnn.nn._conv import Conv, GatedConv
 from sklearn_cgcnn.nn._edge_basis import EdgeBasis
+from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._norm import BatchNorm
 from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
 from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
@@ -205,11 +206,15 @@ class CGCNN(nn.Module):
             The features of the sites, and their vectors after each convolution.
         """
         features = self.site_features(atomic_numbers)
-        edge_features = self.edge_basis(distances)
-        multiplicity = multiplicity.to(features.dtype)
-        edge_weights = edge_weights.to(features.dtype)
+        graph = Graph(
+            edge_index,
+            edge_weights,
+            multiplicity,
+            *self.edge_basis.entries(distances),
+            self.edge_basis.n_features,
+        )
         sites, layers = self.embedding(features), [features]
         for conv in self.convs:
-            sites = conv(sites, edge_features, edge_index, multiplicity, edge_weights)
+            sites = conv(sites, graph)
             layers.append(sites)
         return layers

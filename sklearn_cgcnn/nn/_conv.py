@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from sklearn_cgcnn.nn._gated_sum import gated_sum, normalised_gated_sum
+from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._norm import BatchNorm
 
 
@@ -62,26 +63,13 @@ class Conv(nn.Module, ABC):
         self.activation = activation
 
     @abstractmethod
-    def forward(
-        self,
-        sites: Tensor,
-        edge_features: Tensor,
-        edge_index: Tensor,
-        multiplicity: Tensor,
-        edge_weights: Tensor,
-    ) -> Tensor:
+    def forward(self, sites: Tensor, graph: Graph) -> Tensor:
         """Convolve once.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels_in)
-        edge_features : Tensor of shape (n_edges, n_edge_features)
-        edge_index : Tensor of shape (2, n_edges), int64
-            Centres and neighbours.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `sites`.
-        edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its centre each stands for, likewise.
+        graph : Graph
 
         Returns
         -------
@@ -141,101 +129,62 @@ class GatedConv(Conv):
         self.edge_norm = None if norm is None else norm(2 * n_channels)
         self.site_norm = None if norm is None else norm(n_channels)
 
-    def forward(
-        self,
-        sites: Tensor,
-        edge_features: Tensor,
-        edge_index: Tensor,
-        multiplicity: Tensor,
-        edge_weights: Tensor,
-    ) -> Tensor:
+    def forward(self, sites: Tensor, graph: Graph) -> Tensor:
         """Convolve once.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels)
-        edge_features : Tensor of shape (n_edges, n_edge_features)
-        edge_index : Tensor of shape (2, n_edges), int64
-            Centres and neighbours.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `sites`.
-        edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its centre each stands for, likewise.
+        graph : Graph
 
         Returns
         -------
         Tensor of shape (n_sites, n_channels)
         """
-        edges = edge_features, edge_index, edge_weights
-        if self.activation is softplus and type(self.edge_norm) is BatchNorm:
-            summed = self._sum_in_blocks(sites, multiplicity, *edges)
+        norm = self.edge_norm
+        if (
+            self.activation is softplus
+            and (norm is None or type(norm) is BatchNorm)
+            and not (graph.values.requires_grad and torch.is_grad_enabled())
+        ):
+            summed = self._sum_in_blocks(sites, graph)
         else:
-            summed = self._sum(sites, multiplicity, *edges)
+            summed = self._sum(sites, graph)
         if self.site_norm is None:
             return sites + summed
-        return self.activation(sites + self.site_norm(summed, multiplicity))
+        return self.activation(sites + self.site_norm(summed, graph.multiplicity))
 
-    def _sum(
-        self,
-        sites: Tensor,
-        multiplicity: Tensor,
-        edge_features: Tensor,
-        edge_index: Tensor,
-        edge_weights: Tensor,
-    ) -> Tensor:
+    def _sum(self, sites: Tensor, graph: Graph) -> Tensor:
         """Sum the messages as the equation says, whatever the norm and activation."""
-        centre, neighbour = edge_index
-        of_centre, of_neighbour, of_edge = self._terms(sites)
+        centre, neighbour = graph.edge_index
+        of_centre, of_neighbour, of_edge = self.linear.weight.split(self.split, dim=1)
         z = (
-            linear(edge_features, of_edge)
-            + of_centre.index_select(0, centre)
-            + of_neighbour.index_select(0, neighbour)
+            linear(sites, of_centre, self.linear.bias).index_select(0, centre)
+            + linear(sites, of_neighbour).index_select(0, neighbour)
+            + linear(graph.edge_features, of_edge)
         )  # (n_edges, 2 * n_channels)
         if self.edge_norm is not None:
-            z = self.edge_norm(z, edge_weights * multiplicity.index_select(0, centre))
+            z = self.edge_norm(z, graph.edge_counts)
         gate, core = z.chunk(2, dim=1)
         messages = torch.sigmoid(gate) * self.activation(core)  # (n_edges, n_channels)
-        weighted = messages * edge_weights[:, None]
+        weighted = messages * graph.edge_weights[:, None]
         return torch.zeros_like(sites).index_add(0, centre, weighted)
 
-    def _sum_in_blocks(
-        self,
-        sites: Tensor,
-        multiplicity: Tensor,
-        edge_features: Tensor,
-        edge_index: Tensor,
-        edge_weights: Tensor,
-    ) -> Tensor:
+    def _sum_in_blocks(self, sites: Tensor, graph: Graph) -> Tensor:
         """Sum the messages as `_sum` does, faster."""
-        norm, edges = self.edge_norm, (edge_features, edge_index, edge_weights)
+        norm, weight = self.edge_norm, self.linear.weight
+        if norm is None:
+            shift = self.linear.bias
+            return gated_sum(sites, weight, torch.ones_like(shift), shift, graph)
         assert isinstance(norm, BatchNorm)
-        counts = edge_weights * multiplicity.index_select(0, edge_index[0])
-        if norm.takes_statistics(counts):
-            summed, mean, var = normalised_gated_sum(
-                *self._terms(sites), norm.weight, norm.bias, *edges, counts, norm.eps
-            )
-            norm.track(mean, var, counts.sum())
-            return summed
-        if torch.is_grad_enabled():
-            return self._sum(sites, multiplicity, *edges)
-        # The norm is then but a linear map.
-        of_centre, of_neighbour, of_edge = self._terms(sites)
-        scale, shift = norm.linear_map()
-        return gated_sum(
-            torch.addcmul(shift, of_centre, scale),
-            of_neighbour * scale,
-            of_edge * scale[:, None],
-            *edges,
+        counts = graph.edge_counts
+        if not norm.takes_statistics(counts):
+            return gated_sum(sites, weight, *norm.linear_map(), graph)
+        summed, mean, var = normalised_gated_sum(
+            sites, weight, norm.weight, norm.bias, graph, norm.eps
         )
-
-    def _terms(self, sites: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Split the linear map: applied to centre and neighbour, and that of edges."""
-        of_centre, of_neighbour, of_edge = self.linear.weight.split(self.split, dim=1)
-        return (
-            linear(sites, of_centre, self.linear.bias),
-            linear(sites, of_neighbour),
-            of_edge,
-        )
+        norm.track(mean, var, counts.sum())
+        return summed
 
 
 class SharedConv(Conv):
@@ -284,41 +233,28 @@ class SharedConv(Conv):
         self.of_site = nn.Linear(n_channels_in, n_channels, bias=_needs_bias(norm))
         self.norm = None if norm is None else norm(n_channels)
 
-    def forward(
-        self,
-        sites: Tensor,
-        edge_features: Tensor,
-        edge_index: Tensor,
-        multiplicity: Tensor,
-        edge_weights: Tensor,
-    ) -> Tensor:
+    def forward(self, sites: Tensor, graph: Graph) -> Tensor:
         """Convolve once.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels_in)
-        edge_features : Tensor of shape (n_edges, n_edge_features)
-        edge_index : Tensor of shape (2, n_edges), int64
-            Centres and neighbours.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `sites`.
-        edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its centre each stands for, likewise.
+        graph : Graph
 
         Returns
         -------
         Tensor of shape (n_sites, n_channels)
         """
-        centre, neighbour = edge_index
+        centre, neighbour = graph.edge_index
         of_neighbour, of_edge = self.of_neighbours.weight.split(self.split, dim=1)
-        weight = edge_weights[:, None]
+        weight = graph.edge_weights[:, None]
         mapped = linear(sites, of_neighbour).index_select(0, neighbour) * weight
         summed = self.of_site(sites).index_add(0, centre, mapped)
-        of_edges = edge_features.new_zeros(len(sites), edge_features.shape[1])
-        of_edges = of_edges.index_add(0, centre, edge_features * weight)
+        of_edges = sites.new_zeros(len(sites), graph.n_edge_features)
+        of_edges = of_edges.index_add(0, centre, graph.edge_features * weight)
         summed = summed + linear(of_edges, of_edge)  # (n_sites, n_channels)
         if self.norm is not None:
-            summed = self.norm(summed, multiplicity)
+            summed = self.norm(summed, graph.multiplicity)
         return self.activation(summed)
 
 

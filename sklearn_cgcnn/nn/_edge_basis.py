@@ -5,16 +5,13 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import threshold
-
-# Of a Gaussian's exponent, beyond which it counts as nothing: it is 2e-22.
-_FAR = 50.0
 
 
 class EdgeBasis(nn.Module, ABC):
     """Base of the edge bases: turns the length of an edge into features.
 
-    A basis of one's own inherits from it and gives the two members below.
+    A basis of one's own inherits from it and gives `n_features` and `forward`. Where
+    few features of an edge are not zero, `entries` says which, and makes it faster.
     """
 
     @property
@@ -36,6 +33,26 @@ class EdgeBasis(nn.Module, ABC):
         Tensor of shape (n_edges, n_features)
             Of the basis's own type.
         """
+
+    def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Expand distances, leaving out features that are zero.
+
+        Parameters
+        ----------
+        distances : Tensor of shape (n_edges,)
+            In Å, of any floating-point type.
+
+        Returns
+        -------
+        columns : Tensor of shape (n_edges, n_entries), integer
+            Which features, and
+        values : Tensor of shape (n_edges, n_entries)
+            what they are, of the basis's own type. Features that are named more than
+            once are sums, those that are not named are zero.
+        """
+        values = self(distances)
+        columns = torch.arange(self.n_features, device=values.device)
+        return columns.expand_as(values), values
 
 
 class GaussianBasis(EdgeBasis):
@@ -72,7 +89,7 @@ class GaussianBasis(EdgeBasis):
                 f"start={start}, stop={stop}, step={step}"
             )
         n_features = n_steps + 1
-        self.step = step
+        self.start, self.step = start, step
         self.register_buffer("centers", torch.linspace(start, stop, n_features))
 
     @property
@@ -93,12 +110,35 @@ class GaussianBasis(EdgeBasis):
         Tensor of shape (n_edges, n_features)
             Of the basis's own type.
         """
-        d = distances.to(self.centers.dtype)
-        gap = (d[:, None] - self.centers) * (1 / self.step)
-        # The tails would end in subnormal numbers, on which a processor is many times
-        # slower, here and in the products with the weights.
-        exponent = (gap * gap).clamp(max=_FAR)
-        return threshold(torch.exp(-exponent), 1.1 * math.exp(-_FAR), 0.0)
+        columns, values = self.entries(distances)
+        features = values.new_zeros(len(values), self.n_features)
+        return features.scatter_add_(1, columns, values)
+
+    def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Expand distances, leaving out Gaussians that are less than a rounding error.
+
+        Parameters
+        ----------
+        distances : Tensor of shape (n_edges,)
+            In Å, of any floating-point type.
+
+        Returns
+        -------
+        columns : Tensor of shape (n_edges, n_entries), int64
+            Those of the nearest centres, and
+        values : Tensor of shape (n_edges, n_entries)
+            their Gaussians, of the basis's own type; zero beyond either end.
+        """
+        kind = self.centers.dtype
+        # The exponent is (reach + 1/2)^2 at least for all that is left out.
+        reach = math.ceil(math.sqrt(-math.log(torch.finfo(kind).eps)) - 0.5)
+        nearby = torch.arange(-reach, reach + 1, device=distances.device)
+        place = (distances - self.start) / self.step
+        nearest = place.round()
+        gap = (place - nearest).to(kind)[:, None] - nearby
+        columns = nearest.long()[:, None] + nearby
+        inside = columns.clamp(0, self.n_features - 1)
+        return inside, gap.square_().neg_().exp_().mul_(inside == columns)
 
 
 class OneHotBasis(EdgeBasis):
@@ -144,10 +184,31 @@ class OneHotBasis(EdgeBasis):
         Tensor of shape (n_edges, n_features)
             Of the basis's own type.
         """
+        return self.one_hot.index_select(0, self._bins(distances))
+
+    def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Expand distances, leaving out features that are zero.
+
+        Parameters
+        ----------
+        distances : Tensor of shape (n_edges,)
+            In Å, of any floating-point type.
+
+        Returns
+        -------
+        columns : Tensor of shape (n_edges, 1), int64
+            The bins, and
+        values : Tensor of shape (n_edges, 1)
+            ones of the basis's own type.
+        """
+        columns = self._bins(distances)[:, None]
+        return columns, self.one_hot.new_ones(columns.shape)
+
+    def _bins(self, distances: Tensor) -> Tensor:
         # A distance on the edge between two bins belongs to the upper one, and rounding
         # must not decide otherwise.
         bins = ((distances - self.start) / self.width + 1e-6).floor().long()
-        return self.one_hot.index_select(0, bins.clamp(0, self.n_features - 1))
+        return bins.clamp(0, self.n_features - 1)
 
 
 class NoEdgeFeatures(EdgeBasis):

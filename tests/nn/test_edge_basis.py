@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_cgcnn.nn import GaussianBasis, OneHotBasis
+from sklearn_cgcnn.nn import EdgeBasis, GaussianBasis, NoEdgeFeatures, OneHotBasis
 
 
 def test_gaussians_are_those_of_the_formula():
@@ -10,18 +10,41 @@ def test_gaussians_are_those_of_the_formula():
     basis = GaussianBasis()
     assert basis.n_features == 41
     np.testing.assert_allclose(basis.centers, np.arange(41) * 0.2, rtol=1e-6)
-    centers = basis.centers.double().numpy()
-    expected = np.exp(-((distances[:, None] - centers) ** 2) / 0.2**2)
-    features = basis.double()(torch.tensor(distances))
-    # The far tails are cut off, at no more than exp(-50).
-    np.testing.assert_allclose(features, expected, rtol=1e-12, atol=np.exp(-50))
+    expected = np.exp(-((distances[:, None] - np.arange(41) * 0.2) ** 2) / 0.2**2)
+    # The tails are cut off where they are less than a rounding error.
+    for kind, rounding in [(torch.float32, 1e-6), (torch.float64, 1e-13)]:
+        features = basis.to(kind)(torch.tensor(distances))
+        atol = torch.finfo(kind).eps
+        np.testing.assert_allclose(features, expected, rtol=rounding, atol=4 * atol)
+        assert not ((features > 0) & (features < 1e-22)).any()  # nothing subnormal
 
 
-def test_gaussians_hold_no_subnormal_numbers():
-    features = GaussianBasis()(torch.linspace(0.1, 12, 5000))
-    smallest = torch.finfo(torch.float32).tiny
-    assert ((features == 0) | (features > smallest)).all()
-    assert torch.exp(torch.tensor(-90.0)) < smallest  # what they would be otherwise
+@pytest.mark.parametrize(
+    "basis",
+    [GaussianBasis(), GaussianBasis(1, 2, 0.5), OneHotBasis(), NoEdgeFeatures()],
+)
+def test_entries_are_the_features(basis):
+    distances = torch.linspace(0.05, 9, 500)
+    features = basis(distances)
+    columns, values = basis.entries(distances)
+    assert columns.shape == values.shape
+    assert values.shape[1] <= 9
+    if basis.n_features:
+        assert 0 <= columns.min() <= columns.max() < basis.n_features
+    scattered = torch.zeros_like(features).scatter_add_(1, columns, values)
+    assert torch.equal(scattered, features)
+
+
+def test_a_basis_of_ones_own_names_all_features():
+    class Powers(EdgeBasis):
+        n_features = 3
+
+        def forward(self, distances):
+            return distances[:, None] ** torch.arange(3)
+
+    columns, values = Powers().entries(torch.tensor([2.0, 3.0]))
+    assert columns.tolist() == [[0, 1, 2]] * 2
+    assert values.tolist() == [[1, 2, 4], [1, 3, 9]]
 
 
 @pytest.mark.parametrize(

@@ -3,112 +3,150 @@
 import pytest
 import torch
 
-from sklearn_cgcnn.nn import BatchNorm, GatedConv, _gated_sum
+from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks
 
 
-@pytest.fixture(params=[1, 7, 1024])
+@pytest.fixture(params=[1, 7, 2048])
 def block(request, monkeypatch):
-    monkeypatch.setattr(_gated_sum, "_BLOCK", request.param)
+    monkeypatch.setattr(_edge_blocks, "_BLOCK", request.param)
 
 
-def make(dtype, offset=0.0, n_edges=60):
-    """A convolution, and its input: sites, edge features, edges and counts."""
+def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
+    """A convolution, its sites, and what a graph is made of."""
     torch.manual_seed(0)
-    conv = GatedConv(6, 6, 4).to(dtype)
-    for norm in (conv.edge_norm, conv.site_norm):
-        for values in (norm.weight.data, norm.bias.data, norm.running_mean):
+    conv = GatedConv(6, 6, n_features, norm).to(dtype)
+    for each in (conv.edge_norm, conv.site_norm) if norm else ():
+        for values in (each.weight.data, each.bias.data, each.running_mean):
             values.uniform_(-1, 1)
-        norm.running_var.uniform_(0.5, 2)
+        each.running_var.uniform_(0.5, 2)
     sites = (torch.randn(9, 6) + offset).to(dtype).requires_grad_()
-    features = torch.rand(n_edges, 4).to(dtype).requires_grad_()
-    edges = torch.stack(
-        [torch.arange(n_edges) * 9 // n_edges, torch.arange(n_edges) % 9]
-    )
-    counts = [torch.randint(1, 5, (n,)).to(dtype) for n in (9, n_edges)]
-    return conv, (sites, features, edges, *counts)
+    features = torch.rand(n_edges, n_features).to(dtype) + offset
+    # The third site is no centre, the ninth nobody's neighbour, some are both.
+    centre = torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])[torch.arange(n_edges) * 8 // 60]
+    edges = torch.stack([centre, torch.randint(0, 8, (n_edges,))])
+    counts = [torch.randint(1, 5, (n,)) for n in (n_edges, 9)]
+    return conv, sites, (edges, *counts, features)
 
 
-def outcome(conv, sites, features, edges, multiplicity, weights, by_blocks):
+def as_graph(edges, weights, multiplicity, features):
+    columns = torch.arange(features.shape[1]).expand_as(features)
+    return Graph(edges, weights, multiplicity, columns, features, features.shape[1])
+
+
+def outcome(conv, sites, parts, by_blocks):
     """Outputs, gradients and running statistics."""
     conv.zero_grad()
-    sites.grad = features.grad = None
+    sites.grad = None
     sum_messages = conv._sum_in_blocks if by_blocks else conv._sum
-    summed = sum_messages(sites, multiplicity, features, edges, weights)
+    summed = sum_messages(sites, as_graph(*parts))
     (summed * torch.linspace(-1, 2, summed.numel()).view_as(summed)).sum().backward()
-    norm = conv.edge_norm
-    gradients = [sites.grad, features.grad, conv.linear.weight.grad]
-    gradients += [norm.weight.grad, norm.bias.grad]
-    return [summed.detach(), *gradients, norm.running_mean, norm.running_var]
+    found = [summed.detach(), sites.grad, *(each.grad for each in conv.parameters())]
+    if conv.edge_norm is not None:
+        found += [conv.edge_norm.running_mean, conv.edge_norm.running_var]
+    return [each.clone() for each in found if each is not None]
+
+
+def assert_same(given, expected, tolerance):
+    assert len(given) == len(expected) > 1
+    for ours, written_out in zip(given, expected, strict=True):
+        atol = tolerance * written_out.abs().max().item()
+        torch.testing.assert_close(
+            ours, written_out, rtol=0, atol=atol, check_dtype=False
+        )
 
 
 @pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("n_features", [4, 0])
+@pytest.mark.parametrize("norm", [BatchNorm, None])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("dtype", "offset", "tolerance"),
-    [
-        (torch.float64, 0.0, 1e-12),
-        (torch.float64, 1e3, 1e-8),
-        (torch.float32, 0.0, 1e-5),
-        (torch.float32, 10.0, 1e-4),
-    ],
-    ids=["double", "double, far from zero", "single", "single, far from zero"],
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
-def test_outputs_gradients_and_statistics(dtype, offset, tolerance, training):
+def test_outputs_gradients_and_statistics(dtype, tolerance, training, norm, n_features):
     found, expected = (
         outcome(conv.train(training), *given, by_blocks=by_blocks)
         for by_blocks in (True, False)
-        for conv, given in [make(dtype, offset)]
+        for conv, *given in [make(dtype, n_features=n_features, norm=norm)]
     )
-    for ours, written_out in zip(found, expected, strict=True):
-        if written_out is None:
-            assert ours is None
-            continue
-        atol = tolerance * written_out.abs().max().item()
-        torch.testing.assert_close(ours, written_out, rtol=0, atol=atol)
+    assert_same(found, expected, tolerance)
 
 
 @pytest.mark.usefixtures("block")
-def test_without_a_gradient():
-    conv, given = make(torch.float64)
-    conv.eval()
-    sites, features, edges, multiplicity, weights = given
-    with torch.no_grad():
-        found = conv._sum_in_blocks(sites, multiplicity, features, edges, weights)
-        expected = conv._sum(sites, multiplicity, features, edges, weights)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize(
+    ("dtype", "offset", "tolerance"),
+    [(torch.float64, 1e3, 1e-8), (torch.float32, 10.0, 1e-4)],
+)
+def test_far_from_zero(dtype, offset, tolerance):
+    """Statistics lose no more digits than those of torch's own operations."""
+    conv, *given = make(dtype, offset)
+    found = outcome(conv, *given, by_blocks=True)
+    conv, *given = make(dtype, offset)
+    assert_same(found, outcome(conv, *given, by_blocks=False), tolerance)
+
+
+def test_terms_that_cancel():
+    """What one end of an edge adds the other takes away, but for a thousandth."""
+    conv, sites, parts = make(torch.float64, offset=10.0)
+    weight = conv.linear.weight.data
+    weight[:, 6:12] = -weight[:, :6] * 1.001
+    exact = outcome(conv, sites, parts, by_blocks=False)
+    parts = *parts[:3], parts[3].float()
+    single = sites.detach().float().requires_grad_()
+    assert_same(outcome(conv.float(), single, parts, True)[:2], exact[:2], 1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_edges_in_any_order(training):
+    conv, sites, parts = make(torch.float64)
+    conv.train(training)
+    expected = outcome(conv, sites, parts, by_blocks=True)
+    order = torch.randperm(len(parts[1]))
+    edges, weights, multiplicity, features = parts
+    conv, sites, _ = make(torch.float64)
+    shuffled = edges[:, order], weights[order], multiplicity, features[order]
+    found = outcome(conv.train(training), sites, shuffled, by_blocks=True)
+    assert_same(found, expected, 1e-12)
+    with torch.no_grad():  # and written out
+        torch.testing.assert_close(conv._sum(sites, as_graph(*shuffled)), expected[0])
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_without_edges(training):
-    conv, given = make(torch.float64, n_edges=0)
+    conv, sites, parts = make(torch.float64, n_edges=0)
     conv.train(training)
-    sites, features, edges, multiplicity, weights = given
-    with torch.set_grad_enabled(training):
-        summed = conv._sum_in_blocks(sites, multiplicity, features, edges, weights)
+    summed = conv._sum_in_blocks(sites, as_graph(*parts))
     assert torch.equal(summed, torch.zeros(9, 6).double())
+    summed.sum().backward()
+    assert torch.equal(sites.grad, torch.zeros(9, 6).double())
     assert torch.isfinite(conv.edge_norm.running_var).all()
 
 
 def test_a_frozen_norm_keeps_its_statistics():
-    conv, given = make(torch.float64)
+    conv, *given = make(torch.float64)
     conv.train().edge_norm.requires_grad_(False)
     before = conv.edge_norm.running_mean.clone()
     found = outcome(conv, *given, by_blocks=True)
     expected = outcome(conv, *given, by_blocks=False)
     assert torch.equal(conv.edge_norm.running_mean, before)
-    torch.testing.assert_close(found[0], expected[0])
+    assert_same(found, expected, 1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_softplus_is_that_of_torch(dtype):
-    values = torch.linspace(-200, 200, 4001, dtype=dtype)
-    eps = torch.finfo(dtype).eps
-    torch.testing.assert_close(
-        _gated_sum._softplus(values, torch.empty_like(values)),
-        torch.log1p(torch.exp(-values.abs())) + values.clamp(min=0),
-        rtol=4 * eps,
-        atol=max(2 * eps, 3e-9),
-    )
+def test_far_arguments(dtype):
+    """The activations are torch's, however large their arguments."""
+    conv, sites, parts = make(dtype, norm=None)
+    conv.linear.bias.data.copy_(torch.linspace(-300, 300, 12))
+    found = outcome(conv, sites, parts, by_blocks=True)
+    expected = outcome(conv, sites, parts, by_blocks=False)
+    assert_same(found, expected, 100 * torch.finfo(dtype).eps)
+    assert all(torch.isfinite(each).all() for each in found)
+
+
+def test_learnt_edge_features_get_their_gradient():
+    conv, sites, (edges, weights, multiplicity, features) = make(torch.float64)
+    features.requires_grad_()
+    conv(sites, as_graph(edges, weights, multiplicity, features)).sum().backward()
+    assert features.grad.abs().min() > 0
 
 
 def test_only_batch_norm_and_softplus_go_by_blocks():
@@ -121,15 +159,10 @@ def test_only_batch_norm_and_softplus_go_by_blocks():
         (BatchNorm, torch.tanh),
     ]:
         torch.manual_seed(0)
-        conv = GatedConv(6, 6, 4, norm, activation)
-        _, given = make(torch.float32)
-        sites, features, edges, multiplicity, weights = given
+        conv = GatedConv(6, 6, 4, norm, activation).eval()
+        _, sites, parts = make(torch.float32)
+        graph = as_graph(*parts)
         with torch.no_grad():
-            expected = conv._sum(sites, multiplicity, features, edges, weights)
-            expected = activation(sites + conv.site_norm(expected, multiplicity))
-            conv.load_state_dict(conv.state_dict())
-            conv.eval()
-            whole = conv(sites, features, edges, multiplicity, weights)
-        assert whole.shape == expected.shape
-        if norm is Other:
-            torch.testing.assert_close(whole, expected)
+            expected = conv._sum(sites, graph)
+            expected = activation(sites + conv.site_norm(expected, graph.multiplicity))
+            torch.testing.assert_close(conv(sites, graph), expected)

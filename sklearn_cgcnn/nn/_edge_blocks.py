@@ -1,0 +1,214 @@
+"""Edges in blocks that stay in a processor's cache."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+# Edges of a block: times 64 channels in single precision, half a megabyte.
+_BLOCK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeBlock:
+    """A block of edges, with the sums that lead from sites to edges and back.
+
+    Each of them passes once over the rows that it takes, with no tensor in between. On
+    a CPU the edges are sorted by their centres.
+
+    Attributes
+    ----------
+    edges : slice
+        Which of the edges of the batch they are.
+    centre, neighbour : Tensor of shape (n_edges,), int32
+    weights : Tensor of shape (n_edges,)
+        How many equal edges of its centre each stands for.
+    rows, factors : Tensor of shape (n_edges, n_rows)
+        What each edge is the sum of: rows of a table, times factors.
+    each, starts : Tensor of shape (n_edges,), int32
+        From 0 in steps of 1 and of n_rows.
+    """
+
+    edges: slice
+    centre: Tensor
+    neighbour: Tensor
+    weights: Tensor
+    rows: Tensor
+    factors: Tensor
+    each: Tensor
+    starts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def gather(self, table: Tensor) -> Tensor:
+        """Add up what each edge is made of.
+
+        Parameters
+        ----------
+        table : Tensor of shape (n_table_rows, width)
+
+        Returns
+        -------
+        Tensor of shape (n_edges, width)
+        """
+        return _sum_rows(table, self.rows.view(-1), self.starts, self.factors.view(-1))
+
+    def at_centre(self, sites: Tensor) -> Tensor:
+        """Take the row of each edge's centre, times the weight of the edge.
+
+        Parameters
+        ----------
+        sites : Tensor of shape (n_sites, width)
+
+        Returns
+        -------
+        Tensor of shape (n_edges, width)
+        """
+        return _sum_rows(sites, self.centre, self.each, self.weights)
+
+    def add_to_centres(
+        self,
+        total: Tensor,
+        rows: Tensor,
+        index: Tensor | None = None,
+        factors: Tensor | None = None,
+    ) -> None:
+        """Add to each site a row for every edge of which it is the centre.
+
+        Parameters
+        ----------
+        total : Tensor of shape (n_sites, width)
+            Changed in place.
+        rows : Tensor of shape (n_rows, width)
+        index : Tensor of shape (n_edges,), int32, or None, default=None
+            Which of the rows each edge stands for. None: one after the other.
+        factors : Tensor of shape (n_edges,) or None, default=None
+            What they are multiplied by. None stands for ones.
+        """
+        if not rows.is_cpu:
+            total.index_add_(0, self.centre, _taken(rows, index, factors))
+            return
+        sites, starts = self._by_centre
+        index = self.each if index is None else index
+        total[sites] += _sum_rows(rows, index, starts, factors)
+
+    def add_to_neighbours(
+        self,
+        total: Tensor,
+        rows: Tensor,
+        index: Tensor | None = None,
+        factors: Tensor | None = None,
+    ) -> None:
+        """Add to each site a row for every edge of which it is the neighbour.
+
+        Parameters
+        ----------
+        total : Tensor of shape (n_sites, width)
+            Changed in place.
+        rows : Tensor of shape (n_rows, width)
+        index : Tensor of shape (n_edges,), int32, or None, default=None
+            Which of the rows each edge stands for. None: one after the other.
+        factors : Tensor of shape (n_edges,) or None, default=None
+            What they are multiplied by. None stands for ones.
+        """
+        if not rows.is_cpu:
+            total.index_add_(0, self.neighbour, _taken(rows, index, factors))
+            return
+        order, sites, starts = self._by_neighbour
+        index = order if index is None else index[order]
+        factors = None if factors is None else factors[order]
+        total[sites] += _sum_rows(rows, index, starts, factors)
+
+    @cached_property
+    def _by_centre(self) -> tuple[slice, Tensor]:
+        """Which sites are centres, and where the edges of each begin."""
+        return _runs(self.centre)
+
+    @cached_property
+    def _by_neighbour(self) -> tuple[Tensor, slice, Tensor]:
+        """Sort by neighbour: the order, which sites, and where those of each begin."""
+        ordered, order = self.neighbour.sort()
+        return order.to(torch.int32), *_runs(ordered)
+
+
+def divide(
+    edge_index: Tensor,
+    edge_weights: Tensor,
+    n_sites: int,
+    columns: Tensor,
+    values: Tensor,
+) -> list[EdgeBlock]:
+    """Divide edges into blocks, each the sum of its two sites' and its features' terms.
+
+    The table that :meth:`EdgeBlock.gather` takes holds one after the other what sites
+    give as centres, what they give as neighbours, and what the edge features give.
+
+    Parameters
+    ----------
+    edge_index : Tensor of shape (2, n_edges), int64
+    edge_weights : Tensor of shape (n_edges,)
+    n_sites : int
+    columns, values : Tensor of shape (n_edges, n_entries)
+        Edge features, as :meth:`EdgeBasis.entries` gives them.
+
+    Returns
+    -------
+    list of EdgeBlock
+        One for a GPU, which has no use for several.
+    """
+    n_edges, n_entries = values.shape
+    n_rows = 2 + n_entries
+    ends = edge_index.to(torch.int32).contiguous()
+    rows = ends.new_empty(n_edges, n_rows)
+    rows[:, 0] = ends[0]
+    torch.add(ends[1], n_sites, out=rows[:, 1])
+    torch.add(columns.to(torch.int32), 2 * n_sites, out=rows[:, 2:])
+    factors = values.new_ones(n_edges, n_rows)
+    factors[:, 2:] = values
+    size = min(_BLOCK if values.is_cpu else n_edges, n_edges)
+    each = torch.arange(size, dtype=torch.int32, device=values.device)
+    starts = each * n_rows
+    blocks = []
+    for start in range(0, n_edges, max(size, 1)):
+        edges = slice(start, min(start + size, n_edges))
+        length = edges.stop - start
+        blocks.append(
+            EdgeBlock(
+                edges,
+                ends[0, edges],
+                ends[1, edges],
+                edge_weights[edges],
+                rows[edges],
+                factors[edges],
+                each[:length],
+                starts[:length],
+            )
+        )
+    return blocks
+
+
+def _sum_rows(
+    table: Tensor, rows: Tensor, starts: Tensor, factors: Tensor | None
+) -> Tensor:
+    """Sum runs of rows of a table, times factors."""
+    # Not that of torch.nn.functional, whose checks take longer than a small sum.
+    summed: Tensor = torch.embedding_bag(
+        table, rows, starts, mode=0, per_sample_weights=factors
+    )[0]
+    return summed
+
+
+def _runs(owners: Tensor) -> tuple[slice, Tensor]:
+    """Say which owners there are among sorted ones, and where those of each begin."""
+    first, last = int(owners[0]), int(owners[-1])
+    all_owners = torch.arange(first, last + 1, dtype=owners.dtype)
+    starts = torch.searchsorted(owners, all_owners, out_int32=True)
+    return slice(first, last + 1), starts
+
+
+def _taken(rows: Tensor, index: Tensor | None, factors: Tensor | None) -> Tensor:
+    """Take rows, times factors."""
+    rows = rows if index is None else rows.index_select(0, index)
+    return rows if factors is None else rows * factors[:, None]

@@ -1,0 +1,90 @@
+"""The graph of a batch, and what is the same for every convolution over it."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn.nn._edge_blocks import EdgeBlock, divide
+from sklearn_cgcnn.nn._edge_moments import EdgeMoments
+
+
+class Graph:
+    """Sites and edges of a batch, as the convolutions see them.
+
+    What follows from them for every convolution alike is worked out when it is first
+    asked for, and kept.
+
+    Parameters
+    ----------
+    edge_index : Tensor of shape (2, n_edges), int64
+        Centre and neighbour of each edge.
+    edge_weights : Tensor of shape (n_edges,)
+        How many equal edges of its centre each stands for.
+    multiplicity : Tensor of shape (n_sites,)
+        How many sites of its crystal each stands for.
+    columns, values : Tensor of shape (n_edges, n_entries)
+        Edge features, as :meth:`EdgeBasis.entries` gives them. The two counts above are
+        taken in the type of `values`.
+    n_edge_features : int
+        Number of features per edge.
+
+    Attributes
+    ----------
+    edge_index, edge_weights, multiplicity, columns, values, n_edge_features
+        As given, except that on a CPU the edges are sorted by their centres if they
+        were not.
+    """
+
+    def __init__(
+        self,
+        edge_index: Tensor,
+        edge_weights: Tensor,
+        multiplicity: Tensor,
+        columns: Tensor,
+        values: Tensor,
+        n_edge_features: int,
+    ) -> None:
+        # Elsewhere sums ask for no order, and to look would make a GPU wait.
+        if edge_index.is_cpu and bool((edge_index[0].diff() < 0).any()):
+            order = edge_index[0].argsort(stable=True)
+            edge_index, edge_weights = edge_index[:, order], edge_weights[order]
+            columns, values = columns[order], values[order]
+        self.edge_index = edge_index
+        self.edge_weights = edge_weights.to(values.dtype)
+        self.multiplicity = multiplicity.to(values.dtype)
+        self.columns, self.values = columns, values
+        self.n_edge_features = n_edge_features
+
+    @cached_property
+    def edge_features(self) -> Tensor:
+        """Features of the edges, of shape (n_edges, n_edge_features)."""
+        features = self.values.new_zeros(len(self.values), self.n_edge_features)
+        return features.scatter_add_(1, self.columns, self.values)
+
+    @cached_property
+    def edge_counts(self) -> Tensor:
+        """How many edges of its crystal each stands for, of shape (n_edges,)."""
+        return self.edge_weights * self.multiplicity.index_select(0, self.edge_index[0])
+
+    @cached_property
+    def blocks(self) -> list[EdgeBlock]:
+        """The edges, divided into what a processor's cache can hold."""
+        return divide(
+            self.edge_index,
+            self.edge_weights,
+            len(self.multiplicity),
+            self.columns,
+            self.values,
+        )
+
+    @cached_property
+    def moments(self) -> EdgeMoments:
+        """What the statistics of a linear map over the edges are computed from."""
+        with torch.no_grad():
+            return EdgeMoments(
+                self.blocks,
+                self.edge_counts,
+                self.edge_features,
+                len(self.multiplicity),
+            )
