@@ -8,10 +8,11 @@ from torch import nn
 
 from sklearn_cgcnn._callbacks import EpochSchedule, OneCycle
 
+# Fused, they take a fifth of the time, which counts where networks are small.
 OPTIMIZERS = {
-    "adamw": (torch.optim.AdamW, {}),
-    "adam": (torch.optim.Adam, {}),
-    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9}),
+    "adamw": (torch.optim.AdamW, {"optimizer__fused": True}),
+    "adam": (torch.optim.Adam, {"optimizer__fused": True}),
+    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__fused": True}),
 }
 LOSSES = {
     "absolute_error": nn.L1Loss,

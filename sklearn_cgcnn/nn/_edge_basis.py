@@ -112,7 +112,7 @@ class GaussianBasis(EdgeBasis):
         """
         columns, values = self.entries(distances)
         features = values.new_zeros(len(values), self.n_features)
-        return features.scatter_add_(1, columns, values)
+        return features.scatter_add_(1, columns.long(), values)
 
     def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Expand distances, leaving out Gaussians that are less than a rounding error.
@@ -124,19 +124,21 @@ class GaussianBasis(EdgeBasis):
 
         Returns
         -------
-        columns : Tensor of shape (n_edges, n_entries), int64
+        columns : Tensor of shape (n_edges, n_entries), int32
             Those of the nearest centres, and
         values : Tensor of shape (n_edges, n_entries)
             their Gaussians, of the basis's own type; zero beyond either end.
         """
         kind = self.centers.dtype
-        # The exponent is (reach + 1/2)^2 at least for all that is left out.
-        reach = math.ceil(math.sqrt(-math.log(torch.finfo(kind).eps)) - 0.5)
-        nearby = torch.arange(-reach, reach + 1, device=distances.device)
+        # What is left out is at least so many steps away.
+        reach = math.ceil(math.sqrt(-math.log(torch.finfo(kind).eps)))
+        nearby = torch.arange(
+            1 - reach, reach + 1, dtype=torch.int32, device=distances.device
+        )
         place = (distances - self.start) / self.step
-        nearest = place.round()
-        gap = (place - nearest).to(kind)[:, None] - nearby
-        columns = nearest.long()[:, None] + nearby
+        below = place.floor()
+        gap = (place - below).to(kind)[:, None] - nearby
+        columns = below.to(torch.int32)[:, None] + nearby
         inside = columns.clamp(0, self.n_features - 1)
         return inside, gap.square_().neg_().exp_().mul_(inside == columns)
 

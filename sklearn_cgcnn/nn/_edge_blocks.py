@@ -28,6 +28,10 @@ class EdgeBlock:
         What each edge is the sum of: rows of a table, times factors.
     each, starts : Tensor of shape (n_edges,), int32
         From 0 in steps of 1 and of n_rows.
+    first_feature : int
+        The row of the table with what the first edge feature adds.
+    n_features : int
+        Number of edge features.
     """
 
     edges: slice
@@ -38,6 +42,8 @@ class EdgeBlock:
     factors: Tensor
     each: Tensor
     starts: Tensor
+    first_feature: int
+    n_features: int
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -122,6 +128,15 @@ class EdgeBlock:
         total[sites] += _sum_rows(rows, index, starts, factors)
 
     @cached_property
+    def features(self) -> slice:
+        """Those of the edge features of which some are not zero."""
+        if not (self.rows.is_cpu and self.n_features):
+            return slice(0, self.n_features)
+        named = self.rows[:, 2:]
+        first, last = int(named.min()), int(named.max())
+        return slice(first - self.first_feature, last + 1 - self.first_feature)
+
+    @cached_property
     def _by_centre(self) -> tuple[slice, Tensor]:
         """Which sites are centres, and where the edges of each begin."""
         return _runs(self.centre)
@@ -139,6 +154,7 @@ def divide(
     n_sites: int,
     columns: Tensor,
     values: Tensor,
+    n_edge_features: int,
 ) -> list[EdgeBlock]:
     """Divide edges into blocks, each the sum of its two sites' and its features' terms.
 
@@ -152,6 +168,7 @@ def divide(
     n_sites : int
     columns, values : Tensor of shape (n_edges, n_entries)
         Edge features, as :meth:`EdgeBasis.entries` gives them.
+    n_edge_features : int
 
     Returns
     -------
@@ -184,6 +201,8 @@ def divide(
                 factors[edges],
                 each[:length],
                 starts[:length],
+                2 * n_sites,
+                n_edge_features,
             )
         )
     return blocks

@@ -53,18 +53,19 @@ class EdgeMoments:
         from_site, to_site, mean = self.shares.split(self._parts)
         self.of_features = mean
         torch.mv(edge_features.T, self._share, out=mean)
-        # Sums of p_k (u_k - mean) by centre and by neighbour, and the covariance of u.
-        self._by_centre, self._by_neighbour = counts.new_zeros(2, n_sites, width)
+        # Sums of p_k (u_k - mean), and of p_k, by centre and by neighbour.
+        by_centre, by_neighbour = counts.new_zeros(2, n_sites, width + 1)
         self._covariance = counts.new_zeros(width, width)
         for block in blocks:
             share = self._share[block.edges]
-            from_site.index_add_(0, block.centre, share)
-            to_site.index_add_(0, block.neighbour, share)
-            if width:
-                centred = edge_features[block.edges] - mean
-                block.add_to_centres(self._by_centre, centred, factors=share)
-                block.add_to_neighbours(self._by_neighbour, centred, factors=share)
-                self._covariance.addmm_(centred.T, centred * share[:, None])
+            rows = counts.new_ones(len(block), width + 1)
+            centred = torch.sub(edge_features[block.edges], mean, out=rows[:, :-1])
+            block.add_to_centres(by_centre, rows, factors=share)
+            block.add_to_neighbours(by_neighbour, rows, factors=share)
+            self._covariance.addmm_(centred.T, centred * share[:, None])
+        from_site.copy_(by_centre[:, -1])
+        to_site.copy_(by_neighbour[:, -1])
+        self._by_centre, self._by_neighbour = by_centre[:, :-1], by_neighbour[:, :-1]
 
     def centre(self, terms: Tensor) -> Tensor:
         """Subtract their means from the terms of the sites, in place.

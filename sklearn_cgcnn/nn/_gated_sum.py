@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn.nn._graph import Graph
 
-# Beyond it a sigmoid is 0 or 1, and a softplus its argument or 0, in any precision; the
-# exponential of more would leave the range of single precision at either end.
+# Beyond it a softplus is its argument or 0, in any precision, and the exponential of
+# more would leave the range of single precision.
 _FAR = 80.0
 
 
@@ -111,9 +111,11 @@ class _GatedSum(torch.autograd.Function):
         eps: float | None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         n_sites = len(sites)
-        terms = _terms(sites, weight)
-        mean = var = covariances = inverse_std = None
-        if eps is not None:
+        terms = mean = var = covariances = inverse_std = None
+        if eps is None:
+            tables = _tables_at_once(sites, weight, scale, shift)
+        else:
+            terms = _terms(sites, weight)
             mean = graph.moments.centre(terms)
             covariances = graph.moments.covariances(terms)
             var = (terms * covariances).sum(dim=0).clamp_(min=0)
@@ -121,16 +123,16 @@ class _GatedSum(torch.autograd.Function):
             scale = scale * inverse_std
             # The terms of the features are not of mean zero.
             shift = shift - scale * (graph.moments.of_features @ terms[2 * n_sites :])
+            tables = _tables(terms, scale, shift, n_sites)
             ctx.mark_non_differentiable(mean, var)
-        tables = _tables(terms, scale, shift, n_sites)
+        near = _is_near(tables[1], graph)
         summed = torch.zeros_like(sites)
         for block in graph.blocks:
             minus_gate, core = (block.gather(table) for table in tables)
-            inverse = minus_gate.clamp_(-_FAR, _FAR).exp_().add_(1)
-            plus = core.clamp(-_FAR, _FAR).exp_().add_(1).log_()
-            messages = torch.maximum(plus, core, out=plus).div_(inverse)
+            messages = _softplus(core, _one_plus_exp(core, near), near)
+            messages.div_(minus_gate.exp_().add_(1))
             block.add_to_centres(summed, messages, factors=block.weights)
-        ctx.graph = graph
+        ctx.graph, ctx.near = graph, near
         ctx.save_for_backward(
             sites, weight, scale, terms, tables, covariances, inverse_std
         )
@@ -142,11 +144,11 @@ class _GatedSum(torch.autograd.Function):
         sites, weight, scale, terms, tables, covariances, inverse_std = (
             ctx.saved_tensors
         )
-        sums = _gradients_of_terms(grad, tables, ctx.graph)
+        sums = _gradients_of_terms(grad, tables, ctx.graph, ctx.near)
         to_centre, to_neighbour, to_edge = _split(sums, len(sites))
         to_shift = to_centre.sum(dim=0)
         if covariances is None:
-            to_scale = (terms * sums).sum(dim=0)
+            to_scale = (_terms(sites, weight) * sums).sum(dim=0)
         else:
             sums.addr_(ctx.graph.moments.shares, to_shift, alpha=-1)
             to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
@@ -192,7 +194,57 @@ def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor
     return tables
 
 
-def _gradients_of_terms(grad: Tensor, tables: Tensor, graph: Graph) -> Tensor:
+def _is_near(table: Tensor, graph: Graph) -> bool:
+    """Say whether nothing that is gathered from a table can be far from zero."""
+    if not table.is_cpu or not graph.blocks:
+        return False  # to look would make a GPU wait
+    n = len(table) - graph.n_edge_features
+    bound = 2 * _largest(table[:n])
+    if graph.n_edge_features:
+        bound = bound + _largest(table[n:]) * graph.largest_features
+    return bool(bound < _FAR)
+
+
+def _largest(values: Tensor) -> Tensor:
+    """Give the largest absolute value, in one pass."""
+    return torch.stack(values.aminmax()).abs().max()
+
+
+def _one_plus_exp(core: Tensor, near: bool) -> Tensor:
+    """Add one to the exponential, which is held finite."""
+    return (core.exp() if near else core.clamp(-_FAR, _FAR).exp_()).add_(1)
+
+
+def _softplus(core: Tensor, one_plus_exp: Tensor, near: bool) -> Tensor:
+    """Take the logarithm of one plus the exponential.
+
+    It is exact to the last digit of one, not of itself, which counts among sums.
+    """
+    plus = one_plus_exp.log()
+    return plus if near else torch.maximum(plus, core, out=plus)
+
+
+def _tables_at_once(
+    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
+) -> Tensor:
+    """Lay out what `_tables` does, where scale and shift are known from the outset."""
+    half = weight.shape[0] // 2
+    signs = torch.cat([-scale[:half], scale[half:]])
+    of_centre, of_neighbour, of_edge = _split((weight * signs[:, None]).T, half)
+    n_sites = len(sites)
+    tables = sites.new_empty(2, 2 * n_sites + len(of_edge), half)
+    shift = torch.cat([-shift[:half], shift[half:]])
+    for table, part in zip(tables, (slice(half), slice(half, None)), strict=True):
+        as_centres, as_neighbours, of_features = _split(table, n_sites)
+        torch.addmm(shift[part], sites, of_centre[:, part], out=as_centres)
+        torch.mm(sites, of_neighbour[:, part], out=as_neighbours)
+        of_features.copy_(of_edge[:, part])
+    return tables
+
+
+def _gradients_of_terms(
+    grad: Tensor, tables: Tensor, graph: Graph, near: bool
+) -> Tensor:
     """Sum the gradients of y over the edges of which each term is a part."""
     n_sites, half = grad.shape
     sums = grad.new_zeros(tables.shape[1], 2 * half)
@@ -200,18 +252,17 @@ def _gradients_of_terms(grad: Tensor, tables: Tensor, graph: Graph) -> Tensor:
     room = grad.new_empty(max(map(len, graph.blocks), default=0), 2 * half)
     for block in graph.blocks:
         minus_gate, core = (block.gather(table) for table in tables)
-        gate = minus_gate.clamp_(-_FAR, _FAR).exp_().add_(1).reciprocal_()
-        inverse = core.clamp(-_FAR, _FAR).exp_().add_(1)
-        plus = torch.log(inverse)
-        torch.maximum(plus, core, out=plus)
+        gate = minus_gate.exp_().add_(1).reciprocal_()
+        one_plus_exp = _one_plus_exp(core, near)
         to_y = room[: len(block)]
         to_plus = block.at_centre(grad).mul_(gate)
         # The slope of a softplus is what the inverse of 1 + exp lacks to 1, and that of
         # a gate itself times what it lacks to 1.
-        torch.addcdiv(to_plus, to_plus, inverse, value=-1, out=to_y[:, half:])
-        to_gate = to_plus.mul_(plus)
+        torch.addcdiv(to_plus, to_plus, one_plus_exp, value=-1, out=to_y[:, half:])
+        to_gate = to_plus.mul_(_softplus(core, one_plus_exp, near))
         torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
         block.add_to_centres(to_centre, to_y)
         block.add_to_neighbours(to_neighbour, to_y)
-        to_edge.addmm_(graph.edge_features[block.edges].T, to_y)
+        features = graph.edge_features[block.edges, block.features]
+        to_edge[block.features].addmm_(features.T, to_y)
     return sums

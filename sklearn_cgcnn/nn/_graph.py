@@ -60,7 +60,12 @@ class Graph:
     def edge_features(self) -> Tensor:
         """Features of the edges, of shape (n_edges, n_edge_features)."""
         features = self.values.new_zeros(len(self.values), self.n_edge_features)
-        return features.scatter_add_(1, self.columns, self.values)
+        return features.scatter_add_(1, self.columns.long(), self.values)
+
+    @cached_property
+    def largest_features(self) -> Tensor:
+        """The largest sum of features of an edge, by their absolute values."""
+        return self.values.abs().sum(dim=1).max()
 
     @cached_property
     def edge_counts(self) -> Tensor:
@@ -76,6 +81,7 @@ class Graph:
             len(self.multiplicity),
             self.columns,
             self.values,
+            self.n_edge_features,
         )
 
     @cached_property
