@@ -141,18 +141,23 @@ class GatedConv(Conv):
         -------
         Tensor of shape (n_sites, n_channels)
         """
-        norm = self.edge_norm
-        if (
-            self.activation is softplus
-            and (norm is None or type(norm) is BatchNorm)
-            and not (graph.values.requires_grad and torch.is_grad_enabled())
-        ):
-            summed = self._sum_in_blocks(sites, graph)
-        else:
-            summed = self._sum(sites, graph)
+        sum_messages = (
+            self._sum_in_blocks if self._can_sum_in_blocks(graph) else self._sum
+        )
+        summed = sum_messages(sites, graph)
         if self.site_norm is None:
             return sites + summed
         return self.activation(sites + self.site_norm(summed, graph.multiplicity))
+
+    def _can_sum_in_blocks(self, graph: Graph) -> bool:
+        """Say whether the fast way is one for these edges, norm and activation."""
+        norm, values = self.edge_norm, graph.values
+        return (
+            self.activation is softplus
+            and (norm is None or type(norm) is BatchNorm)
+            and not (values.requires_grad and torch.is_grad_enabled())
+            and values.device.type != "mps"  # where torch long had no embedding_bag
+        )
 
     def _sum(self, sites: Tensor, graph: Graph) -> Tensor:
         """Sum the messages as the equation says, whatever the norm and activation."""

@@ -14,8 +14,8 @@ _BLOCK = 2048
 class EdgeBlock:
     """A block of edges, with the sums that lead from sites to edges and back.
 
-    Each of them passes once over the rows that it takes, with no tensor in between. On
-    a CPU the edges are sorted by their centres.
+    Where the edges are in blocks each of them passes once over the rows that it takes,
+    with no tensor in between.
 
     Attributes
     ----------
@@ -32,6 +32,8 @@ class EdgeBlock:
         The row of the table with what the first edge feature adds.
     n_features : int
         Number of edge features.
+    is_all : bool
+        Whether it is the only one. Otherwise its edges are sorted by their centres.
     """
 
     edges: slice
@@ -44,6 +46,7 @@ class EdgeBlock:
     starts: Tensor
     first_feature: int
     n_features: int
+    is_all: bool
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -93,7 +96,7 @@ class EdgeBlock:
         factors : Tensor of shape (n_edges,) or None, default=None
             What they are multiplied by. None stands for ones.
         """
-        if not rows.is_cpu:
+        if self.is_all:
             total.index_add_(0, self.centre, _taken(rows, index, factors))
             return
         sites, starts = self._by_centre
@@ -119,7 +122,7 @@ class EdgeBlock:
         factors : Tensor of shape (n_edges,) or None, default=None
             What they are multiplied by. None stands for ones.
         """
-        if not rows.is_cpu:
+        if self.is_all:
             total.index_add_(0, self.neighbour, _taken(rows, index, factors))
             return
         order, sites, starts = self._by_neighbour
@@ -130,7 +133,7 @@ class EdgeBlock:
     @cached_property
     def features(self) -> slice:
         """Those of the edge features of which some are not zero."""
-        if not (self.rows.is_cpu and self.n_features):
+        if self.is_all or not self.n_features:
             return slice(0, self.n_features)
         named = self.rows[:, 2:]
         first, last = int(named.min()), int(named.max())
@@ -155,6 +158,7 @@ def divide(
     columns: Tensor,
     values: Tensor,
     n_edge_features: int,
+    in_blocks: bool,
 ) -> list[EdgeBlock]:
     """Divide edges into blocks, each the sum of its two sites' and its features' terms.
 
@@ -169,11 +173,12 @@ def divide(
     columns, values : Tensor of shape (n_edges, n_entries)
         Edge features, as :meth:`EdgeBasis.entries` gives them.
     n_edge_features : int
+    in_blocks : bool
+        Whether to divide at all. If so, the edges are to be sorted by their centres.
 
     Returns
     -------
     list of EdgeBlock
-        One for a GPU, which has no use for several.
     """
     n_edges, n_entries = values.shape
     n_rows = 2 + n_entries
@@ -184,7 +189,7 @@ def divide(
     torch.add(columns.to(torch.int32), 2 * n_sites, out=rows[:, 2:])
     factors = values.new_ones(n_edges, n_rows)
     factors[:, 2:] = values
-    size = min(_BLOCK if values.is_cpu else n_edges, n_edges)
+    size = min(_BLOCK if in_blocks else n_edges, n_edges)
     each = torch.arange(size, dtype=torch.int32, device=values.device)
     starts = each * n_rows
     blocks = []
@@ -203,6 +208,7 @@ def divide(
                 starts[:length],
                 2 * n_sites,
                 n_edge_features,
+                not in_blocks,
             )
         )
     return blocks

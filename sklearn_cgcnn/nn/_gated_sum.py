@@ -185,8 +185,7 @@ def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor
     twice the time.
     """
     half = terms.shape[1] // 2
-    signs = terms.new_tensor([[-1], [1]])
-    scale, shift = scale.view(2, half) * signs, shift.view(2, half) * signs
+    scale, shift = (_with_minus_gates(each).view(2, half) for each in (scale, shift))
     tables = terms.new_empty(2, len(terms), half)
     rows, of_rows = terms.view(-1, 2, half), tables.transpose(0, 1)
     torch.addcmul(shift, rows[:n_sites], scale, out=of_rows[:n_sites])
@@ -194,10 +193,32 @@ def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor
     return tables
 
 
+def _tables_at_once(
+    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
+) -> Tensor:
+    """Lay out what `_tables` does, where scale and shift are known from the outset."""
+    half = len(weight) // 2
+    scale, shift = _with_minus_gates(scale), _with_minus_gates(shift)
+    of_centre, of_neighbour, of_edge = _split((weight * scale[:, None]).T, half)
+    tables = sites.new_empty(2, 2 * len(sites) + len(of_edge), half)
+    for table, part in zip(tables, (slice(half), slice(half, None)), strict=True):
+        as_centres, as_neighbours, of_features = _split(table, len(sites))
+        torch.addmm(shift[part], sites, of_centre[:, part], out=as_centres)
+        torch.mm(sites, of_neighbour[:, part], out=as_neighbours)
+        of_features.copy_(of_edge[:, part])
+    return tables
+
+
+def _with_minus_gates(values: Tensor) -> Tensor:
+    """Change the sign of the first half."""
+    gates, cores = values.chunk(2)
+    return torch.cat([-gates, cores])
+
+
 def _is_near(table: Tensor, graph: Graph) -> bool:
     """Say whether nothing that is gathered from a table can be far from zero."""
-    if not table.is_cpu or not graph.blocks:
-        return False  # to look would make a GPU wait
+    if not graph.in_blocks or not graph.blocks:
+        return False
     n = len(table) - graph.n_edge_features
     bound = 2 * _largest(table[:n])
     if graph.n_edge_features:
@@ -222,24 +243,6 @@ def _softplus(core: Tensor, one_plus_exp: Tensor, near: bool) -> Tensor:
     """
     plus = one_plus_exp.log()
     return plus if near else torch.maximum(plus, core, out=plus)
-
-
-def _tables_at_once(
-    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-) -> Tensor:
-    """Lay out what `_tables` does, where scale and shift are known from the outset."""
-    half = weight.shape[0] // 2
-    signs = torch.cat([-scale[:half], scale[half:]])
-    of_centre, of_neighbour, of_edge = _split((weight * signs[:, None]).T, half)
-    n_sites = len(sites)
-    tables = sites.new_empty(2, 2 * n_sites + len(of_edge), half)
-    shift = torch.cat([-shift[:half], shift[half:]])
-    for table, part in zip(tables, (slice(half), slice(half, None)), strict=True):
-        as_centres, as_neighbours, of_features = _split(table, n_sites)
-        torch.addmm(shift[part], sites, of_centre[:, part], out=as_centres)
-        torch.mm(sites, of_neighbour[:, part], out=as_neighbours)
-        of_features.copy_(of_edge[:, part])
-    return tables
 
 
 def _gradients_of_terms(

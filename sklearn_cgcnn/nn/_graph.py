@@ -28,11 +28,15 @@ class Graph:
         taken in the type of `values`.
     n_edge_features : int
         Number of features per edge.
+    in_blocks : bool or None, default=None
+        Whether to work on blocks of edges, which suits the caches of a CPU, or on all
+        edges at once, with no need to look at any value, for which a GPU would have to
+        wait. None chooses by the device.
 
     Attributes
     ----------
-    edge_index, edge_weights, multiplicity, columns, values, n_edge_features
-        As given, except that on a CPU the edges are sorted by their centres if they
+    edge_index, edge_weights, multiplicity, columns, values, n_edge_features, in_blocks
+        As given, except that for blocks the edges are sorted by their centres if they
         were not.
     """
 
@@ -44,9 +48,10 @@ class Graph:
         columns: Tensor,
         values: Tensor,
         n_edge_features: int,
+        in_blocks: bool | None = None,
     ) -> None:
-        # Elsewhere sums ask for no order, and to look would make a GPU wait.
-        if edge_index.is_cpu and bool((edge_index[0].diff() < 0).any()):
+        self.in_blocks = edge_index.is_cpu if in_blocks is None else in_blocks
+        if self.in_blocks and bool((edge_index[0].diff() < 0).any()):
             order = edge_index[0].argsort(stable=True)
             edge_index, edge_weights = edge_index[:, order], edge_weights[order]
             columns, values = columns[order], values[order]
@@ -82,6 +87,7 @@ class Graph:
             self.columns,
             self.values,
             self.n_edge_features,
+            self.in_blocks,
         )
 
     @cached_property

@@ -6,9 +6,13 @@ import torch
 from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks
 
 
-@pytest.fixture(params=[1, 7, 2048])
+@pytest.fixture(params=[1, 7, 2048, None])
 def block(request, monkeypatch):
-    monkeypatch.setattr(_edge_blocks, "_BLOCK", request.param)
+    """Blocks of so many edges; None for all at once, which is for GPUs."""
+    if request.param is None:
+        monkeypatch.setattr("sklearn_cgcnn.nn.Graph.__init__.__defaults__", (False,))
+    else:
+        monkeypatch.setattr(_edge_blocks, "_BLOCK", request.param)
 
 
 def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
