@@ -1,6 +1,7 @@
 """Configuration of Sphinx."""
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "sklearn_cgcnn"
 author = "the sklearn_cgcnn developers"
@@ -13,6 +14,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -35,3 +37,6 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
 }
+
+plot_html_show_formats = False
+plot_working_directory = str(Path(__file__).parent)

@@ -1,10 +1,10 @@
 """From structures to crystal graphs, as a scikit-learn transformer."""
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterator
 from math import pi
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import delayed, effective_n_jobs
@@ -159,8 +159,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
         Parameters
         ----------
-        X : sequence of Structure, or CrystalGraphs
-            The crystals.
+        X : sequence or iterator of Structure, or CrystalGraphs
+            The crystals. Of an iterator nothing is read.
         y : None
             Ignored.
 
@@ -170,7 +170,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             This transformer.
         """
         self._edge_rule()
-        check_crystals(X)
+        if not isinstance(X, Iterator):
+            check_crystals(X)
         return self
 
     def transform(self, X):
@@ -178,8 +179,10 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
         Parameters
         ----------
-        X : sequence of Structure, or CrystalGraphs
-            The crystals; graphs made with the same settings are returned as they are.
+        X : sequence or iterator of Structure, or CrystalGraphs
+            The crystals. An iterator is read as far as its crystals are needed, so that
+            those of a large file never need to be in memory together. Graphs made with
+            the same settings are returned as they are.
 
         Returns
         -------
@@ -196,11 +199,13 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             If X holds graphs made with other settings.
         """
         self._validate_params()
+        if isinstance(X, Iterator):
+            return self._featurize(_check_one_by_one(X), None)
         crystals = check_crystals(X)
         if isinstance(crystals, CrystalGraphs):
             self.check_settings(crystals)
             return crystals
-        return self._featurize(crystals)
+        return self._featurize(crystals, len(crystals))
 
     def set_output(self, *, transform=None):
         """Do nothing: graphs are no table, whatever container a Pipeline asks for.
@@ -286,28 +291,28 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             isolated_sites=self.isolated_sites,
         )
 
-    def _featurize(self, structures):
+    def _featurize(self, structures, n_structures):
         rule, settings = self._edge_rule(), self.graph_settings()
         # The last digits decide which of several equal neighbours the program takes.
         as_given = self.connectivity == "original"
-        starts = _chunk_starts(structures)
         chunks = (
-            (start, _read_cells(structures[start:stop], start, as_given))
-            for start, stop in pairwise([*starts, len(structures)])
+            (start, _read_cells(chunk, start, as_given))
+            for start, chunk in _chunks(structures)
         )
-        if effective_n_jobs(self.n_jobs) == 1 or len(starts) == 1:
+        is_small = n_structures is not None and n_structures <= _CHUNK
+        if effective_n_jobs(self.n_jobs) == 1 or is_small:
             parts = (_make_graphs(*chunk, rule, settings) for chunk in chunks)
         else:
             parts = generator_of(self.n_jobs)(
                 delayed(_make_graphs)(*chunk, rule, settings) for chunk in chunks
             )
-        with progress_bar(
-            len(structures), "featurizing", "crystal", self.verbose
-        ) as bar:
+        with progress_bar(n_structures, "featurizing", "crystal", self.verbose) as bar:
             done = []
             for part in parts:
                 done.append(part)
                 bar.update(len(part))
+        if not done:
+            raise ValueError("X holds no crystals: it is empty; give at least one")
         return CrystalGraphs.concatenate(done)
 
     def __sklearn_is_fitted__(self):
@@ -320,15 +325,31 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         return tags
 
 
-def _chunk_starts(structures):
-    """Say where each chunk begins: it has so many crystals, or sites, at most."""
-    starts, n_sites = [0], 0
-    for index, structure in enumerate(structures):
-        if index - starts[-1] == _CHUNK or n_sites > _CHUNK_SITES:
-            starts.append(index)
-            n_sites = 0
+def _check_one_by_one(crystals):
+    """Check crystals as they come."""
+    for index, crystal in enumerate(crystals):
+        if isinstance(crystal, CrystalGraphs):
+            raise TypeError(
+                f"X[{index}] is of type CrystalGraphs, from an iterator, which is for "
+                "structures; pass CrystalGraphs.concatenate(list(X))"
+            )
+        yield from check_crystals([crystal], first=index)
+
+
+def _chunks(structures):
+    """Divide structures into chunks of so many crystals, or sites, at most.
+
+    Yields where in all of them each begins, and the chunk.
+    """
+    start, n_sites, chunk = 0, 0, list[Any]()
+    for structure in structures:
+        if len(chunk) == _CHUNK or n_sites > _CHUNK_SITES:
+            yield start, chunk
+            start, n_sites, chunk = start + len(chunk), 0, []
+        chunk.append(structure)
         n_sites += len(structure)
-    return starts
+    if chunk:
+        yield start, chunk
 
 
 def _read_cells(structures, start, as_given):

@@ -5,13 +5,13 @@ from typing import Any
 from tqdm.auto import tqdm
 
 
-def progress_bar(total: int, what: str, unit: str, verbose: int) -> "tqdm[Any]":
+def progress_bar(total: int | None, what: str, unit: str, verbose: int) -> "tqdm[Any]":
     """Make a progress bar, silent unless asked for.
 
     Parameters
     ----------
-    total : int
-        How many units there are to do.
+    total : int or None
+        How many units there are to do, where it is known.
     what, unit : str
         What is being done, and to what.
     verbose : int

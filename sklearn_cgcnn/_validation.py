@@ -23,7 +23,7 @@ _WANTED = (
 # Crystals
 
 
-def check_crystals(X: Any) -> list[IStructure] | CrystalGraphs:
+def check_crystals(X: Any, first: int = 0) -> list[IStructure] | CrystalGraphs:
     """Tell structures from graphs, whatever they come in.
 
     Parameters
@@ -32,6 +32,8 @@ def check_crystals(X: Any) -> list[IStructure] | CrystalGraphs:
         A list, tuple, 1-D or one-column object array, Series or one-column DataFrame
         of structures (of pymatgen, or Atoms of ASE); or packed graphs; or a sequence
         of such graphs.
+    first : int, default=0
+        By which number errors are to call the first.
 
     Returns
     -------
@@ -52,13 +54,13 @@ def check_crystals(X: Any) -> list[IStructure] | CrystalGraphs:
     if isinstance(crystals, CrystalGraphs):
         return crystals
     if isinstance(crystals[0], CrystalGraphs):
-        _check_items(crystals, CrystalGraphs)
+        _check_items(crystals, CrystalGraphs, first)
         try:
             return CrystalGraphs.concatenate(crystals)
         except GraphSettingsError as error:
             raise GraphSettingsError(str(error).replace("parts[", "X[")) from None
-    crystals = [_from_ase(each, index) for index, each in enumerate(crystals)]
-    _check_items(crystals, IStructure)
+    crystals = [_from_ase(each, index) for index, each in enumerate(crystals, first)]
+    _check_items(crystals, IStructure, first)
     return crystals
 
 
@@ -130,8 +132,8 @@ def _one_column(X: Any) -> list[Any]:
     )
 
 
-def _check_items(crystals: list[Any], kind: type) -> None:
-    for index, crystal in enumerate(crystals):
+def _check_items(crystals: list[Any], kind: type, first: int) -> None:
+    for index, crystal in enumerate(crystals, first):
         if isinstance(crystal, kind):
             continue
         found = f"X[{index}] is of type {type(crystal).__name__}"
@@ -143,8 +145,8 @@ def _check_items(crystals: list[Any], kind: type) -> None:
             )
         if isinstance(crystal, IStructure | CrystalGraphs):
             raise TypeError(
-                f"{found}, X[0] of type {type(crystals[0]).__name__}; featurize all of "
-                "X or none of it"
+                f"{found}, X[{first}] of type {type(crystals[0]).__name__}; featurize "
+                "all of X or none of it"
             )
         raise TypeError(f"{found}; convert it, or leave it out. {_WANTED}")
 

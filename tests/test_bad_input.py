@@ -99,12 +99,6 @@ containers = st.sampled_from(
 wholes = st.one_of(
     st.tuples(st.sampled_from(GOOD), st.just(r"write \[X\]")),
     st.tuples(
-        st.sampled_from([iter, lambda X: (s for s in X), lambda X: map(len, X)]).map(
-            lambda make: make(GOOD)
-        ),
-        st.just(r"pass list\(X\)"),
-    ),
-    st.tuples(
         st.dictionaries(st.text(max_size=3), st.sampled_from(GOOD)),
         st.just(r"pass list\(X.values\(\)\)"),
     ),

@@ -5,7 +5,7 @@ from pymatgen.core import Lattice, Structure
 from sklearn import config_context
 from sklearn.base import clone
 
-from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 
 SALT = Structure.from_spacegroup(
@@ -119,3 +119,48 @@ def test_progress_is_shown_when_asked_for(irregular, capsys):
     assert capsys.readouterr().err == ""
     CrystalGraphFeaturizer(verbose=1).transform(irregular)
     assert "featurizing: 100%" in capsys.readouterr().err
+
+
+def test_an_iterator_is_read_as_it_is_needed(ionic):
+    """No more than two chunks of its structures are in memory at any time."""
+    alive, most = 0, 0
+
+    class Counted(Structure):
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    def read():
+        nonlocal alive, most
+        for structure in ionic.data * 10:
+            alive += 1
+            most = max(most, alive)
+            yield Counted.from_sites(structure.sites)
+
+    streamed = CrystalGraphFeaturizer().fit_transform(read())
+    listed = CrystalGraphFeaturizer().transform(ionic.data * 10)
+    np.testing.assert_array_equal(streamed.edge_index, listed.edge_index)
+    np.testing.assert_array_equal(streamed.distances, listed.distances)
+    assert len(ionic.data) * 10 > 300 > most
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_errors_of_an_iterator_name_the_crystal(ionic, n_jobs):
+    featurizer = CrystalGraphFeaturizer(n_jobs=n_jobs)
+    many = ionic.data * 4
+    with pytest.raises(TypeError, match=r"X\[150\] is of type str"):
+        featurizer.transform(iter([*many[:150], "NaCl"]))
+    double = Structure(Lattice.cubic(3), ["Na", "Na"], [[0, 0, 0], [0, 0, 0]])
+    with pytest.raises(StructureError, match=r"X\[200\]"):
+        featurizer.transform(iter([*many[:200], double]))
+    with pytest.raises(TypeError, match=r"X\[0\].*concatenate"):
+        featurizer.transform(iter([featurizer.transform(many[:2])]))
+    with pytest.raises(ValueError, match="empty"):
+        featurizer.transform(iter([]))
+
+
+@pytest.mark.parametrize("estimator", [CGCNNRegressor(), CGCNNClassifier()])
+def test_estimators_take_no_iterators(ionic, estimator):
+    y = ionic.target if isinstance(estimator, CGCNNRegressor) else ionic.prototype
+    with pytest.raises(TypeError, match=r"pass list\(X\)"):
+        estimator.fit(iter(ionic.data), y)

@@ -155,6 +155,7 @@ class GatedConv(Conv):
         return (
             self.activation is softplus
             and (norm is None or type(norm) is BatchNorm)
+            and (norm is None) == (self.linear.bias is not None)
             and not (values.requires_grad and torch.is_grad_enabled())
             and values.device.type != "mps"  # where torch long had no embedding_bag
         )

@@ -6,8 +6,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-# Edges of a block: times 64 channels in single precision, half a megabyte.
-_BLOCK = 2048
+# Edges of a block: times 64 channels in single precision, half a megabyte. Without a
+# gradient, half as many tensors of that size share the cache.
+_BLOCK, _BLOCK_WITHOUT_GRADIENT = 2048, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +190,8 @@ def divide(
     torch.add(columns.to(torch.int32), 2 * n_sites, out=rows[:, 2:])
     factors = values.new_ones(n_edges, n_rows)
     factors[:, 2:] = values
-    size = min(_BLOCK if in_blocks else n_edges, n_edges)
+    size = _BLOCK if torch.is_grad_enabled() else _BLOCK_WITHOUT_GRADIENT
+    size = min(size, n_edges) if in_blocks else n_edges
     each = torch.arange(size, dtype=torch.int32, device=values.device)
     starts = each * n_rows
     blocks = []

@@ -12,7 +12,8 @@ def block(request, monkeypatch):
     if request.param is None:
         monkeypatch.setattr("sklearn_cgcnn.nn.Graph.__init__.__defaults__", (False,))
     else:
-        monkeypatch.setattr(_edge_blocks, "_BLOCK", request.param)
+        for name in ("_BLOCK", "_BLOCK_WITHOUT_GRADIENT"):
+            monkeypatch.setattr(_edge_blocks, name, request.param)
 
 
 def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
