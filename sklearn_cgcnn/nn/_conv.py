@@ -18,8 +18,8 @@ class Conv(nn.Module, ABC):
 
     A convolution of one's own inherits from it, takes these parameters, and gives the
     method below. What it does must be the same for equal sites and equal edges, whose
-    numbers `multiplicity` and `edge_weights` it has to heed, so that it knows neither
-    the order of the sites nor the choice of the cell.
+    numbers ``graph.multiplicity`` and ``graph.edge_weights`` it has to heed, so that it
+    knows neither the order of the sites nor the choice of the cell.
 
     Parameters
     ----------
