@@ -45,10 +45,10 @@ class EdgeBasis(nn.Module, ABC):
         Returns
         -------
         columns : Tensor of shape (n_edges, n_entries), integer
-            Which features, and
+            Which features are given. Those that are not are zero.
         values : Tensor of shape (n_edges, n_entries)
-            what they are, of the basis's own type. Features that are named more than
-            once are sums, those that are not named are zero.
+            What they are, of the basis's own type. Where a feature is named more than
+            once, it is their sum.
         """
         values = self(distances)
         columns = torch.arange(self.n_features, device=values.device)
@@ -125,9 +125,9 @@ class GaussianBasis(EdgeBasis):
         Returns
         -------
         columns : Tensor of shape (n_edges, n_entries), int32
-            Those of the nearest centres, and
+            Those of the nearest centres.
         values : Tensor of shape (n_edges, n_entries)
-            their Gaussians, of the basis's own type; zero beyond either end.
+            Their Gaussians, of the basis's own type; zero beyond either end.
         """
         kind = self.centers.dtype
         # What is left out is at least so many steps away.
@@ -199,9 +199,9 @@ class OneHotBasis(EdgeBasis):
         Returns
         -------
         columns : Tensor of shape (n_edges, 1), int64
-            The bins, and
+            The bins.
         values : Tensor of shape (n_edges, 1)
-            ones of the basis's own type.
+            Ones, of the basis's own type.
         """
         columns = self._bins(distances)[:, None]
         return columns, self.one_hot.new_ones(columns.shape)

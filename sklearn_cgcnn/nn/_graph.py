@@ -63,7 +63,7 @@ class Graph:
 
     @cached_property
     def edge_features(self) -> Tensor:
-        """Features of the edges, of shape (n_edges, n_edge_features)."""
+        """Lay out the features of the edges, of shape (n_edges, n_edge_features)."""
         features = self.values.new_zeros(len(self.values), self.n_edge_features)
         return features.scatter_add_(1, self.columns.long(), self.values)
 
