@@ -129,8 +129,9 @@ class _GatedSum(torch.autograd.Function):
         summed = torch.zeros_like(sites)
         for block in graph.blocks:
             minus_gate, core = (block.gather(table) for table in tables)
-            messages = _softplus(core, _one_plus_exp(core, near), near)
-            messages.div_(minus_gate.exp_().add_(1))
+            one_plus_exp = _one_plus_exp(core, near)
+            messages = _softplus(core, one_plus_exp, near, out=one_plus_exp)
+            messages /= minus_gate.exp_().add_(1)
             block.add_to_centres(summed, messages, factors=block.weights)
         ctx.graph, ctx.near = graph, near
         ctx.save_for_backward(
@@ -232,16 +233,18 @@ def _largest(values: Tensor) -> Tensor:
 
 
 def _one_plus_exp(core: Tensor, near: bool) -> Tensor:
-    """Add one to the exponential, which is held finite."""
-    return (core.exp() if near else core.clamp(-_FAR, _FAR).exp_()).add_(1)
+    """Add one to the exponential, held finite; what is near is used up for it."""
+    return (core if near else core.clamp(-_FAR, _FAR)).exp_().add_(1)
 
 
-def _softplus(core: Tensor, one_plus_exp: Tensor, near: bool) -> Tensor:
+def _softplus(
+    core: Tensor, one_plus_exp: Tensor, near: bool, out: Tensor | None = None
+) -> Tensor:
     """Take the logarithm of one plus the exponential.
 
     It is exact to the last digit of one, not of itself, which counts among sums.
     """
-    plus = one_plus_exp.log()
+    plus = torch.log(one_plus_exp, out=out)
     return plus if near else torch.maximum(plus, core, out=plus)
 
 
