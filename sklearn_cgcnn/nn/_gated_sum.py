@@ -154,12 +154,13 @@ class _GatedSum(torch.autograd.Function):
             sums.addr_(ctx.graph.moments.shares, to_shift, alpha=-1)
             to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
             sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
-        sums *= scale
-        of_centre, of_neighbour = _split(weight.T, sites.shape[1])[:2]
+        # Rather than the sums, the weight is scaled, which is smaller.
+        scaled = (weight * scale[:, None]).T
+        of_centre, of_neighbour = _split(scaled, sites.shape[1])[:2]
         to_sites = to_centre @ of_centre.T
         to_sites.addmm_(to_neighbour, of_neighbour.T)
         parts = [sites.T @ to_centre, sites.T @ to_neighbour, to_edge]
-        to_weight = torch.cat(parts).T
+        to_weight = (torch.cat(parts) * scale).T
         return to_sites, to_weight, to_scale, to_shift, None, None
 
 
