@@ -120,16 +120,18 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         if not training:
             self.refresh_statistics(self.trained_on_)
         losses, rows = [], []
-        for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
-            self.history.record_batch(f"{prefix}_loss", losses[-1])
-            self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
-            rows.append(self.history[-1]["batches"][-1])
-            self.notify("on_batch_end", batch=batch, training=training, **step)
-        for row, loss in zip(rows, torch.stack(losses).tolist(), strict=True):
-            row[f"{prefix}_loss"] = loss
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                losses.append(step["loss"].detach())
+                self.history.record_batch(f"{prefix}_loss", losses[-1])
+                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                rows.append(self.history[-1]["batches"][-1])
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:
+            for row, loss in zip(rows, _read(losses), strict=False):
+                row[f"{prefix}_loss"] = loss
         self.history.record(f"{prefix}_batch_count", len(losses))
 
     def refresh_statistics(self, dataset: PackedDataset) -> None:
@@ -186,6 +188,12 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         with torch.no_grad():
             batches = EdgeBoundedIterator(dataset, max_edges)
             return torch.cat([infer(batch) for batch, _ in batches]).cpu()
+
+
+def _read(losses: list[Tensor]) -> list[float]:
+    """Read them all at once."""
+    values: list[float] = torch.stack(losses).tolist() if losses else []
+    return values
 
 
 def build_net(

@@ -8,6 +8,7 @@ import copy
 
 import pytest
 import torch
+from skorch.callbacks import Callback
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._batching import PackedDataset
@@ -76,6 +77,19 @@ def test_no_step_reads_what_was_computed(ionic, graphs, kind, part):
 def test_there_reading_is_an_error(read):
     with pytest.raises((RuntimeError, NotImplementedError)):
         read(torch.ones(3, device="meta"))
+
+
+def test_an_interrupted_epoch_leaves_no_tensors_behind(graphs, ionic):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            if len(net.history) == 2 and len(net.history[-1]["batches"]) == 3:
+                raise KeyboardInterrupt
+
+    model = CGCNNRegressor(batch_size=5, random_state=0, callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(graphs, ionic.target[:20])
+    interrupted = model.net_.history[-1]["batches"]
+    assert [type(row["train_loss"]) for row in interrupted] == [float] * 3
 
 
 def test_losses_are_read_once_an_epoch(graphs, ionic, monkeypatch):
