@@ -220,7 +220,8 @@ class EdgeBoundedIterator:
     ----------
     dataset : PackedDataset
     max_edges : int
-        The largest number of edges, where it is not a single crystal that has more.
+        The largest number of edges and sites together, unless a single crystal has
+        more. Sites count too, so that those without edges do not pile up.
     """
 
     def __init__(self, dataset: PackedDataset, max_edges: int) -> None:
@@ -228,14 +229,13 @@ class EdgeBoundedIterator:
         self.max_edges = max_edges
 
     def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
-        lengths, n_edges = [0], 0
-        # A site counts too, so that crystals without edges do not pile up.
+        lengths, total = [0], 0
         for cost in self.dataset.sizes.sum(dim=1).tolist():
-            if lengths[-1] and n_edges + cost > self.max_edges:
+            if lengths[-1] and total + cost > self.max_edges:
                 lengths.append(0)
-                n_edges = 0
+                total = 0
             lengths[-1] += 1
-            n_edges += cost
+            total += cost
         return self.dataset.batches(torch.arange(len(self.dataset)), lengths)
 
 

@@ -1,7 +1,7 @@
 """What happens beside the steps of a training: schedules, stops, guards, progress."""
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from skorch import NeuralNet
@@ -30,7 +30,14 @@ class OneCycle(Callback):  # type: ignore[misc]
         if steps < 2:
             self.scheduler_ = None
             return
-        self.scheduler_ = OneCycleLR(net.optimizer_, max_lr=net.lr, total_steps=steps)
+        optimizer = net.optimizer_
+        self.scheduler_ = OneCycleLR(
+            optimizer,
+            max_lr=net.lr,
+            total_steps=steps,
+            # It has momentum run the other way, where there is one.
+            cycle_momentum=not {"momentum", "betas"}.isdisjoint(optimizer.defaults),
+        )
 
     def on_batch_end(self, net: NeuralNet, training: bool, **kwargs: Any) -> None:
         """Take a step."""
@@ -197,8 +204,8 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
     """
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Remember the weights to begin with."""
-        self.proven_ = self.latest_ = copy_weights(net.module_)
+        """Remember the weights to begin with, and after how many epochs they are."""
+        self.proven_ = self.latest_ = copy_weights(net.module_), len(net.history)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Look at the losses, and at every weight and statistic."""
@@ -206,9 +213,17 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
         losses = [row[name] for name in ("train_loss", "valid_loss") if name in row]
         finite = all(bool(value.isfinite().all()) for value in weights.values())
         if finite and all(map(math.isfinite, losses)):
-            self.proven_, self.latest_ = self.latest_, weights
+            self.proven_, self.latest_ = self.latest_, (weights, len(net.history))
             return
-        net.module_.load_state_dict(self.proven_)
+        self.diverged(net)
+
+    def diverged(self, net: NeuralNet) -> NoReturn:
+        """Go back to the last weights that are known to be good, and say so."""
+        weights, n_epochs = self.proven_
+        net.module_.load_state_dict(weights)
+        for row in net.history[n_epochs:]:
+            row["diverged"] = True
+        row = net.history[-1]
         raise TrainingDivergedError(
             f"training diverged in epoch {len(net.history)} (train_loss="
             f"{row['train_loss']:.3g}) with lr={net.lr}; lower lr, or clip the "

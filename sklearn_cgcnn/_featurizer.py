@@ -295,9 +295,10 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         rule, settings = self._edge_rule(), self.graph_settings()
         # The last digits decide which of several equal neighbours the program takes.
         as_given = self.connectivity == "original"
+        reading = _Reading(structures)
         chunks = (
             (start, _read_cells(chunk, start, as_given))
-            for start, chunk in _chunks(structures)
+            for start, chunk in _chunks(reading)
         )
         is_small = n_structures is not None and n_structures <= _CHUNK
         if effective_n_jobs(self.n_jobs) == 1 or is_small:
@@ -311,6 +312,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             for part in parts:
                 done.append(part)
                 bar.update(len(part))
+        if reading.error is not None:
+            raise reading.error
         if not done:
             raise ValueError("X holds no crystals: it is empty; give at least one")
         return CrystalGraphs.concatenate(done)
@@ -336,8 +339,26 @@ def _check_one_by_one(crystals):
         yield from check_crystals([crystal], first=index)
 
 
+class _Reading:
+    """Structures as they are read, and what ended that before its time.
+
+    A worker pool that reads them would take an interrupt for the end of them.
+    """
+
+    def __init__(self, structures):
+        self.structures = structures
+        self.error: BaseException | None = None
+
+    def __iter__(self):
+        try:
+            yield from self.structures
+        except BaseException as error:
+            self.error = error
+            raise
+
+
 def _chunks(structures):
-    """Divide structures into chunks of so many crystals, or sites, at most.
+    """Divide structures into chunks, each ended by so many crystals, or sites.
 
     Yields where in all of them each begins, and the chunk.
     """

@@ -15,7 +15,7 @@ from sklearn_cgcnn._batching import (
     EdgeBoundedIterator,
     PackedDataset,
 )
-from sklearn_cgcnn._callbacks import StopTraining
+from sklearn_cgcnn._callbacks import DivergenceGuard, StopTraining
 from sklearn_cgcnn.nn import BatchNorm, Dropout
 
 # Of a batch in prediction: on a CPU what its caches hold, on a GPU what keeps it busy.
@@ -96,6 +96,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
                 self.fit_loop(dataset, epochs=epochs)
             if not self.train_split:
                 self.refresh_statistics(dataset)
+                self.check_last_step(dataset)
         finally:
             del self.trained_on_  # a fitted net holds on to no crystals
             self.trained_before = True
@@ -119,20 +120,23 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
             return
         if not training:
             self.refresh_statistics(self.trained_on_)
-        losses, rows = [], []
+        name, n_before = f"{prefix}_loss", len(self.history[-1]["batches"])
         try:
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                losses.append(step["loss"].detach())
-                self.history.record_batch(f"{prefix}_loss", losses[-1])
+                self.history.record_batch(name, step["loss"].detach())
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
-                rows.append(self.history[-1]["batches"][-1])
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         finally:
-            for row, loss in zip(rows, _read(losses), strict=False):
-                row[f"{prefix}_loss"] = loss
-        self.history.record(f"{prefix}_batch_count", len(losses))
+            rows = self.history[-1]["batches"][n_before:]
+            rows = [row for row in rows if name in row]
+            losses = (
+                torch.stack([row[name] for row in rows]) if rows else torch.empty(0)
+            )
+            for row, loss in zip(rows, losses.tolist(), strict=True):
+                row[name] = loss
+        self.history.record(f"{prefix}_batch_count", len(rows))
 
     def refresh_statistics(self, dataset: PackedDataset) -> None:
         """Take the running statistics of the norms anew, with the weights as they are.
@@ -156,6 +160,15 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         finally:
             for norm in norms:
                 norm.momentum = BatchNorm.momentum
+
+    def check_last_step(self, dataset: PackedDataset) -> None:
+        """Check that the last step has not gone astray, which no loss has seen yet."""
+        first = dataset[torch.arange(min(len(dataset), self.batch_size))]
+        if bool(self.evaluation_step(first).isfinite().all()):
+            return
+        for _, callback in self.callbacks_:
+            if isinstance(callback, DivergenceGuard):
+                callback.diverged(self)
 
     def predict_batches(self, dataset: PackedDataset) -> Tensor:
         """Run the module over a dataset, in order, without training it.
@@ -188,12 +201,6 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         with torch.no_grad():
             batches = EdgeBoundedIterator(dataset, max_edges)
             return torch.cat([infer(batch) for batch, _ in batches]).cpu()
-
-
-def _read(losses: list[Tensor]) -> list[float]:
-    """Read them all at once."""
-    values: list[float] = torch.stack(losses).tolist() if losses else []
-    return values
 
 
 def build_net(

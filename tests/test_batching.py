@@ -3,7 +3,11 @@ import pytest
 import torch
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
-from sklearn_cgcnn._batching import BatchIterator, PackedDataset
+from sklearn_cgcnn._batching import (
+    BatchIterator,
+    EdgeBoundedIterator,
+    PackedDataset,
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +79,17 @@ def test_shuffles_differ_from_pass_to_pass_and_repeat_by_seed(graphs):
     assert not torch.equal(first, second)
     assert torch.equal(first, passes(0)[0])
     assert not torch.equal(first, passes(1)[0])
+
+
+@pytest.mark.parametrize("max_cost", [1, 60, 500, 10**6])
+def test_batches_are_as_large_as_their_edges_allow(graphs, max_cost):
+    dataset = PackedDataset(graphs, torch.arange(40.0))
+    batches = list(EdgeBoundedIterator(dataset, max_cost))
+    targets = torch.cat([target for _, (target, _) in batches])
+    assert targets.tolist() == list(range(40))
+    costs = [len(b.atomic_numbers) + b.edge_index.shape[1] for b, _ in batches]
+    of_first = [int(dataset.sizes[int(t[0])].sum()) for _, (t, _) in batches]
+    for (batch, _), cost in zip(batches, costs, strict=True):
+        assert cost <= max_cost or len(batch) == 1
+    for cost, next_ in zip(costs, of_first[1:], strict=False):
+        assert cost + next_ > max_cost  # no more would have gone in

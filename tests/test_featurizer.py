@@ -6,6 +6,7 @@ from sklearn import config_context
 from sklearn.base import clone
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._featurizer import _chunks
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 
 SALT = Structure.from_spacegroup(
@@ -164,3 +165,25 @@ def test_estimators_take_no_iterators(ionic, estimator):
     y = ionic.target if isinstance(estimator, CGCNNRegressor) else ionic.prototype
     with pytest.raises(TypeError, match=r"pass list\(X\)"):
         estimator.fit(iter(ionic.data), y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
+def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(ionic, error, n_jobs):
+    def read():
+        for index in range(1500):
+            if index == 1000:
+                raise error
+            yield ionic.data[index % len(ionic.data)]
+
+    with pytest.raises(error):
+        CrystalGraphFeaturizer(n_jobs=n_jobs).transform(read())
+
+
+def test_chunks_end_by_crystals_and_by_sites():
+    def lengths(sizes):
+        return [(start, len(chunk)) for start, chunk in _chunks(map(range, sizes))]
+
+    assert lengths([]) == []
+    assert lengths([1] * 300) == [(0, 128), (128, 128), (256, 44)]
+    assert lengths([5000, 4000, 4000, 3, 3]) == [(0, 1), (1, 2), (3, 2)]

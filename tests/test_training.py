@@ -437,12 +437,12 @@ class Interrupt(skorch.callbacks.Callback):
 def test_a_diverging_training_is_stopped_with_the_remedy(
     estimator_class, target, graphs
 ):
-    model = estimator_class(**SMALL).set_params(
-        optimizer="sgd", lr=1e30, lr_schedule="constant", max_epochs=50
-    )
+    model = estimator_class(**SMALL).fit(graphs, target)
+    before = outputs(model, graphs)
+    model.set_params(optimizer="sgd", lr=1e30, lr_schedule="constant", max_epochs=50)
     with pytest.raises(TrainingDivergedError, match=r"lr=1e\+30; lower lr, or clip"):
         model.fit(graphs, target)
-    assert np.isfinite(outputs(model, graphs)).all()
+    np.testing.assert_array_equal(outputs(model, graphs), before)
 
 
 def test_interrupting_leaves_what_was_learnt(estimator_class, target, graphs):
@@ -464,3 +464,72 @@ def test_a_worker_finds_the_same(estimator_class, target, graphs):
     here = clone(model).fit(graphs, target)
     (there,) = Parallel(n_jobs=2)([delayed(clone(model).fit)(graphs, target)])
     assert_same_weights(there, here)
+
+
+def test_a_fit_that_diverges_at_once_leaves_the_model_before_it(ionic):
+    model = CGCNNRegressor(max_epochs=3, random_state=0).fit(ionic.data, ionic.target)
+    before = model.predict(ionic.data), model.n_iter_, list(model.loss_curve_)
+    model.set_params(lr=1e30, optimizer="sgd", lr_schedule="constant")
+    with pytest.raises(TrainingDivergedError):
+        model.fit(ionic.data, ionic.target)
+    np.testing.assert_array_equal(model.predict(ionic.data), before[0])
+    assert (model.n_iter_, model.loss_curve_) == before[1:]
+    with pytest.raises(TrainingDivergedError):
+        model.set_params(warm_start=True).fit(ionic.data, ionic.target)
+    np.testing.assert_array_equal(model.predict(ionic.data), before[0])
+    assert (model.n_iter_, model.loss_curve_) == before[1:]
+    unfitted = clone(model)
+    with pytest.raises(TrainingDivergedError):
+        unfitted.fit(ionic.data, ionic.target)
+    assert not hasattr(unfitted, "net_")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_last_step_may_not_go_astray_either(ionic, epochs):
+    """Its outcome is in no loss: there is none after it."""
+    n = len(ionic.data)  # one batch, and so one step, an epoch
+    model = CGCNNRegressor(
+        max_epochs=epochs,
+        batch_size=n,
+        optimizer="sgd",
+        lr=1e25 if epochs == 1 else 1e6,
+        lr_schedule="constant",
+        random_state=0,
+    )
+    with pytest.raises(TrainingDivergedError, match=f"epoch {epochs}"):
+        model.fit(ionic.data, ionic.target)
+    assert hasattr(model, "net_") == (epochs > 1)
+    if epochs > 1:
+        assert np.isfinite(model.predict(ionic.data)).all()
+        assert model.n_iter_ == 1
+
+
+@pytest.mark.parametrize("optimizer", ["Adagrad", "Rprop", "RMSprop", "ASGD"])
+def test_the_cycle_suits_every_optimizer(ionic, optimizer):
+    model = CGCNNRegressor(max_epochs=3, optimizer=getattr(torch.optim, optimizer))
+    model.fit(ionic.data, ionic.target)
+    rates = model.net_.optimizer_.param_groups[0]["lr"]
+    assert rates < model.lr / 10  # at the end of the cycle
+
+
+def test_what_does_not_vary_at_first_may_do_so_later(ionic):
+    model = CGCNNRegressor(random_state=0)
+    both = np.stack([ionic.target, ionic.target], axis=1)
+    both[:2, 1] = np.nan
+    both[2, 1] = 5.0
+    model.partial_fit(ionic.data[:3], both[:3])
+    for _ in range(10):
+        model.partial_fit(ionic.data, both)
+    assert (model.predict(ionic.data).std(axis=0) > 0.1 * ionic.target.std()).all()
+
+
+def test_what_is_frozen_at_first_may_thaw(ionic):
+    callbacks = (
+        skorch.callbacks.Freezer("convs.0*"),
+        skorch.callbacks.Unfreezer("convs.0*", at=3),
+    )
+    for optimizer in ("adamw", "adam", "sgd"):
+        model = CGCNNRegressor(
+            max_epochs=4, optimizer=optimizer, lr=1e-3, callbacks=list(callbacks)
+        ).fit(ionic.data, ionic.target)
+        assert model.n_iter_ == 4

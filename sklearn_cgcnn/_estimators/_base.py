@@ -596,5 +596,5 @@ class BaseCGCNN(ABC, BaseEstimator):
 
 
 def _is_whole(epoch):
-    """Tell a row of a net's history that ended from one that was interrupted."""
-    return "dur" in epoch
+    """Tell a row of a net's history that ended well from one that did not."""
+    return "dur" in epoch and not epoch.get("diverged")

@@ -275,7 +275,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         CGCNNRegressor
             This estimator, trained.
         """
-        return self._partial_fit(X, y, sample_weight, self._encode_target)
+        return self._partial_fit(X, y, sample_weight, self._encode_first_target)
 
     def _encode_target(self, y, weights):
         values = check_regression_target(y, len(weights))
@@ -294,6 +294,12 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         variance = (weights * (present - self.target_mean_) ** 2).sum(axis=0) / total
         self.target_scale_ = np.sqrt(variance)
         return self._standardise(values)
+
+    def _encode_first_target(self, y, weights):
+        standardised = self._encode_target(y, weights)
+        # What does not vary yet may do so in the crystals to come.
+        self.target_scale_[self.target_scale_ == 0] = 1.0
+        return standardised
 
     def _decode(self, outputs):
         values = self.target_mean_ + self.target_scale_ * outputs.astype(np.float64)

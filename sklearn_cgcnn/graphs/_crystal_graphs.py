@@ -1,6 +1,6 @@
 """The packed container for the graphs of many crystals."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -267,12 +267,12 @@ class CrystalGraphs:
         return column
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
+    def concatenate(cls, parts: Iterable[Self]) -> Self:
         """Join several containers into one, in order.
 
         Parameters
         ----------
-        parts : sequence of CrystalGraphs
+        parts : iterable of CrystalGraphs
             At least one, all made with the same settings.
 
         Returns
@@ -281,11 +281,20 @@ class CrystalGraphs:
 
         Raises
         ------
+        TypeError
+            If one of the parts is something else.
         ValueError
             If there is nothing to join.
         GraphSettingsError
             If the parts were made with different settings.
         """
+        parts = list(parts)
+        for index, part in enumerate(parts):
+            if not isinstance(part, CrystalGraphs):
+                raise TypeError(
+                    f"parts[{index}] is of type {type(part).__name__}, and not "
+                    "CrystalGraphs; featurize structures with CrystalGraphFeaturizer"
+                )
         if not parts:
             raise ValueError("parts is empty: there are no crystal graphs to join")
         for index, part in enumerate(parts):

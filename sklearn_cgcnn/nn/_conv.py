@@ -158,6 +158,7 @@ class GatedConv(Conv):
             and (norm is None) == (self.linear.bias is not None)
             and not (values.requires_grad and torch.is_grad_enabled())
             and values.device.type != "mps"  # where torch long had no embedding_bag
+            and values.dtype != torch.float16  # whose exponentials overflow early
         )
 
     def _sum(self, sites: Tensor, graph: Graph) -> Tensor:

@@ -140,7 +140,7 @@ class GaussianBasis(EdgeBasis):
         gap = (place - below).to(kind)[:, None] - nearby
         columns = below.to(torch.int32)[:, None] + nearby
         inside = columns.clamp(0, self.n_features - 1)
-        return inside, gap.square_().neg_().exp_().mul_(inside == columns)
+        return inside, gap.square().neg().exp() * (inside == columns)
 
 
 class OneHotBasis(EdgeBasis):

@@ -6,8 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-# Edges of a block: times 64 channels in single precision, half a megabyte. Without a
-# gradient, half as many tensors of that size share the cache.
+# Edges of a block: times 64 channels in single precision, half a megabyte, or a whole
+# one where no gradient is to follow, whose sums share the cache with more tensors.
 _BLOCK, _BLOCK_WITHOUT_GRADIENT = 2048, 4096
 
 
@@ -15,8 +15,8 @@ _BLOCK, _BLOCK_WITHOUT_GRADIENT = 2048, 4096
 class EdgeBlock:
     """A block of edges, with the sums that lead from sites to edges and back.
 
-    Where the edges are in blocks each of them passes once over the rows that it takes,
-    with no tensor in between.
+    Where the edges are sorted, each of these passes once over the rows that it takes,
+    with no tensor in between. Otherwise they ask for no look at any value.
 
     Attributes
     ----------
@@ -27,14 +27,14 @@ class EdgeBlock:
         How many equal edges of its centre each stands for.
     rows, factors : Tensor of shape (n_edges, n_rows)
         What each edge is the sum of: rows of a table, times factors.
-    each, starts : Tensor of shape (n_edges,), int32
+    one_by_one, starts : Tensor of shape (n_edges,), int32
         From 0 in steps of 1 and of n_rows.
     first_feature : int
         The row of the table with what the first edge feature adds.
     n_features : int
         Number of edge features.
-    is_all : bool
-        Whether it is the only one. Otherwise its edges are sorted by their centres.
+    is_sorted : bool
+        Whether the edges are sorted by their centres.
     """
 
     edges: slice
@@ -43,11 +43,11 @@ class EdgeBlock:
     weights: Tensor
     rows: Tensor
     factors: Tensor
-    each: Tensor
+    one_by_one: Tensor
     starts: Tensor
     first_feature: int
     n_features: int
-    is_all: bool
+    is_sorted: bool
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -76,7 +76,7 @@ class EdgeBlock:
         -------
         Tensor of shape (n_edges, width)
         """
-        return _sum_rows(sites, self.centre, self.each, self.weights)
+        return _sum_rows(sites, self.centre, self.one_by_one, self.weights)
 
     def add_to_centres(
         self,
@@ -97,11 +97,11 @@ class EdgeBlock:
         factors : Tensor of shape (n_edges,) or None, default=None
             What they are multiplied by. None stands for ones.
         """
-        if self.is_all:
+        if not self.is_sorted:
             total.index_add_(0, self.centre, _taken(rows, index, factors))
             return
         sites, starts = self._by_centre
-        index = self.each if index is None else index
+        index = self.one_by_one if index is None else index
         total[sites] += _sum_rows(rows, index, starts, factors)
 
     def add_to_neighbours(
@@ -123,7 +123,7 @@ class EdgeBlock:
         factors : Tensor of shape (n_edges,) or None, default=None
             What they are multiplied by. None stands for ones.
         """
-        if self.is_all:
+        if not self.is_sorted:
             total.index_add_(0, self.neighbour, _taken(rows, index, factors))
             return
         order, sites, starts = self._by_neighbour
@@ -134,9 +134,9 @@ class EdgeBlock:
     @cached_property
     def features(self) -> slice:
         """Those of the edge features of which some are not zero."""
-        if self.is_all or not self.n_features:
-            return slice(0, self.n_features)
         named = self.rows[:, 2:]
+        if not self.is_sorted or not named.numel():
+            return slice(0, self.n_features)
         first, last = int(named.min()), int(named.max())
         return slice(first - self.first_feature, last + 1 - self.first_feature)
 
@@ -159,7 +159,7 @@ def divide(
     columns: Tensor,
     values: Tensor,
     n_edge_features: int,
-    in_blocks: bool,
+    size: int | None,
 ) -> list[EdgeBlock]:
     """Divide edges into blocks, each the sum of its two sites' and its features' terms.
 
@@ -174,8 +174,9 @@ def divide(
     columns, values : Tensor of shape (n_edges, n_entries)
         Edge features, as :meth:`EdgeBasis.entries` gives them.
     n_edge_features : int
-    in_blocks : bool
-        Whether to divide at all. If so, the edges are to be sorted by their centres.
+    size : int or None
+        Number of edges of a block. The edges are then to be sorted by their centres.
+        None for all of them in one.
 
     Returns
     -------
@@ -190,30 +191,45 @@ def divide(
     torch.add(columns.to(torch.int32), 2 * n_sites, out=rows[:, 2:])
     factors = values.new_ones(n_edges, n_rows)
     factors[:, 2:] = values
-    size = _BLOCK if torch.is_grad_enabled() else _BLOCK_WITHOUT_GRADIENT
-    size = min(size, n_edges) if in_blocks else n_edges
-    each = torch.arange(size, dtype=torch.int32, device=values.device)
-    starts = each * n_rows
+    step = max(n_edges, 1) if size is None else size
+    one_by_one = torch.arange(
+        min(step, n_edges), dtype=torch.int32, device=values.device
+    )
     blocks = []
-    for start in range(0, n_edges, max(size, 1)):
-        edges = slice(start, min(start + size, n_edges))
+    for start in range(0, n_edges, step):
+        edges = slice(start, min(start + step, n_edges))
         length = edges.stop - start
         blocks.append(
             EdgeBlock(
-                edges,
-                ends[0, edges],
-                ends[1, edges],
-                edge_weights[edges],
-                rows[edges],
-                factors[edges],
-                each[:length],
-                starts[:length],
-                2 * n_sites,
-                n_edge_features,
-                not in_blocks,
+                edges=edges,
+                centre=ends[0, edges],
+                neighbour=ends[1, edges],
+                weights=edge_weights[edges],
+                rows=rows[edges],
+                factors=factors[edges],
+                one_by_one=one_by_one[:length],
+                starts=one_by_one[:length] * n_rows,
+                first_feature=2 * n_sites,
+                n_features=n_edge_features,
+                is_sorted=size is not None,
             )
         )
     return blocks
+
+
+def block_size(with_gradient: bool) -> int:
+    """Choose the number of edges of a block.
+
+    Parameters
+    ----------
+    with_gradient : bool
+        Whether a gradient is to follow.
+
+    Returns
+    -------
+    int
+    """
+    return _BLOCK if with_gradient else _BLOCK_WITHOUT_GRADIENT
 
 
 def _sum_rows(

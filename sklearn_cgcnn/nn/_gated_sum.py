@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn.nn._graph import Graph
 
-# Beyond it a softplus is its argument or 0, in any precision, and the exponential of
-# more would leave the range of single precision.
+# Beyond it a softplus is its argument or 0, and the exponential of more would leave the
+# range of single precision.
 _FAR = 80.0
 
 

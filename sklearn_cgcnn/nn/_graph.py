@@ -5,7 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn.nn._edge_blocks import EdgeBlock, divide
+from sklearn_cgcnn.nn._edge_blocks import EdgeBlock, block_size, divide
 from sklearn_cgcnn.nn._edge_moments import EdgeMoments
 
 
@@ -60,26 +60,30 @@ class Graph:
         self.multiplicity = multiplicity.to(values.dtype)
         self.columns, self.values = columns, values
         self.n_edge_features = n_edge_features
+        # Here, as the sums that ask for the blocks do so with gradients disabled.
+        self._block_size = block_size(torch.is_grad_enabled())
 
     @cached_property
     def edge_features(self) -> Tensor:
         """Lay out the features of the edges, of shape (n_edges, n_edge_features)."""
         features = self.values.new_zeros(len(self.values), self.n_edge_features)
-        return features.scatter_add_(1, self.columns.long(), self.values)
+        # Whoever asks first may need no gradient of them, but the next.
+        with torch.enable_grad():
+            return features.scatter_add_(1, self.columns.long(), self.values)
 
     @cached_property
     def largest_features(self) -> Tensor:
-        """The largest sum of features of an edge, by their absolute values."""
+        """Give the largest sum of an edge's features, by their absolute values."""
         return self.values.abs().sum(dim=1).max()
 
     @cached_property
     def edge_counts(self) -> Tensor:
-        """How many edges of its crystal each stands for, of shape (n_edges,)."""
+        """Count the edges of its crystal that each stands for, of shape (n_edges,)."""
         return self.edge_weights * self.multiplicity.index_select(0, self.edge_index[0])
 
     @cached_property
     def blocks(self) -> list[EdgeBlock]:
-        """The edges, divided into what a processor's cache can hold."""
+        """Divide the edges into what a processor's cache can hold."""
         return divide(
             self.edge_index,
             self.edge_weights,
@@ -87,12 +91,12 @@ class Graph:
             self.columns,
             self.values,
             self.n_edge_features,
-            self.in_blocks,
+            self._block_size if self.in_blocks else None,
         )
 
     @cached_property
     def moments(self) -> EdgeMoments:
-        """What the statistics of a linear map over the edges are computed from."""
+        """Compute what the statistics of a linear map over the edges follow from."""
         with torch.no_grad():
             return EdgeMoments(
                 self.blocks,

@@ -81,3 +81,8 @@ def test_features_take_the_type_of_the_basis(basis):
 def test_impossible_ranges_are_refused(basis, ranges):
     with pytest.raises(ValueError, match="needs stop > start"):
         basis(**ranges)
+
+
+def test_gaussians_have_a_gradient():
+    distances = torch.linspace(0.1, 9, 40, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(GaussianBasis().double(), (distances,))

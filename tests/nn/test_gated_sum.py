@@ -147,11 +147,57 @@ def test_far_arguments(dtype):
     assert all(torch.isfinite(each).all() for each in found)
 
 
-def test_learnt_edge_features_get_their_gradient():
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_learnt_edge_features_get_their_gradient(looked_at):
     conv, sites, (edges, weights, multiplicity, features) = make(torch.float64)
-    features.requires_grad_()
-    conv(sites, as_graph(edges, weights, multiplicity, features)).sum().backward()
+    graph = as_graph(edges, weights, multiplicity, features.requires_grad_())
+    if looked_at:  # before, by what needed no gradient
+        with torch.no_grad():
+            conv(sites, graph)
+    conv(sites, graph).sum().backward()
     assert features.grad.abs().min() > 0
+
+
+def test_blocks_are_larger_without_a_gradient(monkeypatch):
+    monkeypatch.setattr(_edge_blocks, "_BLOCK", 10)
+    monkeypatch.setattr(_edge_blocks, "_BLOCK_WITHOUT_GRADIENT", 20)
+    conv, sites, parts = make(torch.float32)
+    graph = as_graph(*parts)
+    conv(sites, graph).sum().backward()
+    assert [len(each) for each in graph.blocks] == [10] * 6
+    with torch.no_grad():
+        graph = as_graph(*parts)
+        conv(sites, graph)
+    assert [len(each) for each in graph.blocks] == [20] * 3
+
+
+def test_large_features_are_far():
+    """An edge feature of 1,000 leads beyond what an exponential can hold."""
+    conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
+    graph = as_graph(edges, weights, multiplicity, features * 1000)
+    conv.eval()
+    found, expected = (sum_(sites, graph) for sum_ in (conv._sum_in_blocks, conv._sum))
+    assert torch.isfinite(found).all()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_equal_edges_have_no_variance():
+    conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
+    sites = sites.detach()[:1].expand(9, 6).clone().requires_grad_()
+    graph = as_graph(edges, weights, multiplicity, features[:1].expand(60, 4) * 7)
+    found = conv._sum_in_blocks(sites, graph)
+    assert torch.isfinite(found).all()
+    assert (conv.edge_norm.running_var >= 0).all()
+
+
+def test_half_precision_takes_the_equation_as_it_stands():
+    conv, sites, parts = make(torch.float32, norm=None)
+    conv.linear.bias.data.fill_(20.0)  # its exponential is beyond half precision
+    graph = as_graph(
+        *(each if each.dtype == torch.int64 else each.half() for each in parts)
+    )
+    found = conv.half()(sites.detach().half(), graph)
+    assert torch.isfinite(found).all()
 
 
 def test_only_batch_norm_and_softplus_go_by_blocks():
