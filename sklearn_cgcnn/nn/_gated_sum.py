@@ -45,7 +45,7 @@ def gated_sum(
     -------
     Tensor of shape (n_sites, n_channels)
     """
-    summed: Tensor = _GatedSum.apply(sites, weight, scale, shift, graph, None)[0]  # type: ignore[no-untyped-call]
+    summed: Tensor = _GatedSum.apply(sites, weight, scale, shift, graph)  # type: ignore[no-untyped-call]
     return summed
 
 
@@ -78,14 +78,42 @@ def normalised_gated_sum(
     mean, var : Tensor of shape (2 * n_channels,)
         Of what was normalised, the variance without correction.
     """
-    results: tuple[Tensor, Tensor, Tensor] = _GatedSum.apply(  # type: ignore[no-untyped-call]
+    results: tuple[Tensor, Tensor, Tensor] = _NormalisedGatedSum.apply(  # type: ignore[no-untyped-call]
         sites, weight, scale, shift, graph, eps
     )
     return results
 
 
 class _GatedSum(torch.autograd.Function):
-    r"""As :func:`gated_sum` and, given an eps, :func:`normalised_gated_sum`.
+    """As :func:`gated_sum`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        sites: Tensor,
+        weight: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        graph: Graph,
+    ) -> Tensor:
+        tables = _tables_of_map(sites, weight, scale, shift)
+        ctx.graph, ctx.near = graph, _is_near(tables[1], graph)
+        ctx.save_for_backward(sites, weight, scale, tables)
+        return _sum_messages(tables, len(sites), graph, ctx.near)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        sites, weight, scale, tables = ctx.saved_tensors
+        sums = _gradients_of_terms(grad, tables, ctx.graph, ctx.near)
+        to_shift = sums[: len(sites)].sum(dim=0)
+        to_scale = (_terms(sites, weight) * sums).sum(dim=0)
+        to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale)
+        return to_sites, to_weight, to_scale, to_shift, None
+
+
+class _NormalisedGatedSum(torch.autograd.Function):
+    r"""As :func:`normalised_gated_sum`.
 
     Let t be the terms of z, those of sites of mean zero, G the sums of the gradient of
     y over the edges from each site, and to each site, and times the features, P the
@@ -108,60 +136,51 @@ class _GatedSum(torch.autograd.Function):
         scale: Tensor,
         shift: Tensor,
         graph: Graph,
-        eps: float | None,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        n_sites = len(sites)
-        terms = mean = var = covariances = inverse_std = None
-        if eps is None:
-            tables = _tables_at_once(sites, weight, scale, shift)
-        else:
-            terms = _terms(sites, weight)
-            mean = graph.moments.centre(terms)
-            covariances = graph.moments.covariances(terms)
-            var = (terms * covariances).sum(dim=0).clamp_(min=0)
-            inverse_std = (var + eps).rsqrt()
-            scale = scale * inverse_std
-            # The terms of the features are not of mean zero.
-            shift = shift - scale * (graph.moments.of_features @ terms[2 * n_sites :])
-            tables = _tables(terms, scale, shift, n_sites)
-            ctx.mark_non_differentiable(mean, var)
-        near = _is_near(tables[1], graph)
-        summed = torch.zeros_like(sites)
-        for block in graph.blocks:
-            minus_gate, core = (block.gather(table) for table in tables)
-            one_plus_exp = _one_plus_exp(core, near)
-            messages = _softplus(core, one_plus_exp, near, out=one_plus_exp)
-            messages /= minus_gate.exp_().add_(1)
-            block.add_to_centres(summed, messages, factors=block.weights)
-        ctx.graph, ctx.near = graph, near
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        n_sites, moments = len(sites), graph.moments
+        terms = _terms(sites, weight)
+        mean = moments.centre(terms)
+        covariances = moments.covariances(terms)
+        var = (terms * covariances).sum(dim=0).clamp_(min=0)
+        inverse_std = (var + eps).rsqrt()
+        scale_of_z = scale * inverse_std
+        # The terms of the features are not of mean zero.
+        mean_of_rest = moments.of_features @ terms[2 * n_sites :]
+        tables = _tables(terms, scale_of_z, shift - scale_of_z * mean_of_rest, n_sites)
+        ctx.graph, ctx.near = graph, _is_near(tables[1], graph)
         ctx.save_for_backward(
-            sites, weight, scale, terms, tables, covariances, inverse_std
+            sites, weight, scale_of_z, terms, tables, covariances, inverse_std
         )
-        return summed, mean, var
+        ctx.mark_non_differentiable(mean, var)
+        return _sum_messages(tables, n_sites, graph, ctx.near), mean, var
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        sites, weight, scale, terms, tables, covariances, inverse_std = (
+        sites, weight, scale_of_z, terms, tables, covariances, inverse_std = (
             ctx.saved_tensors
         )
         sums = _gradients_of_terms(grad, tables, ctx.graph, ctx.near)
-        to_centre, to_neighbour, to_edge = _split(sums, len(sites))
-        to_shift = to_centre.sum(dim=0)
-        if covariances is None:
-            to_scale = (_terms(sites, weight) * sums).sum(dim=0)
-        else:
-            sums.addr_(ctx.graph.moments.shares, to_shift, alpha=-1)
-            to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
-            sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
-        # Rather than the sums, the weight is scaled, which is smaller.
-        scaled = (weight * scale[:, None]).T
-        of_centre, of_neighbour = _split(scaled, sites.shape[1])[:2]
-        to_sites = to_centre @ of_centre.T
-        to_sites.addmm_(to_neighbour, of_neighbour.T)
-        parts = [sites.T @ to_centre, sites.T @ to_neighbour, to_edge]
-        to_weight = (torch.cat(parts) * scale).T
+        to_shift = sums[: len(sites)].sum(dim=0)
+        sums.addr_(ctx.graph.moments.shares, to_shift, alpha=-1)
+        to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
+        sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
+        to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale_of_z)
         return to_sites, to_weight, to_scale, to_shift, None, None
+
+
+def _gradients_of_map(
+    sums: Tensor, sites: Tensor, weight: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Go back from the terms, whose gradients are the sums times the scale."""
+    to_centre, to_neighbour, to_edge = _split(sums, len(sites))
+    # Rather than the sums, the weight is scaled, which is smaller.
+    scaled = (weight * scale[:, None]).T
+    of_centre, of_neighbour, _ = _split(scaled, sites.shape[1])
+    to_sites = (to_centre @ of_centre.T).addmm_(to_neighbour, of_neighbour.T)
+    parts = [sites.T @ to_centre, sites.T @ to_neighbour, to_edge]
+    return to_sites, (torch.cat(parts) * scale).T
 
 
 def _terms(sites: Tensor, weight: Tensor) -> Tensor:
@@ -195,7 +214,7 @@ def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor
     return tables
 
 
-def _tables_at_once(
+def _tables_of_map(
     sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
 ) -> Tensor:
     """Lay out what `_tables` does, where scale and shift are known from the outset."""
@@ -233,20 +252,28 @@ def _largest(values: Tensor) -> Tensor:
     return torch.stack(values.aminmax()).abs().max()
 
 
-def _one_plus_exp(core: Tensor, near: bool) -> Tensor:
-    """Add one to the exponential, held finite; what is near is used up for it."""
-    return (core if near else core.clamp(-_FAR, _FAR)).exp_().add_(1)
+def _sum_messages(tables: Tensor, n_sites: int, graph: Graph, near: bool) -> Tensor:
+    """Sum the messages to each site."""
+    summed = tables.new_zeros(n_sites, tables.shape[2])
+    for block in graph.blocks:
+        minus_gate, core = (block.gather(table) for table in tables)
+        _, messages = _exp_and_softplus(core, near)
+        messages /= minus_gate.exp_().add_(1)
+        block.add_to_centres(summed, messages, factors=block.weights)
+    return summed
 
 
-def _softplus(
-    core: Tensor, one_plus_exp: Tensor, near: bool, out: Tensor | None = None
-) -> Tensor:
-    """Take the logarithm of one plus the exponential.
+def _exp_and_softplus(core: Tensor, near: bool) -> tuple[Tensor, Tensor]:
+    """Compute 1 + exp(core), held finite, and its logarithm, the softplus.
 
-    It is exact to the last digit of one, not of itself, which counts among sums.
+    The latter is exact to the last digit of one, not of itself, which counts among
+    sums. The core may be used up.
     """
-    plus = torch.log(one_plus_exp, out=out)
-    return plus if near else torch.maximum(plus, core, out=plus)
+    if near:
+        one_plus_exp = core.exp_().add_(1)
+        return one_plus_exp, one_plus_exp.log()
+    one_plus_exp = core.clamp(-_FAR, _FAR).exp_().add_(1)
+    return one_plus_exp, torch.maximum(one_plus_exp.log(), core)
 
 
 def _gradients_of_terms(
@@ -260,13 +287,13 @@ def _gradients_of_terms(
     for block in graph.blocks:
         minus_gate, core = (block.gather(table) for table in tables)
         gate = minus_gate.exp_().add_(1).reciprocal_()
-        one_plus_exp = _one_plus_exp(core, near)
+        one_plus_exp, softplus = _exp_and_softplus(core, near)
         to_y = room[: len(block)]
-        to_plus = block.at_centre(grad).mul_(gate)
+        to_core = block.at_centre(grad).mul_(gate)
         # The slope of a softplus is what the inverse of 1 + exp lacks to 1, and that of
         # a gate itself times what it lacks to 1.
-        torch.addcdiv(to_plus, to_plus, one_plus_exp, value=-1, out=to_y[:, half:])
-        to_gate = to_plus.mul_(_softplus(core, one_plus_exp, near))
+        torch.addcdiv(to_core, to_core, one_plus_exp, value=-1, out=to_y[:, half:])
+        to_gate = to_core.mul_(softplus)
         torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
         block.add_to_centres(to_centre, to_y)
         block.add_to_neighbours(to_neighbour, to_y)
