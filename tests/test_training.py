@@ -12,6 +12,7 @@ import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
+from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_validate
 from sklearn.multioutput import MultiOutputRegressor
 
@@ -533,3 +534,27 @@ def test_what_is_frozen_at_first_may_thaw(ionic):
             max_epochs=4, optimizer=optimizer, lr=1e-3, callbacks=list(callbacks)
         ).fit(ionic.data, ionic.target)
         assert model.n_iter_ == 4
+
+
+def test_the_score_leaves_out_what_is_not_known(ionic):
+    both = np.stack([ionic.target, -(ionic.target**2)], axis=1)
+    model = CGCNNRegressor(max_epochs=20, random_state=0).fit(ionic.data, both)
+    predicted = model.predict(ionic.data)
+    assert model.score(ionic.data, both) == r2_score(both, predicted)
+    weights = np.linspace(1, 2, len(both))
+    holes = both.copy()
+    holes[::3, 0] = holes[1::4, 1] = np.nan
+    expected = [
+        r2_score(true[known], guess[known], sample_weight=weights[known])
+        for true, guess in zip(holes.T, predicted.T, strict=True)
+        for known in [~np.isnan(true)]
+    ]
+    assert model.score(ionic.data, holes, weights) == pytest.approx(np.mean(expected))
+    model.set_params(max_epochs=1)
+    scores = cross_validate(
+        model, CrystalGraphFeaturizer().transform(ionic.data), holes
+    )
+    assert np.isfinite(scores["test_score"]).all()
+    holes[:, 1] = np.nan
+    with pytest.raises(ValueError, match=r"y\[:, 1\] is NaN for every crystal"):
+        model.score(ionic.data, holes)

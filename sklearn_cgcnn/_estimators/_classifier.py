@@ -49,10 +49,11 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         What is known of a site's element. "properties" are the nine of the paper's
         Table II, which may be named one by one, as in ``["group", "period"]``;
         "learned" is a vector for each element, learnt from the training crystals that
-        hold it. A table of one's own is a DataFrame or mapping by symbol or atomic
-        number, an array with a row for each atomic number from 0, or the path of a JSON
-        file with a mapping, such as the ``atom_init.json`` of the authors' program. It
-        is used as it is: bring the columns to similar ranges first.
+        hold it; of an element that none holds it is as it was drawn. A table of one's
+        own is a DataFrame or mapping by symbol or atomic number, an array with a row
+        for each atomic number from 0, or the path of a JSON file with a mapping, such
+        as the ``atom_init.json`` of the authors' program. It is used as it is: bring
+        the columns to similar ranges first.
     edge_basis : {"gaussian", "one-hot"}, EdgeBasis or None, default="gaussian"
         Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
         the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
@@ -61,7 +62,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     norm : {"batch"}, callable or None, default="batch"
         Normalisation in the convolutions: batch normalisation as in the authors'
         program, none as the equations are printed, or what makes a module from a width,
-        like :class:`sklearn_cgcnn.nn.BatchNorm`.
+        like :class:`sklearn_cgcnn.nn.BatchNorm`: it is called with rows and with how
+        many equal ones each stands for.
     activation : str or callable, default="softplus"
         The function g of the paper, in convolutions and hidden layers: "softplus",
         "relu", "silu", "tanh", "identity", a function of a tensor, or a module of torch
@@ -84,7 +86,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     max_epochs : int, default=30
         Number of passes over the training crystals.
     batch_size : int, default=64
-        Largest number of crystals in a batch.
+        Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the crystals of each class, stop
         when the loss on them has not fallen for `n_iter_no_change` epochs, and return

@@ -5,11 +5,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
 from sklearn_cgcnn._estimators._recipe import LOSSES, make_criterion
-from sklearn_cgcnn._validation import check_regression_target
+from sklearn_cgcnn._validation import check_regression_target, check_sample_weight
 
 
 class CGCNNRegressor(RegressorMixin, BaseCGCNN):
@@ -59,10 +60,11 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         What is known of a site's element. "properties" are the nine of the paper's
         Table II, which may be named one by one, as in ``["group", "period"]``;
         "learned" is a vector for each element, learnt from the training crystals that
-        hold it. A table of one's own is a DataFrame or mapping by symbol or atomic
-        number, an array with a row for each atomic number from 0, or the path of a JSON
-        file with a mapping, such as the ``atom_init.json`` of the authors' program. It
-        is used as it is: bring the columns to similar ranges first.
+        hold it; of an element that none holds it is as it was drawn. A table of one's
+        own is a DataFrame or mapping by symbol or atomic number, an array with a row
+        for each atomic number from 0, or the path of a JSON file with a mapping, such
+        as the ``atom_init.json`` of the authors' program. It is used as it is: bring
+        the columns to similar ranges first.
     edge_basis : {"gaussian", "one-hot"}, EdgeBasis or None, default="gaussian"
         Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
         the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
@@ -71,7 +73,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     norm : {"batch"}, callable or None, default="batch"
         Normalisation in the convolutions: batch normalisation as in the authors'
         program, none as the equations are printed, or what makes a module from a width,
-        like :class:`sklearn_cgcnn.nn.BatchNorm`.
+        like :class:`sklearn_cgcnn.nn.BatchNorm`: it is called with rows and with how
+        many equal ones each stands for.
     activation : str or callable, default="softplus"
         The function g of the paper, in convolutions and hidden layers: "softplus",
         "relu", "silu", "tanh", "identity", a function of a tensor, or a module of torch
@@ -98,7 +101,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     max_epochs : int, default=100
         Number of passes over the training crystals.
     batch_size : int, default=64
-        Largest number of crystals in a batch.
+        Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the crystals, stop when the loss on
         them has not fallen for `n_iter_no_change` epochs, and return to the epoch where
@@ -252,6 +255,42 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
             If X holds graphs made with other settings than those used in `fit`.
         """
         return self._decode(self._predict_outputs(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Compute R², averaged over targets, each over the crystals where it is known.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+        y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
+            What is true of each; NaN where it is not known, as in `fit`, which the
+            scorers of scikit-learn do not take.
+        sample_weight : array-like of shape (n_crystals,), default=None
+            How much each crystal counts.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `y` does not suit X, or one of its columns is NaN for every crystal.
+        """
+        predicted = self.predict(X)
+        true = check_regression_target(y, len(predicted))
+        if not np.isnan(true).any():
+            return r2_score(true, predicted, sample_weight=sample_weight)
+        if true.shape != predicted.shape:
+            raise ValueError(f"y has shape {true.shape}, predictions {predicted.shape}")
+        weights = check_sample_weight(sample_weight, len(true))
+        scores = [
+            r2_score(values[known], guesses[known], sample_weight=weights[known])
+            for values, guesses in zip(true.T, predicted.T, strict=True)
+            for known in [~np.isnan(values)]
+        ]
+        return float(np.mean(scores))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):

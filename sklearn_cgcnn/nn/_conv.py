@@ -30,9 +30,9 @@ class Conv(nn.Module, ABC):
     n_edge_features : int
         Width of the edge features.
     norm : callable or None, default=BatchNorm
-        Makes, from a width, a module that normalises rows by their counts, as
-        :class:`BatchNorm` does. None for none. With an attribute ``cancels_bias`` that
-        is true, there is no bias before it.
+        Makes, from a width, a module that is called with rows and with how many equal
+        ones each stands for, as :class:`BatchNorm` is. None for none. With an attribute
+        ``cancels_bias`` that is true, there is no bias before it.
     activation : callable, default=softplus
         Function of a tensor, g in the paper.
 
@@ -40,6 +40,28 @@ class Conv(nn.Module, ABC):
     ------
     ValueError
         If a convolution that adds to its input is to change its width.
+
+    Examples
+    --------
+    The mean over what a linear map makes of the neighbours and the edges to them:
+
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import Conv
+    >>> class MeanConv(Conv):
+    ...     def __init__(self, width_in, width, n_edge_features, norm, activation):
+    ...         super().__init__(width_in, width, n_edge_features, norm, activation)
+    ...         self.linear = torch.nn.Linear(width + n_edge_features, width)
+    ...
+    ...     def forward(self, sites, graph):
+    ...         centre, neighbour = graph.edge_index
+    ...         weights = graph.edge_weights[:, None]
+    ...         seen = torch.cat([sites[neighbour], graph.edge_features], dim=1)
+    ...         messages = self.activation(self.linear(seen))
+    ...         total = torch.zeros_like(sites).index_add(0, centre, weights * messages)
+    ...         count = torch.zeros_like(sites[:, :1]).index_add(0, centre, weights)
+    ...         return sites + total / count
+    >>> model = CGCNNRegressor(conv=MeanConv)
     """
 
     #: Whether the convolution adds to the vectors that it is given, and keeps their

@@ -12,6 +12,8 @@ class EdgeBasis(nn.Module, ABC):
 
     A basis of one's own inherits from it and gives `n_features` and `forward`. Where
     few features of an edge are not zero, `entries` says which, and makes it faster.
+    Distances come in double precision, the network computes in single precision: cast
+    them, ``distances.float()``, or what is made of them.
     """
 
     @property

@@ -3,12 +3,14 @@
 Run by ``tox run -e bench -- -k speed``. The original program takes part where the
 environment variable ``CGCNN_ORIGINAL`` names a folder with a clone of it, ``cgcnn2``
 and ``torch_geometric`` where they are installed. Where ``SPEED_TABLE`` names a file,
-what is measured is added to it; it is the one that the documentation shows.
+what is measured is added to it; with ``-k "flushed or featurization"`` it is the table
+that the documentation shows.
 
 To train and to predict, each program has graphs of its own, made before, and passes
-over 1,500 crystals in batches of 256 follow each other in turn, on as many threads. The
-tails of the original's Gaussians are subnormal numbers, which some processors are slow
-with: so all is measured once as it is, and once with these flushed to zero.
+over 1,500 crystals in batches of 256 (of ours in prediction, as it chooses) follow each
+other in turn, on as many threads. The tails of the original's Gaussians are subnormal
+numbers, which some processors are slow with: so all is measured once as it is, and once
+with these flushed to zero.
 """
 
 import csv
