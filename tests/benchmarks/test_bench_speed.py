@@ -246,9 +246,8 @@ def test_speed(load_real, n_threads, flush):
             print(f"\nsubnormals {'flushed' if flush else 'as they are'}:")
             rates = in_turn(passes, len(y))
             report(task if flush else f"{task}, with subnormals", n_threads, rates)
-            assert all(
-                median(rates["ours"]) > median(each) / 2 for each in rates.values()
-            )
+            of_others = [median(rates[name]) for name in rates if name != "ours"]
+            assert median(rates["ours"]) > 5 * max(of_others, default=0)
     finally:
         torch.set_num_threads(before)
         torch.set_flush_denormal(False)
