@@ -468,3 +468,21 @@ def test_workers_share_the_cores():
 
     threads = Parallel(n_jobs=2)(delayed(torch.get_num_threads)() for _ in range(2))
     assert max(threads) <= max(1, cpu_count() // 2)
+
+
+def test_rounded_products_change_little(ionic):
+    """Where a processor cannot round, it changes nothing."""
+    model = CGCNNRegressor(max_epochs=10, random_state=0)
+    exact = model.fit(ionic.data, ionic.target).predict(ionic.data)
+    try:
+        torch.set_float32_matmul_precision("medium")
+        rounded = model.predict(ionic.data)
+        trained = clone(model).fit(ionic.data, ionic.target)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    scale = ionic.target.std()
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.02 * scale)
+    gap = trained.score(ionic.data, ionic.target) - model.score(
+        ionic.data, ionic.target
+    )
+    assert abs(gap) < 0.05
