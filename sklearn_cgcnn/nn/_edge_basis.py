@@ -112,9 +112,7 @@ class GaussianBasis(EdgeBasis):
         Tensor of shape (n_edges, n_features)
             Of the basis's own type.
         """
-        columns, values = self.entries(distances)
-        features = values.new_zeros(len(values), self.n_features)
-        return features.scatter_add_(1, columns.long(), values)
+        return lay_out(*self.entries(distances), self.n_features)
 
     def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Expand distances, leaving out Gaussians that are less than a rounding error.
@@ -244,6 +242,23 @@ class NoEdgeFeatures(EdgeBasis):
             Of the basis's own type.
         """
         return self.empty.expand(len(distances), 0)
+
+
+def lay_out(columns: Tensor, values: Tensor, n_features: int) -> Tensor:
+    """Write out what entries leave out.
+
+    Parameters
+    ----------
+    columns, values : Tensor of shape (n_edges, n_entries)
+        As :meth:`EdgeBasis.entries` gives them.
+    n_features : int
+
+    Returns
+    -------
+    Tensor of shape (n_edges, n_features)
+    """
+    features = values.new_zeros(len(values), n_features)
+    return features.scatter_add_(1, columns.long(), values)
 
 
 EDGE_BASES: dict[str, type[GaussianBasis] | type[OneHotBasis]] = {

@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from sklearn_cgcnn.nn._edge_basis import lay_out
 from sklearn_cgcnn.nn._edge_blocks import EdgeBlock, block_size, divide
 from sklearn_cgcnn.nn._edge_moments import EdgeMoments
 
@@ -66,10 +67,9 @@ class Graph:
     @cached_property
     def edge_features(self) -> Tensor:
         """Lay out the features of the edges, of shape (n_edges, n_edge_features)."""
-        features = self.values.new_zeros(len(self.values), self.n_edge_features)
         # Whoever asks first may need no gradient of them, but the next.
         with torch.enable_grad():
-            return features.scatter_add_(1, self.columns.long(), self.values)
+            return lay_out(self.columns, self.values, self.n_edge_features)
 
     @cached_property
     def largest_features(self) -> Tensor:

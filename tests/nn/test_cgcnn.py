@@ -125,7 +125,7 @@ def test_convolution_is_that_of_the_paper(
     u = torch.randn(edges.shape[1], 4).double()
     expected = plain(conv, v.numpy(), u.numpy(), edges.T.tolist(), training)
     found = conv(v, as_graph(random_graph, u)).detach()
-    np.testing.assert_allclose(found, expected, rtol=1e-11)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [GatedConv, SharedConv])

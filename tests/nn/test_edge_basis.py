@@ -15,7 +15,7 @@ def test_gaussians_are_those_of_the_formula():
     for kind, rounding in [(torch.float32, 1e-6), (torch.float64, 1e-13)]:
         features = basis.to(kind)(torch.tensor(distances))
         atol = torch.finfo(kind).eps
-        np.testing.assert_allclose(features, expected, rtol=rounding, atol=4 * atol)
+        np.testing.assert_allclose(features, expected, rtol=rounding, atol=atol)
         assert not ((features > 0) & (features < 1e-22)).any()  # nothing subnormal
 
 
