@@ -119,6 +119,7 @@ def test_a_slice_is_a_view(graphs):
 
 def test_concatenating_undoes_splitting(graphs, singles):
     assert_equal(CrystalGraphs.concatenate(singles), graphs)
+    assert_equal(CrystalGraphs.concatenate(iter(singles)), graphs)
     assert_equal(
         CrystalGraphs.concatenate([graphs[:7], graphs[7:7], graphs[7:]]), graphs
     )
@@ -130,6 +131,8 @@ def test_concatenating_other_settings_raises(graphs, structures):
         CrystalGraphs.concatenate([graphs, other])
     with pytest.raises(ValueError, match="empty"):
         CrystalGraphs.concatenate([])
+    with pytest.raises(TypeError, match=r"parts\[1\] is of type str"):
+        CrystalGraphs.concatenate([graphs, "graphs"])
 
 
 def test_as_an_array_it_is_a_column_of_crystals(graphs, singles):
