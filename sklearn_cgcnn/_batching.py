@@ -226,17 +226,19 @@ class EdgeBoundedIterator:
 
     def __init__(self, dataset: PackedDataset, max_edges: int) -> None:
         self.dataset = dataset
-        self.max_edges = max_edges
+        self._lengths, total = [0], 0
+        for cost in dataset.sizes.sum(dim=1).tolist():
+            if self._lengths[-1] and total + cost > max_edges:
+                self._lengths.append(0)
+                total = 0
+            self._lengths[-1] += 1
+            total += cost
+
+    def __len__(self) -> int:
+        return len(self._lengths)
 
     def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
-        lengths, total = [0], 0
-        for cost in self.dataset.sizes.sum(dim=1).tolist():
-            if lengths[-1] and total + cost > self.max_edges:
-                lengths.append(0)
-                total = 0
-            lengths[-1] += 1
-            total += cost
-        return self.dataset.batches(torch.arange(len(self.dataset)), lengths)
+        return self.dataset.batches(torch.arange(len(self.dataset)), self._lengths)
 
 
 def _take_ragged(offsets: Tensor, rows: Tensor, n_items: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The seam to skorch, which manages the training."""
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from sklearn_cgcnn._batching import (
     PackedDataset,
 )
 from sklearn_cgcnn._callbacks import DivergenceGuard, StopTraining
+from sklearn_cgcnn._parallel import map_in_threads
 from sklearn_cgcnn.nn import BatchNorm, Dropout
 
 # Of a batch in prediction: on a CPU what its caches hold, on a GPU what keeps it busy.
@@ -33,6 +35,8 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     trained_before = False
     #: What shuffles, dropout and whatever else is drawn are determined by.
     seed = 0
+    #: Whether to sum over the edges in compiled loops, where there is a compiler.
+    compiled = False
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -91,12 +95,14 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         """
         self.trained_on_ = dataset
         try:
-            self.notify("on_train_begin", X=dataset, y=None)
-            with suppress(StopTraining):
-                self.fit_loop(dataset, epochs=epochs)
-            if not self.train_split:
-                self.refresh_statistics(dataset)
-                self.check_last_step(dataset)
+            with self._threads_for_loops() as n_threads:
+                self.module_.n_threads = n_threads
+                self.notify("on_train_begin", X=dataset, y=None)
+                with suppress(StopTraining):
+                    self.fit_loop(dataset, epochs=epochs)
+                if not self.train_split:
+                    self.refresh_statistics(dataset)
+                    self.check_last_step(dataset)
         finally:
             del self.trained_on_  # a fitted net holds on to no crystals
             self.trained_before = True
@@ -198,9 +204,37 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         self._set_training(False)
         on_cpu = dataset.targets.is_cpu
         max_edges = _EDGES_AT_ONCE["cpu" if on_cpu else "gpu"]
-        with torch.no_grad():
-            batches = EdgeBoundedIterator(dataset, max_edges)
-            return torch.cat([infer(batch) for batch, _ in batches]).cpu()
+        batches = EdgeBoundedIterator(dataset, max_edges)
+
+        def infer_one(batch: CrystalGraphBatch) -> Tensor:
+            with torch.no_grad():  # which torch keeps for each thread
+                return infer(batch)
+
+        with self._threads_for_loops() as n_threads:
+            # Threads share nothing where each has batches of its own.
+            at_once = min(n_threads, len(batches))
+            self.module_.n_threads = n_threads // at_once
+            only_batches = (batch for batch, _ in batches)
+            outputs = map_in_threads(infer_one, only_batches, at_once)
+        return torch.cat(outputs).cpu()
+
+    @contextmanager
+    def _threads_for_loops(self) -> Iterator[int]:
+        """Give compiled loops the threads that torch's operations have otherwise.
+
+        Theirs do not rest between two operations, but wait in a loop for the next one,
+        on the cores that our threads need.
+        """
+        n_threads = torch.get_num_threads()
+        self.module_.compiled = self.compiled and can_compile(self.device)
+        if not self.module_.compiled or n_threads == 1:
+            yield 1
+            return
+        torch.set_num_threads(1)
+        try:
+            yield n_threads
+        finally:
+            torch.set_num_threads(n_threads)
 
 
 def build_net(
@@ -213,6 +247,7 @@ def build_net(
     valid: PackedDataset | None = None,
     seed: int = 0,
     trained_before: bool = False,
+    compiled: bool = False,
     **params: Any,
 ) -> CrystalNet:
     """Make and initialise a net around a module.
@@ -231,6 +266,8 @@ def build_net(
         Seed of the shuffles, of dropout and of what callbacks draw.
     trained_before : bool, default=False
         Whether the module has weights that training is to go on with.
+    compiled : bool, default=False
+        Whether to sum over the edges in compiled loops, where there is a compiler.
     **params
         Further parameters of :class:`skorch.NeuralNet`.
 
@@ -252,12 +289,24 @@ def build_net(
         verbose=0,
         **params,
     )
-    net.seed, net.trained_before = seed, trained_before
+    net.seed, net.trained_before, net.compiled = seed, trained_before, compiled
     net.initialize()
     for dropout in net.module_.modules():
         if isinstance(dropout, Dropout):
             dropout.generator = torch.Generator(device).manual_seed(seed)
     return net
+
+
+def can_compile(device: str | torch.device) -> bool:
+    """Say whether loops can be compiled for a device.
+
+    Returns
+    -------
+    bool
+        On a CPU it takes Numba, on a CUDA GPU what torch comes with.
+    """
+    kind = torch.device(device).type
+    return kind == "cuda" or (kind == "cpu" and find_spec("numba") is not None)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

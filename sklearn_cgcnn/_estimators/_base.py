@@ -33,7 +33,7 @@ from sklearn_cgcnn._estimators._recipe import (
     make_schedule,
 )
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
-from sklearn_cgcnn._net import build_net, resolve_device
+from sklearn_cgcnn._net import build_net, can_compile, resolve_device
 from sklearn_cgcnn._validation import (
     check_crystals,
     check_elements,
@@ -89,6 +89,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         "warm_start": ["boolean"],
         "callbacks": [list, None],
         "device": [str, torch.device],
+        "compile": ["boolean"],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -123,6 +124,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         warm_start,
         callbacks,
         device,
+        compile,
         random_state,
         n_jobs,
         verbose,
@@ -152,6 +154,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
+        self.compile = compile
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -267,6 +270,7 @@ class BaseCGCNN(ABC, BaseEstimator):
                 self._check_same_network(
                     network, "warm_start=True", "set warm_start=False"
                 )
+            self._resolve_device()
             self.featurizer_ = self._make_featurizer(crystals)
             graphs, targets, weights = self._select(crystals, targets, weights, network)
             rng = check_random_state(self.random_state)
@@ -290,6 +294,7 @@ class BaseCGCNN(ABC, BaseEstimator):
                 targets = encode_first(y, weights)
                 network = self._network_params()
                 make_module(network)
+                self._resolve_device()
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
                 targets = self._encode_more_target(y, len(crystals))
@@ -348,7 +353,7 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     def _split(self, graphs, targets, weights, rng):
         """Put the training part, and what is held out of it, on the device."""
-        device = resolve_device(self.device)
+        device = self._resolve_device()
         if not self.early_stopping:
             return PackedDataset(graphs, targets, weights, device), None
         try:
@@ -403,16 +408,27 @@ class BaseCGCNN(ABC, BaseEstimator):
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
-            device=resolve_device(self.device),
+            device=self._resolve_device(),
             batch_size=int(self.batch_size),
             callbacks=callbacks,
             valid=valid,
             seed=seed,
             trained_before=fitted is not None,
+            compiled=self.compile,
             lr=self.lr,
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
+
+    def _resolve_device(self):
+        """Choose the device, for which there must be a compiler if one is wanted."""
+        device = resolve_device(self.device)
+        if self.compile and device.type == "cpu" and not can_compile(device):
+            raise ImportError(
+                "compile=True needs Numba to compile for a CPU, and it is not "
+                'installed; pip install "sklearn_cgcnn[compile]", or set compile=False'
+            )
+        return device
 
     def _params_to_predict(self, network):
         """Give what a copy needs to predict, whatever becomes of the parameters."""
@@ -420,6 +436,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             "network": network,
             "batch_size": int(self.batch_size),
             "device": self.device,
+            "compile": self.compile,
         }
 
     def _training_params(self):
@@ -432,6 +449,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             "batch_size",
             "callbacks",
             "device",
+            "compile",
             "verbose",
         )
         return {name: getattr(self, name, None) for name in names}
@@ -550,6 +568,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             criterion=torch.nn.Identity(),  # it predicts; training makes another net
             device=device,
             batch_size=fitted["batch_size"],
+            compiled=fitted["compile"],
         )
 
     def _with_weights(self, weights, n_epochs, **learnt):

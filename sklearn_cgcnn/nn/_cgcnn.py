@@ -54,6 +54,10 @@ class CGCNN(nn.Module):
         layer.
     """
 
+    #: Whether to sum over the edges in compiled loops, and the threads for them.
+    compiled = False
+    n_threads = 1
+
     def __init__(
         self,
         site_features: SiteFeatures,
@@ -212,6 +216,8 @@ class CGCNN(nn.Module):
             multiplicity,
             *self.edge_basis.entries(distances),
             self.edge_basis.n_features,
+            self.compiled,
+            self.n_threads,
         )
         sites, layers = self.embedding(features), [features]
         for conv in self.convs:

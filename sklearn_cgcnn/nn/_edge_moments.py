@@ -7,12 +7,12 @@ the edges appear with what all convolutions have in common. No tensor of the siz
 edges times the channels is needed.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn.nn._edge_blocks import EdgeBlock
+from sklearn_cgcnn.nn._edges import Edges
+from sklearn_cgcnn.nn._terms import split_terms
+from sklearn_cgcnn.nn._threads import even_parts, share
 
 
 class EdgeMoments:
@@ -22,12 +22,9 @@ class EdgeMoments:
 
     Parameters
     ----------
-    blocks : sequence of EdgeBlock
+    edges : Edges
     counts : Tensor of shape (n_edges,)
         How often each edge counts.
-    edge_features : Tensor of shape (n_edges, n_edge_features)
-        The features u.
-    n_sites : int
 
     Attributes
     ----------
@@ -38,34 +35,14 @@ class EdgeMoments:
         These means.
     """
 
-    def __init__(
-        self,
-        blocks: Sequence[EdgeBlock],
-        counts: Tensor,
-        edge_features: Tensor,
-        n_sites: int,
-    ) -> None:
-        width = edge_features.shape[1]
-        self._parts = [n_sites, n_sites, width]
-        self._blocks = blocks
-        self._share = counts / counts.sum()
-        self.shares = counts.new_zeros(sum(self._parts))
-        from_site, to_site, mean = self.shares.split(self._parts)
+    def __init__(self, edges: Edges, counts: Tensor) -> None:
+        self._edges, self._share_of_edge = edges, counts / counts.sum()
+        mean, self._covariance, *of_ends = edges.sum_features(self._share_of_edge)
+        # Sums of p_k (u_k - mean), and of p_k, by centre and then by neighbour.
+        by_site = torch.cat(of_ends)
+        self._by_site = by_site[:, :-1].contiguous()
+        self.shares = torch.cat([by_site[:, -1], mean])
         self.of_features = mean
-        torch.mv(edge_features.T, self._share, out=mean)
-        # Sums of p_k (u_k - mean), and of p_k, by centre and by neighbour.
-        by_centre, by_neighbour = counts.new_zeros(2, n_sites, width + 1)
-        self._covariance = counts.new_zeros(width, width)
-        for block in blocks:
-            share = self._share[block.edges]
-            rows = counts.new_ones(len(block), width + 1)
-            centred = torch.sub(edge_features[block.edges], mean, out=rows[:, :-1])
-            block.add_to_centres(by_centre, rows, factors=share)
-            block.add_to_neighbours(by_neighbour, rows, factors=share)
-            self._covariance.addmm_(centred.T, centred * share[:, None])
-        from_site.copy_(by_centre[:, -1])
-        to_site.copy_(by_neighbour[:, -1])
-        self._by_centre, self._by_neighbour = by_centre[:, :-1], by_neighbour[:, :-1]
 
     def centre(self, terms: Tensor) -> Tensor:
         """Subtract their means from the terms of the sites, in place.
@@ -79,18 +56,22 @@ class EdgeMoments:
         Tensor of shape (width,)
             The mean of z before.
         """
-        from_site, to_site, of_features = self.shares.split(self._parts)
-        a, b, of_edge = terms.split(self._parts)
-        mean_a, mean_b = from_site @ a, to_site @ b
-        a -= mean_a
-        b -= mean_b
-        mean: Tensor = mean_a + mean_b + of_features @ of_edge
-        return mean
+        n_sites = len(self._by_site) // 2
+        means = [
+            share_of_row @ rows
+            for share_of_row, rows in zip(
+                split_terms(self.shares, n_sites),
+                split_terms(terms, n_sites),
+                strict=True,
+            )
+        ]
+        for rows, mean in zip(split_terms(terms, n_sites), means[:2], strict=False):
+            rows -= mean
+        total: Tensor = means[0] + means[1] + means[2]
+        return total
 
-    def covariances(self, terms: Tensor) -> Tensor:
+    def covariances(self, terms: Tensor) -> tuple[Tensor, Tensor]:
         r"""Sum what each site, and each feature, has to do with z.
-
-        The variance of z is the sum of these times the terms.
 
         Parameters
         ----------
@@ -99,19 +80,32 @@ class EdgeMoments:
 
         Returns
         -------
-        Tensor of shape (2 * n_sites + n_edge_features, width)
+        covariances : Tensor of shape (2 * n_sites + n_edge_features, width)
             The sums of :math:`p_k (z_k - \bar z)` over the edges from each site, and to
             each site, and of :math:`p_k u_k (z_k - \bar z)` over all edges.
+        var : Tensor of shape (width,)
+            The sum of these times the terms.
         """
-        a, b, of_features = terms.split(self._parts)
-        sums = terms * self.shares[:, None]
-        by_centre, by_neighbour, by_feature = sums.split(self._parts)
-        by_centre.addmm_(self._by_centre, of_features)
-        by_neighbour.addmm_(self._by_neighbour, of_features)
-        for block in self._blocks:
-            share = self._share[block.edges]
-            block.add_to_centres(by_centre, b, block.neighbour, share)
-            block.add_to_neighbours(by_neighbour, a, block.centre, share)
-        torch.mm(self._covariance, of_features, out=by_feature)
-        by_feature.addmm_(self._by_centre.T, a).addmm_(self._by_neighbour.T, b)
-        return sums
+        n_ends = len(self._by_site)
+        of_ends, of_features = terms[:n_ends], terms[n_ends:]
+        sums = torch.empty_like(terms)
+        n_threads = len(self._edges.parts)
+
+        def add_up(start: int, stop: int) -> Tensor:
+            part = slice(start, stop)
+            torch.mul(of_ends[part], self.shares[part, None], out=sums[part])
+            sums[part].addmm_(self._by_site[part], of_features)
+            return self._by_site[part].T @ of_ends[part]
+
+        by_feature = share(add_up, even_parts(n_ends, n_threads))
+        sums[n_ends:] = sum(by_feature, self._covariance @ of_features)
+        n_sites = n_ends // 2
+        a, b, _ = split_terms(terms, n_sites)
+        by_centre, by_neighbour, _ = split_terms(sums, n_sites)
+        self._edges.add_other_ends(self._share_of_edge, a, b, by_centre, by_neighbour)
+
+        def multiply(start: int, stop: int) -> Tensor:
+            return (terms[start:stop] * sums[start:stop]).sum(dim=0)
+
+        var = torch.stack(share(multiply, even_parts(len(terms), n_threads))).sum(dim=0)
+        return sums, var.clamp_(min=0)

@@ -1,12 +1,6 @@
-"""The sum over gated messages, a block of edges at a time.
+"""The sum over gated messages, and its gradient."""
 
-Written out, the messages of a batch take a dozen passes over tensors of the size of the
-edges times twice the channels, and memory sets the pace: a processor could compute many
-times faster than these come and go. Here each step is done for a block of edges that
-stays in its cache, and none of them is kept: to compute them again for the gradient
-takes less time than to write them to memory and to read them.
-"""
-
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,10 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn.nn._graph import Graph
-
-# Beyond it a softplus is its argument or 0, and the exponential of more would leave the
-# range of single precision.
-_FAR = 80.0
+from sklearn_cgcnn.nn._terms import split_terms, terms_of
+from sklearn_cgcnn.nn._threads import even_parts, share
 
 
 def gated_sum(
@@ -96,19 +88,19 @@ class _GatedSum(torch.autograd.Function):
         shift: Tensor,
         graph: Graph,
     ) -> Tensor:
-        tables = _tables_of_map(sites, weight, scale, shift)
-        ctx.graph, ctx.near = graph, _is_near(tables[1], graph)
-        ctx.save_for_backward(sites, weight, scale, tables)
-        return _sum_messages(tables, len(sites), graph, ctx.near)
+        messages = graph.edges.messages_of_map(sites, weight, scale, shift)
+        ctx.save_for_backward(sites, weight, scale)
+        ctx.messages, ctx.parts = messages, graph.edges.parts
+        return messages.sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        sites, weight, scale, tables = ctx.saved_tensors
-        sums = _gradients_of_terms(grad, tables, ctx.graph, ctx.near)
+        sites, weight, scale = ctx.saved_tensors
+        sums = ctx.messages.sum_gradients(grad)
         to_shift = sums[: len(sites)].sum(dim=0)
-        to_scale = (_terms(sites, weight) * sums).sum(dim=0)
-        to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale)
+        to_scale = (terms_of(sites, weight, ctx.parts) * sums).sum(dim=0)
+        to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale, ctx.parts)
         return to_sites, to_weight, to_scale, to_shift, None
 
 
@@ -139,164 +131,74 @@ class _NormalisedGatedSum(torch.autograd.Function):
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_sites, moments = len(sites), graph.moments
-        terms = _terms(sites, weight)
+        terms = terms_of(sites, weight, graph.edges.parts)
         mean = moments.centre(terms)
-        covariances = moments.covariances(terms)
-        var = (terms * covariances).sum(dim=0).clamp_(min=0)
+        covariances, var = moments.covariances(terms)
         inverse_std = (var + eps).rsqrt()
         scale_of_z = scale * inverse_std
         # The terms of the features are not of mean zero.
         mean_of_rest = moments.of_features @ terms[2 * n_sites :]
-        tables = _tables(terms, scale_of_z, shift - scale_of_z * mean_of_rest, n_sites)
-        ctx.graph, ctx.near = graph, _is_near(tables[1], graph)
+        shift_of_z = shift - scale_of_z * mean_of_rest
+        messages = graph.edges.messages_of_terms(terms, scale_of_z, shift_of_z)
         ctx.save_for_backward(
-            sites, weight, scale_of_z, terms, tables, covariances, inverse_std
+            sites, weight, scale_of_z, terms, covariances, inverse_std
+        )
+        ctx.messages, ctx.parts, ctx.shares = (
+            messages,
+            graph.edges.parts,
+            moments.shares,
         )
         ctx.mark_non_differentiable(mean, var)
-        return _sum_messages(tables, n_sites, graph, ctx.near), mean, var
+        return messages.sum(), mean, var
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        sites, weight, scale_of_z, terms, tables, covariances, inverse_std = (
-            ctx.saved_tensors
-        )
-        sums = _gradients_of_terms(grad, tables, ctx.graph, ctx.near)
+        sites, weight, scale_of_z, terms, covariances, inverse_std = ctx.saved_tensors
+        sums = ctx.messages.sum_gradients(grad)
         to_shift = sums[: len(sites)].sum(dim=0)
-        sums.addr_(ctx.graph.moments.shares, to_shift, alpha=-1)
-        to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
-        sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
-        to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale_of_z)
+        rows = even_parts(len(sums), len(ctx.parts))
+
+        def take_out_mean(start: int, stop: int) -> Tensor:
+            part = slice(start, stop)
+            sums[part].addr_(ctx.shares[part], to_shift, alpha=-1)
+            to_scale: Tensor = (terms[part] * sums[part]).sum(dim=0)
+            return to_scale
+
+        to_scale = torch.stack(share(take_out_mean, rows)).sum(dim=0) * inverse_std
+        slope = inverse_std * to_scale
+
+        def take_out_variance(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            sums[part].addcmul_(covariances[part], slope, value=-1)
+
+        share(take_out_variance, rows)
+        to_sites, to_weight = _gradients_of_map(
+            sums, sites, weight, scale_of_z, ctx.parts
+        )
         return to_sites, to_weight, to_scale, to_shift, None, None
 
 
 def _gradients_of_map(
-    sums: Tensor, sites: Tensor, weight: Tensor, scale: Tensor
+    sums: Tensor,
+    sites: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    parts: Sequence[tuple[int, int]],
 ) -> tuple[Tensor, Tensor]:
     """Go back from the terms, whose gradients are the sums times the scale."""
-    to_centre, to_neighbour, to_edge = _split(sums, len(sites))
+    to_centre, to_neighbour, to_edge = split_terms(sums, len(sites))
     # Rather than the sums, the weight is scaled, which is smaller.
     scaled = (weight * scale[:, None]).T
-    of_centre, of_neighbour, _ = _split(scaled, sites.shape[1])
-    to_sites = (to_centre @ of_centre.T).addmm_(to_neighbour, of_neighbour.T)
-    parts = [sites.T @ to_centre, sites.T @ to_neighbour, to_edge]
-    return to_sites, (torch.cat(parts) * scale).T
+    of_centre, of_neighbour, _ = split_terms(scaled, sites.shape[1])
+    to_sites = torch.empty_like(sites)
 
+    def go_back(start: int, stop: int) -> Tensor:
+        part = slice(start, stop)
+        torch.mm(to_centre[part], of_centre.T, out=to_sites[part])
+        to_sites[part].addmm_(to_neighbour[part], of_neighbour.T)
+        to_each = [to[part] for to in (to_centre, to_neighbour)]
+        return torch.cat([sites[part].T @ to for to in to_each])
 
-def _terms(sites: Tensor, weight: Tensor) -> Tensor:
-    """Compute what sites as centres, sites as neighbours, and features add to z."""
-    of_centre, of_neighbour, of_edge = _split(weight.T, sites.shape[1])
-    terms = sites.new_empty(2 * len(sites) + len(of_edge), len(weight))
-    as_centres, as_neighbours, of_features = _split(terms, len(sites))
-    torch.mm(sites, of_centre, out=as_centres)
-    torch.mm(sites, of_neighbour, out=as_neighbours)
-    of_features.copy_(of_edge)
-    return terms
-
-
-def _split(rows: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Part off n rows, the next n, and the rest."""
-    return rows[:n], rows[n : 2 * n], rows[2 * n :]
-
-
-def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor:
-    """Lay out the terms of minus the gates, and of the cores, scaled and shifted.
-
-    In tables of their own: with half of the rows of one, strided, torch would take
-    twice the time.
-    """
-    half = terms.shape[1] // 2
-    scale, shift = (_with_minus_gates(each).view(2, half) for each in (scale, shift))
-    tables = terms.new_empty(2, len(terms), half)
-    rows, of_rows = terms.view(-1, 2, half), tables.transpose(0, 1)
-    torch.addcmul(shift, rows[:n_sites], scale, out=of_rows[:n_sites])
-    torch.mul(rows[n_sites:], scale, out=of_rows[n_sites:])
-    return tables
-
-
-def _tables_of_map(
-    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-) -> Tensor:
-    """Lay out what `_tables` does, where scale and shift are known from the outset."""
-    half = len(weight) // 2
-    scale, shift = _with_minus_gates(scale), _with_minus_gates(shift)
-    of_centre, of_neighbour, of_edge = _split((weight * scale[:, None]).T, half)
-    tables = sites.new_empty(2, 2 * len(sites) + len(of_edge), half)
-    for table, part in zip(tables, (slice(half), slice(half, None)), strict=True):
-        as_centres, as_neighbours, of_features = _split(table, len(sites))
-        torch.addmm(shift[part], sites, of_centre[:, part], out=as_centres)
-        torch.mm(sites, of_neighbour[:, part], out=as_neighbours)
-        of_features.copy_(of_edge[:, part])
-    return tables
-
-
-def _with_minus_gates(values: Tensor) -> Tensor:
-    """Change the sign of the first half."""
-    gates, cores = values.chunk(2)
-    return torch.cat([-gates, cores])
-
-
-def _is_near(table: Tensor, graph: Graph) -> bool:
-    """Say whether nothing that is gathered from a table can be far from zero."""
-    if not graph.in_blocks or not graph.blocks:
-        return False
-    n = len(table) - graph.n_edge_features
-    bound = 2 * _largest(table[:n])
-    if graph.n_edge_features:
-        bound = bound + _largest(table[n:]) * graph.largest_features
-    return bool(bound < _FAR)
-
-
-def _largest(values: Tensor) -> Tensor:
-    """Give the largest absolute value, in one pass."""
-    return torch.stack(values.aminmax()).abs().max()
-
-
-def _sum_messages(tables: Tensor, n_sites: int, graph: Graph, near: bool) -> Tensor:
-    """Sum the messages to each site."""
-    summed = tables.new_zeros(n_sites, tables.shape[2])
-    for block in graph.blocks:
-        minus_gate, core = (block.gather(table) for table in tables)
-        _, messages = _exp_and_softplus(core, near)
-        messages /= minus_gate.exp_().add_(1)
-        block.add_to_centres(summed, messages, factors=block.weights)
-    return summed
-
-
-def _exp_and_softplus(core: Tensor, near: bool) -> tuple[Tensor, Tensor]:
-    """Compute 1 + exp(core), held finite, and its logarithm, the softplus.
-
-    The latter is exact to the last digit of one, not of itself, which counts among
-    sums. The core may be used up.
-    """
-    if near:
-        one_plus_exp = core.exp_().add_(1)
-        return one_plus_exp, one_plus_exp.log()
-    one_plus_exp = core.clamp(-_FAR, _FAR).exp_().add_(1)
-    return one_plus_exp, torch.maximum(one_plus_exp.log(), core)
-
-
-def _gradients_of_terms(
-    grad: Tensor, tables: Tensor, graph: Graph, near: bool
-) -> Tensor:
-    """Sum the gradients of y over the edges of which each term is a part."""
-    n_sites, half = grad.shape
-    sums = grad.new_zeros(tables.shape[1], 2 * half)
-    to_centre, to_neighbour, to_edge = _split(sums, n_sites)
-    room = grad.new_empty(max(map(len, graph.blocks), default=0), 2 * half)
-    for block in graph.blocks:
-        minus_gate, core = (block.gather(table) for table in tables)
-        gate = minus_gate.exp_().add_(1).reciprocal_()
-        one_plus_exp, softplus = _exp_and_softplus(core, near)
-        to_y = room[: len(block)]
-        to_core = block.at_centre(grad).mul_(gate)
-        # The slope of a softplus is what the inverse of 1 + exp lacks to 1, and that of
-        # a gate itself times what it lacks to 1.
-        torch.addcdiv(to_core, to_core, one_plus_exp, value=-1, out=to_y[:, half:])
-        to_gate = to_core.mul_(softplus)
-        torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
-        block.add_to_centres(to_centre, to_y)
-        block.add_to_neighbours(to_neighbour, to_y)
-        features = graph.edge_features[block.edges, block.features]
-        to_edge[block.features].addmm_(features.T, to_y)
-    return sums
+    to_map = torch.stack(share(go_back, parts)).sum(dim=0)
+    return to_sites, (torch.cat([to_map, to_edge]) * scale).T

@@ -5,9 +5,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from sklearn_cgcnn.nn._blocked_edges import BlockedEdges
 from sklearn_cgcnn.nn._edge_basis import lay_out
-from sklearn_cgcnn.nn._edge_blocks import EdgeBlock, block_size, divide
+from sklearn_cgcnn.nn._edge_blocks import block_size
 from sklearn_cgcnn.nn._edge_moments import EdgeMoments
+from sklearn_cgcnn.nn._edges import Edges
+from sklearn_cgcnn.nn._fused_edges import FusedEdges
 
 
 class Graph:
@@ -29,6 +32,11 @@ class Graph:
         taken in the type of `values`.
     n_edge_features : int
         Number of features per edge.
+    compiled : bool, default=False
+        Whether to sum over the edges in compiled loops, for which there are two
+        compilers: Numba for single precision on a CPU, and torch's own for a GPU.
+    n_threads : int, default=1
+        Number of threads for the loops on a CPU.
     in_blocks : bool or None, default=None
         Whether to work on blocks of edges, which suits the caches of a CPU, or on all
         edges at once, with no need to look at any value, for which a GPU would have to
@@ -36,7 +44,8 @@ class Graph:
 
     Attributes
     ----------
-    edge_index, edge_weights, multiplicity, columns, values, n_edge_features, in_blocks
+    edge_index, edge_weights, multiplicity, columns, values, n_edge_features, compiled,
+    n_threads, in_blocks
         As given, except that for blocks the edges are sorted by their centres if they
         were not.
     """
@@ -49,6 +58,8 @@ class Graph:
         columns: Tensor,
         values: Tensor,
         n_edge_features: int,
+        compiled: bool = False,
+        n_threads: int = 1,
         in_blocks: bool | None = None,
     ) -> None:
         self.in_blocks = edge_index.is_cpu if in_blocks is None else in_blocks
@@ -61,6 +72,7 @@ class Graph:
         self.multiplicity = multiplicity.to(values.dtype)
         self.columns, self.values = columns, values
         self.n_edge_features = n_edge_features
+        self.compiled, self.n_threads = compiled, n_threads
         # Here, as the sums that ask for the blocks do so with gradients disabled.
         self._block_size = block_size(torch.is_grad_enabled())
 
@@ -72,35 +84,32 @@ class Graph:
             return lay_out(self.columns, self.values, self.n_edge_features)
 
     @cached_property
-    def largest_features(self) -> Tensor:
-        """Give the largest sum of an edge's features, by their absolute values."""
-        return self.values.abs().sum(dim=1).max()
-
-    @cached_property
     def edge_counts(self) -> Tensor:
         """Count the edges of its crystal that each stands for, of shape (n_edges,)."""
         return self.edge_weights * self.multiplicity.index_select(0, self.edge_index[0])
 
     @cached_property
-    def blocks(self) -> list[EdgeBlock]:
-        """Divide the edges into what a processor's cache can hold."""
-        return divide(
+    def edges(self) -> Edges:
+        """Prepare the edges for the sums over them."""
+        args = (
             self.edge_index,
             self.edge_weights,
             len(self.multiplicity),
-            self.columns,
-            self.values,
+            self.columns.detach(),
+            self.values.detach(),
             self.n_edge_features,
-            self._block_size if self.in_blocks else None,
         )
+        if self.compiled and not self.in_blocks:
+            return FusedEdges(*args)
+        if self.compiled and self.values.dtype == torch.float32:
+            # Numba is not there for everyone, and takes a while to be imported.
+            from sklearn_cgcnn.nn._compiled_edges import CompiledEdges
+
+            return CompiledEdges(*args, self.n_threads)
+        return BlockedEdges(*args, self._block_size if self.in_blocks else None)
 
     @cached_property
     def moments(self) -> EdgeMoments:
         """Compute what the statistics of a linear map over the edges follow from."""
         with torch.no_grad():
-            return EdgeMoments(
-                self.blocks,
-                self.edge_counts,
-                self.edge_features,
-                len(self.multiplicity),
-            )
+            return EdgeMoments(self.edges, self.edge_counts)

@@ -3,18 +3,27 @@
 import pytest
 import torch
 
-from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks
+from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks, _fused_edges
 from sklearn_cgcnn.nn._gated_sum import normalised_gated_sum
 
 
-@pytest.fixture(params=[1, 7, 2048, None])
-def block(request, monkeypatch):
-    """Blocks of so many edges; None for all at once, which is for GPUs."""
-    if request.param is None:
-        monkeypatch.setattr("sklearn_cgcnn.nn.Graph.__init__.__defaults__", (False,))
-    else:
+@pytest.fixture(params=[1, 7, 2048, "at once", "fused", "1 thread", "2 threads"])
+def way(request, monkeypatch):
+    """Blocks of so many edges, all at once as on a GPU, or compiled loops."""
+    if isinstance(request.param, int):
         for name in ("_BLOCK", "_BLOCK_WITHOUT_GRADIENT"):
             monkeypatch.setattr(_edge_blocks, name, request.param)
+        return
+    choices = {
+        "at once": (False, 1, False),
+        "fused": (True, 1, False),
+        "1 thread": (True, 1, None),
+        "2 threads": (True, 2, None),
+    }
+    defaults = "sklearn_cgcnn.nn.Graph.__init__.__defaults__"
+    monkeypatch.setattr(defaults, choices[request.param])
+    # As it is written: to compile it takes seconds, for a test of its own.
+    monkeypatch.setattr(_fused_edges, "_compiled", lambda function: function)
 
 
 def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
@@ -61,7 +70,7 @@ def assert_same(given, expected, tolerance):
         )
 
 
-@pytest.mark.usefixtures("block")
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("n_features", [4, 0])
 @pytest.mark.parametrize("norm", [BatchNorm, None])
 @pytest.mark.parametrize("training", [True, False])
@@ -77,7 +86,7 @@ def test_outputs_gradients_and_statistics(dtype, tolerance, training, norm, n_fe
     assert_same(found, expected, tolerance)
 
 
-@pytest.mark.usefixtures("block")
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("dtype", "offset", "tolerance"),
     [(torch.float64, 1e3, 1e-8), (torch.float32, 10.0, 1e-4)],
@@ -90,6 +99,7 @@ def test_far_from_zero(dtype, offset, tolerance):
     assert_same(found, outcome(conv, *given, by_blocks=False), tolerance)
 
 
+@pytest.mark.usefixtures("way")
 def test_terms_that_cancel():
     """What one end of an edge adds the other takes away, but for a thousandth."""
     conv, sites, parts = make(torch.float64, offset=10.0)
@@ -101,29 +111,35 @@ def test_terms_that_cancel():
     assert_same(outcome(conv.float(), single, parts, True)[:2], exact[:2], 1e-4)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("training", [True, False])
-def test_edges_in_any_order(training):
-    conv, sites, parts = make(torch.float64)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
+)
+def test_edges_in_any_order(training, dtype, tolerance):
+    conv, sites, parts = make(dtype)
     conv.train(training)
     expected = outcome(conv, sites, parts, by_blocks=True)
     order = torch.randperm(len(parts[1]))
     edges, weights, multiplicity, features = parts
-    conv, sites, _ = make(torch.float64)
+    conv, sites, _ = make(dtype)
     shuffled = edges[:, order], weights[order], multiplicity, features[order]
     found = outcome(conv.train(training), sites, shuffled, by_blocks=True)
-    assert_same(found, expected, 1e-12)
+    assert_same(found, expected, tolerance)
     with torch.no_grad():  # and written out
         torch.testing.assert_close(conv._sum(sites, as_graph(*shuffled)), expected[0])
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("training", [True, False])
-def test_without_edges(training):
-    conv, sites, parts = make(torch.float64, n_edges=0)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_edges(training, dtype):
+    conv, sites, parts = make(dtype, n_edges=0)
     conv.train(training)
     summed = conv._sum_in_blocks(sites, as_graph(*parts))
-    assert torch.equal(summed, torch.zeros(9, 6).double())
+    assert torch.equal(summed, torch.zeros(9, 6).to(dtype))
     summed.sum().backward()
-    assert torch.equal(sites.grad, torch.zeros(9, 6).double())
+    assert torch.equal(sites.grad, torch.zeros(9, 6).to(dtype))
     assert torch.isfinite(conv.edge_norm.running_var).all()
 
 
@@ -137,6 +153,7 @@ def test_a_frozen_norm_keeps_its_statistics():
     assert_same(found, expected, 1e-12)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_far_arguments(dtype):
     """The activations are torch's, however large their arguments."""
@@ -165,13 +182,14 @@ def test_blocks_are_larger_without_a_gradient(monkeypatch):
     conv, sites, parts = make(torch.float32)
     graph = as_graph(*parts)
     conv(sites, graph).sum().backward()
-    assert [len(each) for each in graph.blocks] == [10] * 6
+    assert [len(each) for each in graph.edges.blocks] == [10] * 6
     with torch.no_grad():
         graph = as_graph(*parts)
         conv(sites, graph)
-    assert [len(each) for each in graph.blocks] == [20] * 3
+    assert [len(each) for each in graph.edges.blocks] == [20] * 3
 
 
+@pytest.mark.usefixtures("way")
 def test_large_features_are_far():
     """An edge feature of 1,000 leads beyond what an exponential can hold."""
     conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
@@ -182,6 +200,7 @@ def test_large_features_are_far():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_variance_of_nothing_is_not_below_zero():
     """Each end of an edge takes away all that the other adds, which is much."""
     conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)

@@ -1,0 +1,229 @@
+"""Edges with sums over a block of them at a time.
+
+Written out, the messages of a batch take a dozen passes over tensors of the size of the
+edges times twice the channels, and memory sets the pace: a processor could compute many
+times faster than these come and go. Here each step is done for a block of edges that
+stays in its cache, and none of them is kept: to compute them again for the gradient
+takes less time than to write them to memory and to read them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn.nn._edge_basis import lay_out
+from sklearn_cgcnn.nn._edge_blocks import divide
+from sklearn_cgcnn.nn._edges import Messages
+from sklearn_cgcnn.nn._terms import split_terms
+
+# Beyond it a softplus is its argument or 0, and the exponential of more would leave the
+# range of single precision.
+_FAR = 80.0
+
+
+class BlockedEdges:
+    """All edges of a batch, with sums over a block of them at a time.
+
+    Parameters
+    ----------
+    edge_index : Tensor of shape (2, n_edges), int64
+    edge_weights : Tensor of shape (n_edges,)
+        How many equal edges of its centre each stands for.
+    n_sites : int
+    columns, values : Tensor of shape (n_edges, n_entries)
+        Edge features, as :meth:`EdgeBasis.entries` gives them.
+    n_edge_features : int
+    block_size : int or None
+        Number of edges of a block. The edges are then to be sorted by their centres.
+        None for all of them in one, without a look at any value.
+    """
+
+    def __init__(
+        self,
+        edge_index: Tensor,
+        edge_weights: Tensor,
+        n_sites: int,
+        columns: Tensor,
+        values: Tensor,
+        n_edge_features: int,
+        block_size: int | None,
+    ) -> None:
+        self._columns, self._values = columns, values
+        self.n_sites, self.n_edge_features = n_sites, n_edge_features
+        self.may_look = block_size is not None
+        self.blocks = divide(
+            edge_index,
+            edge_weights,
+            n_sites,
+            columns,
+            values,
+            n_edge_features,
+            block_size,
+        )
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """As :attr:`Edges.parts`: torch has its own threads."""
+        return [(0, self.n_sites)]
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Lay out the features of the edges, of shape (n_edges, n_edge_features)."""
+        return lay_out(self._columns, self._values, self.n_edge_features)
+
+    @cached_property
+    def largest_features(self) -> Tensor:
+        """Give the largest sum of an edge's features, by their absolute values."""
+        return self._values.abs().sum(dim=1).max()
+
+    def messages_of_terms(
+        self, terms: Tensor, scale: Tensor, shift: Tensor
+    ) -> Messages:
+        """As :meth:`Edges.messages_of_terms`."""
+        return _BlockedMessages(self, _tables(terms, scale, shift, self.n_sites))
+
+    def messages_of_map(
+        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
+    ) -> Messages:
+        """As :meth:`Edges.messages_of_map`."""
+        return _BlockedMessages(self, _tables_of_map(sites, weight, scale, shift))
+
+    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As :meth:`Edges.sum_features`."""
+        width = self.n_edge_features
+        mean = self.features.T @ shares
+        by_centre, by_neighbour = shares.new_zeros(2, self.n_sites, width + 1)
+        covariance = shares.new_zeros(width, width)
+        for block in self.blocks:
+            share = shares[block.edges]
+            rows = shares.new_ones(len(block), width + 1)
+            centred = torch.sub(self.features[block.edges], mean, out=rows[:, :-1])
+            block.add_to_centres(by_centre, rows, factors=share)
+            block.add_to_neighbours(by_neighbour, rows, factors=share)
+            covariance.addmm_(centred.T, centred * share[:, None])
+        return mean, covariance, by_centre, by_neighbour
+
+    def add_other_ends(
+        self,
+        shares: Tensor,
+        of_centres: Tensor,
+        of_neighbours: Tensor,
+        by_centre: Tensor,
+        by_neighbour: Tensor,
+    ) -> None:
+        """As :meth:`Edges.add_other_ends`."""
+        for block in self.blocks:
+            share = shares[block.edges]
+            block.add_to_centres(by_centre, of_neighbours, block.neighbour, share)
+            block.add_to_neighbours(by_neighbour, of_centres, block.centre, share)
+
+
+class _BlockedMessages:
+    """Messages of tables of what is to be added up for minus the gates, and cores."""
+
+    def __init__(self, edges: BlockedEdges, tables: Tensor) -> None:
+        self._edges, self._tables = edges, tables
+        self._near = edges.may_look and self._is_near(tables[1])
+
+    def _is_near(self, table: Tensor) -> bool:
+        """Say whether nothing that is gathered from a table can be far from zero."""
+        if not self._edges.blocks:
+            return True
+        n = 2 * self._edges.n_sites
+        of_sites, of_features = table[:n], table[n:]
+        bound = 2 * _largest(of_sites)
+        if len(of_features):
+            bound = bound + _largest(of_features) * self._edges.largest_features
+        return bool(bound < _FAR)
+
+    def sum(self) -> Tensor:
+        """As :meth:`Messages.sum`."""
+        summed = self._tables.new_zeros(self._edges.n_sites, self._tables.shape[2])
+        for block in self._edges.blocks:
+            minus_gate, core = (block.gather(table) for table in self._tables)
+            _, messages = _exp_and_softplus(core, self._near)
+            messages /= minus_gate.exp_().add_(1)
+            block.add_to_centres(summed, messages, factors=block.weights)
+        return summed
+
+    def sum_gradients(self, grad: Tensor) -> Tensor:
+        """As :meth:`Messages.sum_gradients`."""
+        n_sites, half = grad.shape
+        edges, tables = self._edges, self._tables
+        sums = grad.new_zeros(tables.shape[1], 2 * half)
+        to_centre, to_neighbour, to_edge = split_terms(sums, n_sites)
+        room = grad.new_empty(max(map(len, edges.blocks), default=0), 2 * half)
+        for block in edges.blocks:
+            minus_gate, core = (block.gather(table) for table in tables)
+            gate = minus_gate.exp_().add_(1).reciprocal_()
+            one_plus_exp, softplus = _exp_and_softplus(core, self._near)
+            to_y = room[: len(block)]
+            to_core = block.at_centre(grad).mul_(gate)
+            # The slope of a softplus is what the inverse of 1 + exp lacks to 1, and
+            # that of a gate itself times what it lacks to 1.
+            torch.addcdiv(to_core, to_core, one_plus_exp, value=-1, out=to_y[:, half:])
+            to_gate = to_core.mul_(softplus)
+            torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
+            block.add_to_centres(to_centre, to_y)
+            block.add_to_neighbours(to_neighbour, to_y)
+            features = edges.features[block.edges, block.features]
+            to_edge[block.features].addmm_(features.T, to_y)
+        return sums
+
+
+def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor:
+    """Lay out the terms of minus the gates, and of the cores, scaled and shifted.
+
+    In tables of their own: with half of the rows of one, strided, torch would take
+    twice the time.
+    """
+    half = terms.shape[1] // 2
+    scale, shift = (_with_minus_gates(each).view(2, half) for each in (scale, shift))
+    tables = terms.new_empty(2, len(terms), half)
+    rows, of_rows = terms.view(-1, 2, half), tables.transpose(0, 1)
+    torch.addcmul(shift, rows[:n_sites], scale, out=of_rows[:n_sites])
+    torch.mul(rows[n_sites:], scale, out=of_rows[n_sites:])
+    return tables
+
+
+def _tables_of_map(
+    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
+) -> Tensor:
+    """Lay out what `_tables` does, where scale and shift are known from the outset."""
+    half = len(weight) // 2
+    scale, shift = _with_minus_gates(scale), _with_minus_gates(shift)
+    of_centre, of_neighbour, of_edge = split_terms((weight * scale[:, None]).T, half)
+    tables = sites.new_empty(2, 2 * len(sites) + len(of_edge), half)
+    for table, part in zip(tables, (slice(half), slice(half, None)), strict=True):
+        as_centres, as_neighbours, of_features = split_terms(table, len(sites))
+        torch.addmm(shift[part], sites, of_centre[:, part], out=as_centres)
+        torch.mm(sites, of_neighbour[:, part], out=as_neighbours)
+        of_features.copy_(of_edge[:, part])
+    return tables
+
+
+def _with_minus_gates(values: Tensor) -> Tensor:
+    """Change the sign of the first half."""
+    gates, cores = values.chunk(2)
+    return torch.cat([-gates, cores])
+
+
+def _largest(values: Tensor) -> Tensor:
+    """Give the largest absolute value, in one pass."""
+    return torch.stack(values.aminmax()).abs().max()
+
+
+def _exp_and_softplus(core: Tensor, near: bool) -> tuple[Tensor, Tensor]:
+    """Compute 1 + exp(core), held finite, and its logarithm, the softplus.
+
+    The latter is exact to the last digit of one, not of itself, which counts among
+    sums. The core may be used up.
+    """
+    if near:
+        one_plus_exp = core.exp_().add_(1)
+        return one_plus_exp, one_plus_exp.log()
+    one_plus_exp = core.clamp(-_FAR, _FAR).exp_().add_(1)
+    return one_plus_exp, torch.maximum(one_plus_exp.log(), core)

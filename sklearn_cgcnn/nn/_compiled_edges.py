@@ -1,0 +1,182 @@
+"""Edges with sums that are compiled loops, shared out among threads."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn.nn import _kernels
+from sklearn_cgcnn.nn._edges import Messages
+from sklearn_cgcnn.nn._terms import split_terms, terms_of
+from sklearn_cgcnn.nn._threads import even_parts, share
+
+
+class CompiledEdges:
+    """All edges of a batch, with the sums over them.
+
+    Everything is on the CPU and of single precision.
+
+    Parameters
+    ----------
+    edge_index : Tensor of shape (2, n_edges), int64
+        Sorted by the centres.
+    edge_weights : Tensor of shape (n_edges,)
+        How many equal edges of its centre each stands for.
+    n_sites : int
+    columns, values : Tensor of shape (n_edges, n_entries)
+        Edge features, as :meth:`EdgeBasis.entries` gives them.
+    n_edge_features : int
+    n_threads : int
+        Number of threads.
+    """
+
+    def __init__(
+        self,
+        edge_index: Tensor,
+        edge_weights: Tensor,
+        n_sites: int,
+        columns: Tensor,
+        values: Tensor,
+        n_edge_features: int,
+        n_threads: int,
+    ) -> None:
+        self._centre, self._neighbour = edge_index.to(torch.int32).contiguous()
+        all_sites = torch.arange(n_sites + 1, dtype=torch.int32)
+        self._first_edges = torch.searchsorted(self._centre, all_sites, out_int32=True)
+        self.arrays = _as_arrays(
+            self._first_edges,
+            self._neighbour,
+            columns.to(torch.int32).contiguous(),
+            values.contiguous(),
+            edge_weights,
+        )
+        self.n_sites, self._n_edge_features = n_sites, n_edge_features
+        self._n_threads = n_threads
+
+    @cached_property
+    def parts_by_centre(self) -> list[tuple[int, int]]:
+        """Divide the sites into runs of about as many edges for each thread."""
+        cuts = torch.searchsorted(self._first_edges, self._wanted_cuts)
+        return list(pairwise([0, *cuts.tolist(), self.n_sites]))
+
+    @cached_property
+    def parts(self) -> list[tuple[int, int]]:
+        """Divide the sites into runs between which there are no edges.
+
+        One for each thread, as far as there are so many. So no two threads add to the
+        same site.
+        """
+        if self._n_threads == 1 or not len(self._centre):
+            return [(0, self.n_sites)]
+        first = torch.minimum(self._centre, self._neighbour)
+        last = torch.maximum(self._centre, self._neighbour)
+        last_so_far = last.cummax(dim=0).values
+        first_to_come = first.flip(0).cummin(dim=0).values.flip(0)
+        possible = (last_so_far[:-1] < first_to_come[1:]).nonzero()[:, 0].int() + 1
+        if not len(possible):
+            return [(0, self.n_sites)]
+        nearby = torch.searchsorted(possible, self._wanted_cuts)
+        nearby.clamp_(max=len(possible) - 1)
+        cuts = self._centre[possible[nearby].unique()]
+        return list(pairwise([0, *cuts.tolist(), self.n_sites]))
+
+    @cached_property
+    def _wanted_cuts(self) -> Tensor:
+        """Say at which edges there would be as many for each thread."""
+        parts = even_parts(len(self._centre), self._n_threads)
+        return torch.tensor([start for start, _ in parts[1:]], dtype=torch.int32)
+
+    def messages_of_terms(
+        self, terms: Tensor, scale: Tensor, shift: Tensor
+    ) -> Messages:
+        """As :meth:`Edges.messages_of_terms`."""
+        return _CompiledMessages(self, terms, scale, shift)
+
+    def messages_of_map(
+        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
+    ) -> Messages:
+        """As :meth:`Edges.messages_of_map`."""
+        terms = terms_of(sites, weight, self.parts)
+        return _CompiledMessages(self, terms, scale, shift)
+
+    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As :meth:`Edges.sum_features`."""
+        width = self._n_edge_features
+        by_centre, by_neighbour = shares.new_zeros(2, self.n_sites, width + 1)
+        arrays = _as_arrays(shares, by_centre, by_neighbour)
+
+        def sum_part(start: int, stop: int) -> Tensor:
+            # The mean, and half of the covariance, which is added to its transpose.
+            sums = shares.new_zeros(1 + width, width, dtype=torch.float64)
+            edges, room = self.arrays[:4], _as_arrays(sums[0], sums[1:])
+            _kernels.sum_features(start, stop, *edges, *arrays, *room)
+            return sums
+
+        sums = torch.stack(share(sum_part, self.parts)).sum(dim=0)
+        mean, products = sums[0], sums[1:] + sums[1:].T
+        covariance = products.addr_(mean, mean, alpha=-1).to(shares.dtype)
+        mean = mean.to(shares.dtype)
+        for sums in (by_centre, by_neighbour):
+            sums[:, :-1].addr_(sums[:, -1], mean, alpha=-1)
+        return mean, covariance, by_centre, by_neighbour
+
+    def add_other_ends(
+        self,
+        shares: Tensor,
+        of_centres: Tensor,
+        of_neighbours: Tensor,
+        by_centre: Tensor,
+        by_neighbour: Tensor,
+    ) -> None:
+        """As :meth:`Edges.add_other_ends`."""
+        rows = of_centres, of_neighbours, by_centre, by_neighbour
+        arrays = *self.arrays[:2], *_as_arrays(shares, *rows)
+        share(lambda *part: _kernels.sum_ends(*part, *arrays), self.parts)
+
+
+class _CompiledMessages:
+    """Messages of terms, scaled and shifted."""
+
+    def __init__(
+        self, edges: CompiledEdges, terms: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
+        self._edges, self._terms = edges, terms
+        self._args = [*edges.arrays, *_as_arrays(terms, scale, shift)]
+
+    def sum(self) -> Tensor:
+        """As :meth:`Messages.sum`."""
+        edges, terms = self._edges, self._terms
+        summed = terms.new_empty(edges.n_sites, terms.shape[1] // 2)
+
+        def sum_part(start: int, stop: int) -> None:
+            room = terms.new_empty(terms.shape[1])
+            _kernels.sum_messages(start, stop, *self._args, *_as_arrays(room, summed))
+
+        share(sum_part, edges.parts_by_centre)
+        return summed
+
+    def sum_gradients(self, grad: Tensor) -> Tensor:
+        """As :meth:`Messages.sum_gradients`."""
+        edges, terms, sums = self._edges, self._terms, torch.empty_like(self._terms)
+        _, to_neighbour, to_features = split_terms(sums, edges.n_sites)
+        grad = grad.contiguous()
+
+        def sum_part(start: int, stop: int) -> Tensor:
+            to_neighbour[start:stop] = 0
+            of_part = torch.zeros_like(to_features)
+            room = terms.new_empty(2, terms.shape[1])
+            arrays = _as_arrays(grad, room, sums, of_part)
+            _kernels.sum_gradients(start, stop, *self._args, *arrays)
+            return of_part
+
+        torch.sum(torch.stack(share(sum_part, edges.parts)), dim=0, out=to_features)
+        return sums
+
+
+def _as_arrays(*tensors: Tensor) -> list[Any]:
+    """See tensors as arrays, as Numba takes them."""
+    return [tensor.numpy() for tensor in tensors]

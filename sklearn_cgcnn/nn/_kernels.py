@@ -1,0 +1,275 @@
+"""Loops over edges, compiled by Numba.
+
+Each goes once over the edges of a run of centres, ``start`` to ``stop``, and keeps in
+the fastest cache what it computes for an edge. They take arrays of single precision and
+of 32-bit integers, contiguous, in this order:
+
+first_edges : (n_sites + 1,)
+    Which is the first edge of each centre, and of the next.
+neighbours : (n_edges,)
+columns, values : (n_edges, n_entries)
+    Edge features, as :meth:`EdgeBasis.entries` gives them.
+weights, shares : (n_edges,)
+terms : (2 * n_sites + n_edge_features, width)
+    Of sites as centres, of sites as neighbours, of edge features.
+scale, shift : (width,)
+    What makes y of a sum of terms: first of the gates, then of the cores.
+
+The rest are room for what is computed, and results.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import float32, njit, types
+from numba.extending import intrinsic
+
+# A division may become a product with the inverse, a product and a sum one operation;
+# the order of sums stays, and what is not finite is heeded. Compiled code is kept on
+# disk. Without the interpreter's lock, threads can share the work.
+_how: Any = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
+_compile: Any = njit(cache=True, nogil=True, **_how)
+_inline: Any = njit(inline="always", **_how)
+
+_ZERO, _HALF, _ONE, _TWO = float32(0), float32(0.5), float32(1), float32(2)
+# Below it an exponential is no normal number.
+_LOWEST = float32(-87)
+_LOG2_E = float32(1.4426950408889634)
+# The logarithm of 2 in two parts, of which the first has a short mantissa: products of
+# it with small integers are exact.
+_LOG_2_HIGH, _LOG_2_LOW = float32(0.693359375), float32(-2.12194440e-4)
+
+
+@intrinsic
+def _round(_: Any, x: Any) -> Any:
+    """Round to an integer, as a floating-point number."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rint = builder.module.declare_intrinsic("llvm.rint", [ir.FloatType()])
+        return builder.call(rint, args)
+
+    return types.float32(types.float32), build
+
+
+@intrinsic
+def _power_of_2(_: Any, n: Any) -> Any:
+    """Raise 2 to an integer, given as a floating-point number: write its exponent."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integer = ir.IntType(32)
+        exponent = builder.fptosi(args[0], integer)
+        exponent = builder.add(exponent, ir.Constant(integer, 127))
+        bits = builder.shl(exponent, ir.Constant(integer, 23))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.float32), build
+
+
+@_inline
+def _exp(x: Any) -> Any:
+    """Compute the exponential of what is not above zero, to 1e-7 of itself."""
+    x = _LOWEST if x < _LOWEST else x  # NaN stays
+    n = _round(x * _LOG2_E)
+    r = (x - n * _LOG_2_HIGH) - n * _LOG_2_LOW
+    # Minimax of (exp(r) - 1 - r) / r ** 2 within half a logarithm of 2.
+    q = float32(1.39411e-3)
+    q = q * r + float32(8.36318e-3)
+    q = q * r + float32(4.166638e-2)
+    q = q * r + float32(0.16666577)
+    q = q * r + _HALF
+    return (q * (r * r) + r + _ONE) * _power_of_2(n)
+
+
+@_inline
+def _positive(x: Any) -> Any:
+    """Give what is positive, zero for what is negative, and NaN for NaN."""
+    return _ZERO if x < _ZERO else x
+
+
+@_inline
+def _log1p(t: Any) -> Any:
+    """Compute the logarithm of 1 + t, for t from 0 to 1, to 1e-7 of itself."""
+    z = t / (_TWO + t)
+    s = z * z
+    # Minimax of 2 artanh(z) / z.
+    q = float32(0.2817831)
+    q = q * s + float32(0.27960608)
+    q = q * s + float32(0.4002491)
+    q = q * s + float32(0.66666315)
+    q = q * s + _TWO
+    return q * z
+
+
+@_inline
+def _gather(
+    terms: Any,
+    scale: Any,
+    shift: Any,
+    columns: Any,
+    values: Any,
+    centre: Any,
+    neighbour: Any,
+    edge: Any,
+    first_feature: Any,
+    y: Any,
+) -> None:
+    """Compute y of an edge."""
+    width = len(y)
+    for c in range(width):
+        y[c] = terms[centre, c] + terms[neighbour, c]
+    n_entries = values.shape[1]
+    for k in range(0, n_entries - 3, 4):
+        u0, r0 = values[edge, k], first_feature + columns[edge, k]
+        u1, r1 = values[edge, k + 1], first_feature + columns[edge, k + 1]
+        u2, r2 = values[edge, k + 2], first_feature + columns[edge, k + 2]
+        u3, r3 = values[edge, k + 3], first_feature + columns[edge, k + 3]
+        for c in range(width):
+            y[c] += (u0 * terms[r0, c] + u1 * terms[r1, c]) + (
+                u2 * terms[r2, c] + u3 * terms[r3, c]
+            )
+    for k in range(n_entries // 4 * 4, n_entries):
+        u0, r0 = values[edge, k], first_feature + columns[edge, k]
+        for c in range(width):
+            y[c] += u0 * terms[r0, c]
+    for c in range(width):
+        y[c] = y[c] * scale[c] + shift[c]
+
+
+@_compile
+def sum_messages(
+    start: int,
+    stop: int,
+    first_edges: Any,
+    neighbours: Any,
+    columns: Any,
+    values: Any,
+    weights: Any,
+    terms: Any,
+    scale: Any,
+    shift: Any,
+    y: Any,
+    summed: Any,
+) -> None:
+    """Sum the messages to each centre."""
+    n_sites, half = summed.shape
+    for i in range(start, stop):
+        for c in range(half):
+            summed[i, c] = _ZERO
+        for e in range(first_edges[i], first_edges[i + 1]):
+            j = n_sites + neighbours[e]
+            _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
+            weight = weights[e]
+            for c in range(half):
+                gate, core = y[c], y[half + c]
+                of_gate, of_core = _exp(-abs(gate)), _exp(-abs(core))
+                numerator = _ONE if gate > _ZERO else of_gate
+                softplus = _positive(core) + _log1p(of_core)
+                summed[i, c] += weight * numerator / (_ONE + of_gate) * softplus
+
+
+@_compile
+def sum_gradients(
+    start: int,
+    stop: int,
+    first_edges: Any,
+    neighbours: Any,
+    columns: Any,
+    values: Any,
+    weights: Any,
+    terms: Any,
+    scale: Any,
+    shift: Any,
+    grad: Any,
+    room: Any,
+    sums: Any,
+    sums_of_features: Any,
+) -> None:
+    """Sum the gradients of y over the edges of which each term is a part.
+
+    Those of neighbours, and of features, are added to what there is.
+    """
+    n_sites, half = grad.shape
+    y, to_y = room[0], room[1]
+    width, n_entries = len(y), values.shape[1]
+    for i in range(start, stop):
+        for c in range(width):
+            sums[i, c] = _ZERO
+        for e in range(first_edges[i], first_edges[i + 1]):
+            j = n_sites + neighbours[e]
+            _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
+            weight = weights[e]
+            for c in range(half):
+                gate, core = y[c], y[half + c]
+                of_gate, of_core = _exp(-abs(gate)), _exp(-abs(core))
+                inverse, slope = _ONE / (_ONE + of_gate), _ONE / (_ONE + of_core)
+                rest = of_gate * inverse
+                to_core = weight * grad[i, c] * (inverse if gate > _ZERO else rest)
+                softplus = _positive(core) + _log1p(of_core)
+                to_y[c] = to_core * softplus * (rest if gate > _ZERO else inverse)
+                to_y[half + c] = to_core * (slope if core > _ZERO else of_core * slope)
+            for c in range(width):
+                sums[i, c] += to_y[c]
+            for c in range(width):
+                sums[j, c] += to_y[c]
+            for k in range(n_entries):
+                u, r = values[e, k], columns[e, k]
+                for c in range(width):
+                    sums_of_features[r, c] += u * to_y[c]
+
+
+@_compile
+def sum_ends(
+    start: int,
+    stop: int,
+    first_edges: Any,
+    neighbours: Any,
+    shares: Any,
+    of_centres: Any,
+    of_neighbours: Any,
+    by_centre: Any,
+    by_neighbour: Any,
+) -> None:
+    """Add to each end of the edges what the other end has, times the share."""
+    width = by_centre.shape[1]
+    for i in range(start, stop):
+        for e in range(first_edges[i], first_edges[i + 1]):
+            j, share = neighbours[e], shares[e]
+            for c in range(width):
+                by_centre[i, c] += share * of_neighbours[j, c]
+            for c in range(width):
+                by_neighbour[j, c] += share * of_centres[i, c]
+
+
+@_compile
+def sum_features(
+    start: int,
+    stop: int,
+    first_edges: Any,
+    neighbours: Any,
+    columns: Any,
+    values: Any,
+    shares: Any,
+    by_centre: Any,
+    by_neighbour: Any,
+    total: Any,
+    half_products: Any,
+) -> None:
+    """Add up the features of the edges, and half of their products, times the shares.
+
+    In the last column, the shares alone are summed. The total and the products are of
+    double precision, as something is to be subtracted from them.
+    """
+    n_entries, last = values.shape[1], by_centre.shape[1] - 1
+    for i in range(start, stop):
+        for e in range(first_edges[i], first_edges[i + 1]):
+            j, share = neighbours[e], shares[e]
+            by_centre[i, last] += share
+            by_neighbour[j, last] += share
+            for k in range(n_entries):
+                u, r = share * values[e, k], columns[e, k]
+                by_centre[i, r] += u
+                by_neighbour[j, r] += u
+                total[r] += u
+                half_products[r, r] += _HALF * u * values[e, k]
+                for m in range(k):
+                    half_products[r, columns[e, m]] += u * values[e, m]

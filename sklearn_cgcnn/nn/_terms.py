@@ -1,0 +1,56 @@
+r"""What sites and edge features add to the arguments of gates and cores.
+
+The linear map of :math:`v_i \oplus v_j \oplus u_k` for an edge k from site i to site j
+is a sum of terms. There is one for each site as a centre, one for each site as a
+neighbour, and one for each edge feature, here one below the other in this order.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn.nn._threads import share
+
+
+def terms_of(sites: Tensor, weight: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
+    """Compute the terms of a linear map.
+
+    Parameters
+    ----------
+    sites : Tensor of shape (n_sites, n_channels)
+    weight : Tensor of shape (width, 2 * n_channels + n_edge_features)
+    parts : sequence of tuple of int and int
+        Runs of the sites, one for each thread.
+
+    Returns
+    -------
+    Tensor of shape (2 * n_sites + n_edge_features, width)
+    """
+    of_centre, of_neighbour, of_edge = split_terms(weight.T, sites.shape[1])
+    terms = sites.new_empty(2 * len(sites) + len(of_edge), len(weight))
+    as_centres, as_neighbours, of_features = split_terms(terms, len(sites))
+
+    def map_part(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        torch.mm(sites[part], of_centre, out=as_centres[part])
+        torch.mm(sites[part], of_neighbour, out=as_neighbours[part])
+
+    share(map_part, parts)
+    of_features.copy_(of_edge)
+    return terms
+
+
+def split_terms(rows: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Part off n rows, the next n, and the rest.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, width)
+    n : int
+
+    Returns
+    -------
+    tuple of Tensor
+    """
+    return rows[:n], rows[n : 2 * n], rows[2 * n :]
