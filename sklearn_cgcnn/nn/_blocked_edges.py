@@ -95,7 +95,8 @@ class BlockedEdges:
         """As :meth:`Edges.sum_features`."""
         width = self.n_edge_features
         mean = self.features.T @ shares
-        by_centre, by_neighbour = shares.new_zeros(2, self.n_sites, width + 1)
+        by_site = shares.new_zeros(2 * self.n_sites, width + 1)
+        by_centre, by_neighbour = by_site.chunk(2)
         covariance = shares.new_zeros(width, width)
         for block in self.blocks:
             share = shares[block.edges]
@@ -104,21 +105,36 @@ class BlockedEdges:
             block.add_to_centres(by_centre, rows, factors=share)
             block.add_to_neighbours(by_neighbour, rows, factors=share)
             covariance.addmm_(centred.T, centred * share[:, None])
-        return mean, covariance, by_centre, by_neighbour
+        return mean, covariance, by_site[:, :-1], by_site[:, -1]
 
-    def add_other_ends(
-        self,
-        shares: Tensor,
-        of_centres: Tensor,
-        of_neighbours: Tensor,
-        by_centre: Tensor,
-        by_neighbour: Tensor,
-    ) -> None:
-        """As :meth:`Edges.add_other_ends`."""
+    def add_ends(
+        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    ) -> Tensor:
+        """As :meth:`Edges.add_ends`."""
+        sums.addcmul_(terms, share_of_site[:, None])
+        (of_centres, of_neighbours), (by_centre, by_neighbour) = (
+            rows.chunk(2) for rows in (terms, sums)
+        )
         for block in self.blocks:
             share = shares[block.edges]
             block.add_to_centres(by_centre, of_neighbours, block.neighbour, share)
             block.add_to_neighbours(by_neighbour, of_centres, block.centre, share)
+        return (terms * sums).sum(dim=0)
+
+    def take_out(
+        self,
+        sums: Tensor,
+        terms: Tensor,
+        shares: Tensor,
+        mean: Tensor,
+        covariances: Tensor,
+        inverse_std: Tensor,
+    ) -> Tensor:
+        """As :meth:`Edges.take_out`."""
+        sums.addr_(shares, mean, alpha=-1)
+        to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
+        sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
+        return to_scale
 
 
 class _BlockedMessages:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sklearn_cgcnn.nn import _kernels
 from sklearn_cgcnn.nn._edges import Messages
 from sklearn_cgcnn.nn._terms import split_terms, terms_of
-from sklearn_cgcnn.nn._threads import even_parts, share
+from sklearn_cgcnn.nn._threads import even_parts, share, share_sum
 
 
 class CompiledEdges:
@@ -106,36 +106,61 @@ class CompiledEdges:
     def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As :meth:`Edges.sum_features`."""
         width = self._n_edge_features
-        by_centre, by_neighbour = shares.new_zeros(2, self.n_sites, width + 1)
-        arrays = _as_arrays(shares, by_centre, by_neighbour)
+        by_site = shares.new_zeros(2 * self.n_sites, width)
+        share_of_site = shares.new_zeros(2 * self.n_sites)
+        arrays = *self.arrays[:4], *_as_arrays(shares, by_site, share_of_site)
 
         def sum_part(start: int, stop: int) -> Tensor:
-            # The mean, and half of the covariance, which is added to its transpose.
+            # The mean, and half of the products, which are added to their transpose.
             sums = shares.new_zeros(1 + width, width, dtype=torch.float64)
-            edges, room = self.arrays[:4], _as_arrays(sums[0], sums[1:])
-            _kernels.sum_features(start, stop, *edges, *arrays, *room)
+            _kernels.sum_features(start, stop, *arrays, *_as_arrays(sums[0], sums[1:]))
             return sums
 
-        sums = torch.stack(share(sum_part, self.parts)).sum(dim=0)
+        sums = share_sum(sum_part, self.parts)
         mean, products = sums[0], sums[1:] + sums[1:].T
         covariance = products.addr_(mean, mean, alpha=-1).to(shares.dtype)
         mean = mean.to(shares.dtype)
-        for sums in (by_centre, by_neighbour):
-            sums[:, :-1].addr_(sums[:, -1], mean, alpha=-1)
-        return mean, covariance, by_centre, by_neighbour
+        by_site.addr_(share_of_site, mean, alpha=-1)
+        return mean, covariance, by_site, share_of_site
 
-    def add_other_ends(
+    def add_ends(
+        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    ) -> Tensor:
+        """As :meth:`Edges.add_ends`."""
+        arrays = _as_arrays(shares, share_of_site, terms, sums)
+
+        def add_part(start: int, stop: int) -> Tensor:
+            var = terms.new_zeros(terms.shape[1], dtype=torch.float64)
+            _kernels.add_ends(start, stop, *self.arrays[:2], *arrays, var.numpy())
+            return var
+
+        var = share_sum(add_part, self.parts)
+        return var.to(terms.dtype)
+
+    def take_out(
         self,
+        sums: Tensor,
+        terms: Tensor,
         shares: Tensor,
-        of_centres: Tensor,
-        of_neighbours: Tensor,
-        by_centre: Tensor,
-        by_neighbour: Tensor,
-    ) -> None:
-        """As :meth:`Edges.add_other_ends`."""
-        rows = of_centres, of_neighbours, by_centre, by_neighbour
-        arrays = *self.arrays[:2], *_as_arrays(shares, *rows)
-        share(lambda *part: _kernels.sum_ends(*part, *arrays), self.parts)
+        mean: Tensor,
+        covariances: Tensor,
+        inverse_std: Tensor,
+    ) -> Tensor:
+        """As :meth:`Edges.take_out`."""
+        parts = even_parts(len(sums), self._n_threads)
+        arrays = _as_arrays(sums, terms, shares, mean)
+
+        def multiply_part(start: int, stop: int) -> Tensor:
+            total = torch.zeros_like(mean, dtype=torch.float64)
+            _kernels.multiply_without_mean(start, stop, *arrays, total.numpy())
+            return total
+
+        total = share_sum(multiply_part, parts).to(terms.dtype)
+        to_scale = total * inverse_std
+        slope = inverse_std * to_scale
+        rest = _as_arrays(sums, shares, mean, covariances, slope)
+        share(lambda *part: _kernels.take_out(*part, *rest), parts)
+        return to_scale
 
 
 class _CompiledMessages:
@@ -173,7 +198,7 @@ class _CompiledMessages:
             _kernels.sum_gradients(start, stop, *self._args, *arrays)
             return of_part
 
-        torch.sum(torch.stack(share(sum_part, edges.parts)), dim=0, out=to_features)
+        to_features.copy_(share_sum(sum_part, edges.parts))
         return sums
 
 

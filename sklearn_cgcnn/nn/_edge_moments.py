@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sklearn_cgcnn.nn._edges import Edges
-from sklearn_cgcnn.nn._terms import split_terms
-from sklearn_cgcnn.nn._threads import even_parts, share
+from sklearn_cgcnn.nn._terms import terms_of
+from sklearn_cgcnn.nn._threads import even_parts, share_sum
 
 
 class EdgeMoments:
@@ -37,38 +37,30 @@ class EdgeMoments:
 
     def __init__(self, edges: Edges, counts: Tensor) -> None:
         self._edges, self._share_of_edge = edges, counts / counts.sum()
-        mean, self._covariance, *of_ends = edges.sum_features(self._share_of_edge)
-        # Sums of p_k (u_k - mean), and of p_k, by centre and then by neighbour.
-        by_site = torch.cat(of_ends)
-        self._by_site = by_site[:, :-1].contiguous()
-        self.shares = torch.cat([by_site[:, -1], mean])
-        self.of_features = mean
+        # Of the features, sums of p_k (u_k - mean) by site.
+        self.of_features, self._covariance, self._by_site, self._share_of_site = (
+            edges.sum_features(self._share_of_edge)
+        )
+        self.shares = torch.cat([self._share_of_site, self.of_features])
 
-    def centre(self, terms: Tensor) -> Tensor:
-        """Subtract their means from the terms of the sites, in place.
+    def centred_terms(self, sites: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the terms of a linear map, those of the sites of mean zero.
 
         Parameters
         ----------
-        terms : Tensor of shape (2 * n_sites + n_edge_features, width)
+        sites : Tensor of shape (n_sites, n_channels)
+        weight : Tensor of shape (width, 2 * n_channels + n_edge_features)
 
         Returns
         -------
-        Tensor of shape (width,)
-            The mean of z before.
+        terms : Tensor of shape (2 * n_sites + n_edge_features, width)
+        mean : Tensor of shape (width,)
+            The mean of z.
         """
-        n_sites = len(self._by_site) // 2
-        means = [
-            share_of_row @ rows
-            for share_of_row, rows in zip(
-                split_terms(self.shares, n_sites),
-                split_terms(terms, n_sites),
-                strict=True,
-            )
-        ]
-        for rows, mean in zip(split_terms(terms, n_sites), means[:2], strict=False):
-            rows -= mean
-        total: Tensor = means[0] + means[1] + means[2]
-        return total
+        as_centre, as_neighbour = self._share_of_site.view(2, -1) @ sites
+        mean = weight @ torch.cat([as_centre, as_neighbour, self.of_features])
+        means = as_centre, as_neighbour
+        return terms_of(sites, weight, self._edges.parts, means), mean
 
     def covariances(self, terms: Tensor) -> tuple[Tensor, Tensor]:
         r"""Sum what each site, and each feature, has to do with z.
@@ -89,23 +81,43 @@ class EdgeMoments:
         n_ends = len(self._by_site)
         of_ends, of_features = terms[:n_ends], terms[n_ends:]
         sums = torch.empty_like(terms)
-        n_threads = len(self._edges.parts)
-
-        def add_up(start: int, stop: int) -> Tensor:
-            part = slice(start, stop)
-            torch.mul(of_ends[part], self.shares[part, None], out=sums[part])
-            sums[part].addmm_(self._by_site[part], of_features)
-            return self._by_site[part].T @ of_ends[part]
-
-        by_feature = share(add_up, even_parts(n_ends, n_threads))
-        sums[n_ends:] = sum(by_feature, self._covariance @ of_features)
-        n_sites = n_ends // 2
-        a, b, _ = split_terms(terms, n_sites)
-        by_centre, by_neighbour, _ = split_terms(sums, n_sites)
-        self._edges.add_other_ends(self._share_of_edge, a, b, by_centre, by_neighbour)
+        by_end, by_feature = sums[:n_ends], sums[n_ends:]
 
         def multiply(start: int, stop: int) -> Tensor:
-            return (terms[start:stop] * sums[start:stop]).sum(dim=0)
+            rows = slice(start, stop)
+            torch.mm(self._by_site[rows], of_features, out=by_end[rows])
+            return self._by_site[rows].T @ of_ends[rows]
 
-        var = torch.stack(share(multiply, even_parts(len(terms), n_threads))).sum(dim=0)
+        parts = even_parts(n_ends, len(self._edges.parts))
+        of_rest = share_sum(multiply, parts)
+        torch.addmm(of_rest, self._covariance, of_features, out=by_feature)
+        var = self._edges.add_ends(
+            self._share_of_edge, self._share_of_site, of_ends, by_end
+        )
+        var += (of_features * by_feature).sum(dim=0)
         return sums, var.clamp_(min=0)
+
+    def take_out(
+        self, sums: Tensor, terms: Tensor, covariances: Tensor, inverse_std: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Take out of gradients what a normalisation does not let through, in place.
+
+        Parameters
+        ----------
+        sums : Tensor of shape (2 * n_sites + n_edge_features, width)
+            Sums of the gradients of the edges of which each term is a part.
+        terms : Tensor of shape (2 * n_sites + n_edge_features, width)
+            Those of the sites of mean zero.
+        covariances : Tensor of shape (2 * n_sites + n_edge_features, width)
+        inverse_std : Tensor of shape (width,)
+
+        Returns
+        -------
+        to_scale, to_shift : Tensor of shape (width,)
+            The gradients of what follows the normalisation.
+        """
+        to_shift = sums[: len(self._by_site) // 2].sum(dim=0)
+        to_scale = self._edges.take_out(
+            sums, terms, self.shares, to_shift, covariances, inverse_std
+        )
+        return to_scale, to_shift

@@ -87,26 +87,55 @@ class Edges(Protocol):
             Of the features.
         covariance : Tensor of shape (n_edge_features, n_edge_features)
             Of the features with one another.
-        by_centre, by_neighbour : Tensor of shape (n_sites, n_edge_features + 1)
-            Sums over the edges from each site, and to each site, of what the features
-            differ from their mean, and in the last column of one, times the shares.
+        by_site : Tensor of shape (2 * n_sites, n_edge_features)
+            Sums over the edges from each site, and then to each site, of what the
+            features differ from their mean, times the shares.
+        share_of_site : Tensor of shape (2 * n_sites,)
+            Likewise, of the shares.
         """
 
-    def add_other_ends(
-        self,
-        shares: Tensor,
-        of_centres: Tensor,
-        of_neighbours: Tensor,
-        by_centre: Tensor,
-        by_neighbour: Tensor,
-    ) -> None:
-        """Add to each end of the edges what the other end has, times shares.
+    def add_ends(
+        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    ) -> Tensor:
+        """Add to each end of the edges the terms of both, times the shares.
 
         Parameters
         ----------
         shares : Tensor of shape (n_edges,)
-        of_centres, of_neighbours : Tensor of shape (n_sites, width)
-            What a site has as a centre, and as a neighbour.
-        by_centre, by_neighbour : Tensor of shape (n_sites, width)
+        share_of_site : Tensor of shape (2 * n_sites,)
+        terms : Tensor of shape (2 * n_sites, width)
+        sums : Tensor of shape (2 * n_sites, width)
             Changed in place.
+
+        Returns
+        -------
+        Tensor of shape (width,)
+            The sum over the sites of the terms times the sums.
+        """
+
+    def take_out(
+        self,
+        sums: Tensor,
+        terms: Tensor,
+        shares: Tensor,
+        mean: Tensor,
+        covariances: Tensor,
+        inverse_std: Tensor,
+    ) -> Tensor:
+        """Take out of gradients what a normalisation does not let through.
+
+        Parameters
+        ----------
+        sums : Tensor of shape (n_rows, width)
+            The gradients. Changed in place: minus the mean times the shares, and minus
+            their own projection on the terms times the covariances.
+        terms, covariances : Tensor of shape (n_rows, width)
+        shares : Tensor of shape (n_rows,)
+        mean, inverse_std : Tensor of shape (width,)
+
+        Returns
+        -------
+        Tensor of shape (width,)
+            The projection: the sum of what is left of the gradients after the mean,
+            times the terms, over the standard deviation.
         """

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._terms import split_terms, terms_of
-from sklearn_cgcnn.nn._threads import even_parts, share
+from sklearn_cgcnn.nn._threads import share_sum
 
 
 def gated_sum(
@@ -131,8 +131,7 @@ class _NormalisedGatedSum(torch.autograd.Function):
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_sites, moments = len(sites), graph.moments
-        terms = terms_of(sites, weight, graph.edges.parts)
-        mean = moments.centre(terms)
+        terms, mean = moments.centred_terms(sites, weight)
         covariances, var = moments.covariances(terms)
         inverse_std = (var + eps).rsqrt()
         scale_of_z = scale * inverse_std
@@ -143,11 +142,7 @@ class _NormalisedGatedSum(torch.autograd.Function):
         ctx.save_for_backward(
             sites, weight, scale_of_z, terms, covariances, inverse_std
         )
-        ctx.messages, ctx.parts, ctx.shares = (
-            messages,
-            graph.edges.parts,
-            moments.shares,
-        )
+        ctx.messages, ctx.moments, ctx.parts = messages, moments, graph.edges.parts
         ctx.mark_non_differentiable(mean, var)
         return messages.sum(), mean, var
 
@@ -156,23 +151,7 @@ class _NormalisedGatedSum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         sites, weight, scale_of_z, terms, covariances, inverse_std = ctx.saved_tensors
         sums = ctx.messages.sum_gradients(grad)
-        to_shift = sums[: len(sites)].sum(dim=0)
-        rows = even_parts(len(sums), len(ctx.parts))
-
-        def take_out_mean(start: int, stop: int) -> Tensor:
-            part = slice(start, stop)
-            sums[part].addr_(ctx.shares[part], to_shift, alpha=-1)
-            to_scale: Tensor = (terms[part] * sums[part]).sum(dim=0)
-            return to_scale
-
-        to_scale = torch.stack(share(take_out_mean, rows)).sum(dim=0) * inverse_std
-        slope = inverse_std * to_scale
-
-        def take_out_variance(start: int, stop: int) -> None:
-            part = slice(start, stop)
-            sums[part].addcmul_(covariances[part], slope, value=-1)
-
-        share(take_out_variance, rows)
+        to_scale, to_shift = ctx.moments.take_out(sums, terms, covariances, inverse_std)
         to_sites, to_weight = _gradients_of_map(
             sums, sites, weight, scale_of_z, ctx.parts
         )
@@ -200,5 +179,5 @@ def _gradients_of_map(
         to_each = [to[part] for to in (to_centre, to_neighbour)]
         return torch.cat([sites[part].T @ to for to in to_each])
 
-    to_map = torch.stack(share(go_back, parts)).sum(dim=0)
+    to_map = share_sum(go_back, parts)
     return to_sites, (torch.cat([to_map, to_edge]) * scale).T

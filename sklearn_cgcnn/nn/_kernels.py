@@ -218,29 +218,6 @@ def sum_gradients(
 
 
 @_compile
-def sum_ends(
-    start: int,
-    stop: int,
-    first_edges: Any,
-    neighbours: Any,
-    shares: Any,
-    of_centres: Any,
-    of_neighbours: Any,
-    by_centre: Any,
-    by_neighbour: Any,
-) -> None:
-    """Add to each end of the edges what the other end has, times the share."""
-    width = by_centre.shape[1]
-    for i in range(start, stop):
-        for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = neighbours[e], shares[e]
-            for c in range(width):
-                by_centre[i, c] += share * of_neighbours[j, c]
-            for c in range(width):
-                by_neighbour[j, c] += share * of_centres[i, c]
-
-
-@_compile
 def sum_features(
     start: int,
     stop: int,
@@ -249,27 +226,89 @@ def sum_features(
     columns: Any,
     values: Any,
     shares: Any,
-    by_centre: Any,
-    by_neighbour: Any,
+    by_site: Any,
+    share_of_site: Any,
     total: Any,
     half_products: Any,
 ) -> None:
     """Add up the features of the edges, and half of their products, times the shares.
 
-    In the last column, the shares alone are summed. The total and the products are of
-    double precision, as something is to be subtracted from them.
+    The total and the products are of double precision, as something is to be
+    subtracted from them.
     """
-    n_entries, last = values.shape[1], by_centre.shape[1] - 1
+    n_sites, n_entries = len(by_site) // 2, values.shape[1]
     for i in range(start, stop):
         for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = neighbours[e], shares[e]
-            by_centre[i, last] += share
-            by_neighbour[j, last] += share
+            j, share = n_sites + neighbours[e], shares[e]
+            share_of_site[i] += share
+            share_of_site[j] += share
             for k in range(n_entries):
                 u, r = share * values[e, k], columns[e, k]
-                by_centre[i, r] += u
-                by_neighbour[j, r] += u
+                by_site[i, r] += u
+                by_site[j, r] += u
                 total[r] += u
                 half_products[r, r] += _HALF * u * values[e, k]
                 for m in range(k):
                     half_products[r, columns[e, m]] += u * values[e, m]
+
+
+@_compile
+def add_ends(
+    start: int,
+    stop: int,
+    first_edges: Any,
+    neighbours: Any,
+    shares: Any,
+    share_of_site: Any,
+    terms: Any,
+    sums: Any,
+    var: Any,
+) -> None:
+    """Add to each end of the edges what both ends have, times the shares.
+
+    And sum the products of the results and the terms, in double precision.
+    """
+    n_sites, width = len(share_of_site) // 2, sums.shape[1]
+    for i in range(start, stop):
+        j = n_sites + i
+        for c in range(width):
+            sums[i, c] += share_of_site[i] * terms[i, c]
+        for c in range(width):
+            sums[j, c] += share_of_site[j] * terms[j, c]
+    for i in range(start, stop):
+        for e in range(first_edges[i], first_edges[i + 1]):
+            j, share = n_sites + neighbours[e], shares[e]
+            for c in range(width):
+                sums[i, c] += share * terms[j, c]
+            for c in range(width):
+                sums[j, c] += share * terms[i, c]
+    for i in range(start, stop):
+        j = n_sites + i
+        for c in range(width):
+            var[c] += sums[i, c] * terms[i, c] + sums[j, c] * terms[j, c]
+
+
+@_compile
+def multiply_without_mean(
+    start: int, stop: int, sums: Any, terms: Any, shares: Any, mean: Any, total: Any
+) -> None:
+    """Sum the products of terms and sums without their mean, in double precision."""
+    for r in range(start, stop):
+        for c in range(len(mean)):
+            total[c] += terms[r, c] * (sums[r, c] - shares[r] * mean[c])
+
+
+@_compile
+def take_out(
+    start: int,
+    stop: int,
+    sums: Any,
+    shares: Any,
+    mean: Any,
+    covariances: Any,
+    slope: Any,
+) -> None:
+    """Subtract from sums their mean, and what goes with the covariances."""
+    for r in range(start, stop):
+        for c in range(len(mean)):
+            sums[r, c] -= shares[r] * mean[c] + covariances[r, c] * slope[c]

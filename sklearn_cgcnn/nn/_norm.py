@@ -104,9 +104,9 @@ class BatchNorm(nn.Module):
             How many rows there are.
         """
         self.num_batches_tracked += 1
-        share = self.num_batches_tracked.reciprocal().to(mean.dtype)
-        if self.momentum is not None:
-            share = torch.full_like(share, self.momentum)
+        share: Tensor | float | None = self.momentum
+        if share is None:
+            share = self.num_batches_tracked.reciprocal().to(mean.dtype)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(var * (n_rows / (n_rows - 1)), share)
 

@@ -13,7 +13,12 @@ from torch import Tensor
 from sklearn_cgcnn.nn._threads import share
 
 
-def terms_of(sites: Tensor, weight: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
+def terms_of(
+    sites: Tensor,
+    weight: Tensor,
+    parts: Sequence[tuple[int, int]],
+    means: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Compute the terms of a linear map.
 
     Parameters
@@ -22,6 +27,8 @@ def terms_of(sites: Tensor, weight: Tensor, parts: Sequence[tuple[int, int]]) ->
     weight : Tensor of shape (width, 2 * n_channels + n_edge_features)
     parts : sequence of tuple of int and int
         Runs of the sites, one for each thread.
+    means : tuple of Tensor of shape (n_channels,) or None, default=None
+        What to subtract from sites as centres, and as neighbours. None for nothing.
 
     Returns
     -------
@@ -33,8 +40,11 @@ def terms_of(sites: Tensor, weight: Tensor, parts: Sequence[tuple[int, int]]) ->
 
     def map_part(start: int, stop: int) -> None:
         part = slice(start, stop)
-        torch.mm(sites[part], of_centre, out=as_centres[part])
-        torch.mm(sites[part], of_neighbour, out=as_neighbours[part])
+        centres = neighbours = sites[part]
+        if means is not None:
+            centres, neighbours = (sites[part] - mean for mean in means)
+        torch.mm(centres, of_centre, out=as_centres[part])
+        torch.mm(neighbours, of_neighbour, out=as_neighbours[part])
 
     share(map_part, parts)
     of_features.copy_(of_edge)

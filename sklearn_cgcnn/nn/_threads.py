@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Result = TypeVar("Result")
 
@@ -37,6 +38,28 @@ def share(
     first, *others = parts
     tasks = [_pool(os.getpid()).submit(run, *part) for part in others]
     return [run(*first), *(task.result() for task in tasks)]
+
+
+def share_sum(
+    work: Callable[[int, int], Tensor], parts: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Do work on parts at the same time, without gradients, and add up the results.
+
+    Parameters
+    ----------
+    work : callable
+        Takes where a part starts and stops.
+    parts : sequence of tuple of int and int
+        One for each thread.
+
+    Returns
+    -------
+    Tensor
+    """
+    first, *others = share(work, parts)
+    for other in others:
+        first += other
+    return first
 
 
 def even_parts(n_rows: int, n_parts: int) -> list[tuple[int, int]]:
