@@ -37,6 +37,8 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     seed = 0
     #: Whether to sum over the edges in compiled loops, where there is a compiler.
     compiled = False
+    #: What the factors of matrix products are rounded to.
+    matmul_precision = "float32"
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -48,8 +50,16 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
 
     def infer(self, x: CrystalGraphBatch, **fit_params: Any) -> Tensor:
         """Run the module on a batch."""
-        output: Tensor = self.module_(**x.tensors(), **fit_params)
-        return output
+        return self._compute(self.module_, x, **fit_params)
+
+    def _compute(
+        self, function: Callable[..., Tensor], batch: CrystalGraphBatch, **params: Any
+    ) -> Tensor:
+        """Compute for a batch, with the factors of products rounded as asked for."""
+        if self.matmul_precision != "bfloat16":
+            return function(**batch.tensors(), **params)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            return function(**batch.tensors(), **params).float()
 
     def get_loss(
         self,
@@ -95,7 +105,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         """
         self.trained_on_ = dataset
         try:
-            with self._threads_for_loops() as n_threads:
+            with self._tf32(), self._threads_for_loops() as n_threads:
                 self.module_.n_threads = n_threads
                 self.notify("on_train_begin", X=dataset, y=None)
                 with suppress(StopTraining):
@@ -195,7 +205,9 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
             On the CPU.
         """
         contributions = self.module_.contributions
-        return self._evaluate(dataset, lambda batch: contributions(**batch.tensors()))
+        return self._evaluate(
+            dataset, lambda batch: self._compute(contributions, batch)
+        )
 
     def _evaluate(
         self, dataset: PackedDataset, infer: Callable[[CrystalGraphBatch], Tensor]
@@ -210,13 +222,29 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
             with torch.no_grad():  # which torch keeps for each thread
                 return infer(batch)
 
-        with self._threads_for_loops() as n_threads:
+        with self._tf32(), self._threads_for_loops() as n_threads:
             # Threads share nothing where each has batches of its own.
             at_once = min(n_threads, len(batches))
             self.module_.n_threads = n_threads // at_once
             only_batches = (batch for batch, _ in batches)
             outputs = map_in_threads(infer_one, only_batches, at_once)
         return torch.cat(outputs).cpu()
+
+    @contextmanager
+    def _tf32(self) -> Iterator[None]:
+        """Have a GPU round the factors of products to TF32, if that is asked for.
+
+        torch knows no other switch for it than one for all of a process.
+        """
+        before = torch.get_float32_matmul_precision()
+        if self.matmul_precision != "tf32" or torch.device(self.device).type != "cuda":
+            yield
+            return
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     @contextmanager
     def _threads_for_loops(self) -> Iterator[int]:
@@ -248,6 +276,7 @@ def build_net(
     seed: int = 0,
     trained_before: bool = False,
     compiled: bool = False,
+    matmul_precision: str = "float32",
     **params: Any,
 ) -> CrystalNet:
     """Make and initialise a net around a module.
@@ -268,6 +297,8 @@ def build_net(
         Whether the module has weights that training is to go on with.
     compiled : bool, default=False
         Whether to sum over the edges in compiled loops, where there is a compiler.
+    matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
+        What the factors of matrix products are rounded to.
     **params
         Further parameters of :class:`skorch.NeuralNet`.
 
@@ -289,7 +320,8 @@ def build_net(
         verbose=0,
         **params,
     )
-    net.seed, net.trained_before, net.compiled = seed, trained_before, compiled
+    net.seed, net.trained_before = seed, trained_before
+    net.compiled, net.matmul_precision = compiled, matmul_precision
     net.initialize()
     for dropout in net.module_.modules():
         if isinstance(dropout, Dropout):

@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._batching import PackedDataset
+from sklearn_cgcnn.nn import _fused_edges
 
 PARTS = {
     "default": {},
@@ -39,7 +40,12 @@ def without_values(dataset):
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("kind", [CGCNNRegressor, CGCNNClassifier])
-def test_no_step_reads_what_was_computed(ionic, graphs, kind, part):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_step_reads_what_was_computed(
+    ionic, graphs, kind, part, compiled, monkeypatch
+):
+    # What is compiled for a GPU does nothing else than what is written.
+    monkeypatch.setattr(_fused_edges, "_compiled", lambda function: function)
     is_regressor = kind is CGCNNRegressor
     y = (ionic.target if is_regressor else ionic.prototype)[:20]
     net = kind(max_epochs=1, random_state=0, **PARTS[part]).fit(graphs, y).net_
@@ -51,6 +57,7 @@ def test_no_step_reads_what_was_computed(ionic, graphs, kind, part):
             module.generator = None
     net.optimizer__fused = False
     net.module_.to("meta")
+    net.module_.compiled = compiled
     net.criterion_.to("meta")
     net._initialize_optimizer()
     for batch in dataset.batches(torch.arange(20), [12, 8]):

@@ -90,6 +90,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         "callbacks": [list, None],
         "device": [str, torch.device],
         "compile": ["boolean"],
+        "matmul_precision": [StrOptions({"float32", "tf32", "bfloat16"})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -125,6 +126,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         callbacks,
         device,
         compile,
+        matmul_precision,
         random_state,
         n_jobs,
         verbose,
@@ -155,6 +157,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         self.callbacks = callbacks
         self.device = device
         self.compile = compile
+        self.matmul_precision = matmul_precision
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -415,6 +418,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             seed=seed,
             trained_before=fitted is not None,
             compiled=self.compile,
+            matmul_precision=self.matmul_precision,
             lr=self.lr,
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
@@ -437,6 +441,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             "batch_size": int(self.batch_size),
             "device": self.device,
             "compile": self.compile,
+            "matmul_precision": self.matmul_precision,
         }
 
     def _training_params(self):
@@ -450,6 +455,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             "callbacks",
             "device",
             "compile",
+            "matmul_precision",
             "verbose",
         )
         return {name: getattr(self, name, None) for name in names}
@@ -569,6 +575,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             device=device,
             batch_size=fitted["batch_size"],
             compiled=fitted["compile"],
+            matmul_precision=fitted["matmul_precision"],
         )
 
     def _with_weights(self, weights, n_epochs, **learnt):

@@ -17,7 +17,7 @@ from torch import Tensor
 from sklearn_cgcnn.nn._edge_basis import lay_out
 from sklearn_cgcnn.nn._edge_blocks import divide
 from sklearn_cgcnn.nn._edges import Messages
-from sklearn_cgcnn.nn._terms import split_terms
+from sklearn_cgcnn.nn._terms import split_terms, terms_of
 
 # Beyond it a softplus is its argument or 0, and the exponential of more would leave the
 # range of single precision.
@@ -89,6 +89,9 @@ class BlockedEdges:
         self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
     ) -> Messages:
         """As :meth:`Edges.messages_of_map`."""
+        if weight.dtype != sites.dtype:  # and so is what products are rounded to
+            terms = terms_of(sites, weight, self.parts)
+            return self.messages_of_terms(terms, scale, shift)
         return _BlockedMessages(self, _tables_of_map(sites, weight, scale, shift))
 
     def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -219,7 +219,8 @@ class CGCNN(nn.Module):
             self.compiled,
             self.n_threads,
         )
-        sites, layers = self.embedding(features), [features]
+        # Under autocast it is rounded, and sums over edges are not to be.
+        sites, layers = self.embedding(features).to(graph.values.dtype), [features]
         for conv in self.convs:
             sites = conv(sites, graph)
             layers.append(sites)

@@ -118,7 +118,9 @@ class CompiledEdges:
 
         sums = share_sum(sum_part, self.parts)
         mean, products = sums[0], sums[1:] + sums[1:].T
-        covariance = products.addr_(mean, mean, alpha=-1).to(shares.dtype)
+        # Rounded, the shares are not exactly of sum one.
+        excess = float(shares.double().sum()) - 1
+        covariance = products.addr_(mean, mean, alpha=excess - 1).to(shares.dtype)
         mean = mean.to(shares.dtype)
         by_site.addr_(share_of_site, mean, alpha=-1)
         return mean, covariance, by_site, share_of_site

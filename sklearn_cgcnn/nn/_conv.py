@@ -278,7 +278,8 @@ class SharedConv(Conv):
         of_neighbour, of_edge = self.of_neighbours.weight.split(self.split, dim=1)
         weight = graph.edge_weights[:, None]
         mapped = linear(sites, of_neighbour).index_select(0, neighbour) * weight
-        summed = self.of_site(sites).index_add(0, centre, mapped)
+        of_site = self.of_site(sites).to(mapped.dtype)  # which autocast may round
+        summed = of_site.index_add(0, centre, mapped)
         of_edges = sites.new_zeros(len(sites), graph.n_edge_features)
         of_edges = of_edges.index_add(0, centre, graph.edge_features * weight)
         summed = summed + linear(of_edges, of_edge)  # (n_sites, n_channels)

@@ -58,7 +58,8 @@ class EdgeMoments:
             The mean of z.
         """
         as_centre, as_neighbour = self._share_of_site.view(2, -1) @ sites
-        mean = weight @ torch.cat([as_centre, as_neighbour, self.of_features])
+        features = torch.cat([as_centre, as_neighbour, self.of_features])
+        mean = weight.to(features.dtype) @ features
         means = as_centre, as_neighbour
         return terms_of(sites, weight, self._edges.parts, means), mean
 

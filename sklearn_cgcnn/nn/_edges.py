@@ -129,9 +129,11 @@ class Edges(Protocol):
         sums : Tensor of shape (n_rows, width)
             The gradients. Changed in place: minus the mean times the shares, and minus
             their own projection on the terms times the covariances.
-        terms, covariances : Tensor of shape (n_rows, width)
+        terms : Tensor of shape (n_rows, width)
         shares : Tensor of shape (n_rows,)
-        mean, inverse_std : Tensor of shape (width,)
+        mean : Tensor of shape (width,)
+        covariances : Tensor of shape (n_rows, width)
+        inverse_std : Tensor of shape (width,)
 
         Returns
         -------

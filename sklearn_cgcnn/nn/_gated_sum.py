@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn.nn._graph import Graph
+from sklearn_cgcnn.nn._rounding import multiply, rounded_type
 from sklearn_cgcnn.nn._terms import split_terms, terms_of
 from sklearn_cgcnn.nn._threads import share_sum
 
@@ -27,7 +28,8 @@ def gated_sum(
     sites : Tensor of shape (n_sites, n_channels)
         The vectors v.
     weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_edge_features)
-        The matrix W, transposed.
+        The matrix W, transposed. Under autocast, it is rounded, and the sites for their
+        products with it.
     scale, shift : Tensor of shape (2 * n_channels,)
         :math:`\alpha` and :math:`\beta`.
     graph : Graph
@@ -37,7 +39,7 @@ def gated_sum(
     -------
     Tensor of shape (n_sites, n_channels)
     """
-    summed: Tensor = _GatedSum.apply(sites, weight, scale, shift, graph)  # type: ignore[no-untyped-call]
+    summed: Tensor = _apply(_GatedSum, sites, weight, scale, shift, graph)
     return summed
 
 
@@ -70,10 +72,25 @@ def normalised_gated_sum(
     mean, var : Tensor of shape (2 * n_channels,)
         Of what was normalised, the variance without correction.
     """
-    results: tuple[Tensor, Tensor, Tensor] = _NormalisedGatedSum.apply(  # type: ignore[no-untyped-call]
-        sites, weight, scale, shift, graph, eps
+    results: tuple[Tensor, Tensor, Tensor] = _apply(
+        _NormalisedGatedSum, sites, weight, scale, shift, graph, eps
     )
     return results
+
+
+def _apply(
+    function: type[torch.autograd.Function],
+    sites: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    *args: Any,
+) -> Any:
+    """Apply a function, whose products alone autocast is to round."""
+    kind = rounded_type(sites)
+    if kind is None:
+        return function.apply(sites, weight, scale, *args)
+    with torch.autocast(sites.device.type, enabled=False):
+        return function.apply(sites.to(scale.dtype), weight.to(kind), scale, *args)
 
 
 class _GatedSum(torch.autograd.Function):
@@ -168,16 +185,20 @@ def _gradients_of_map(
     """Go back from the terms, whose gradients are the sums times the scale."""
     to_centre, to_neighbour, to_edge = split_terms(sums, len(sites))
     # Rather than the sums, the weight is scaled, which is smaller.
-    scaled = (weight * scale[:, None]).T
+    scaled = (weight * scale[:, None]).to(weight.dtype).T
     of_centre, of_neighbour, _ = split_terms(scaled, sites.shape[1])
     to_sites = torch.empty_like(sites)
 
     def go_back(start: int, stop: int) -> Tensor:
         part = slice(start, stop)
-        torch.mm(to_centre[part], of_centre.T, out=to_sites[part])
-        to_sites[part].addmm_(to_neighbour[part], of_neighbour.T)
-        to_each = [to[part] for to in (to_centre, to_neighbour)]
-        return torch.cat([sites[part].T @ to for to in to_each])
+        ends = [to[part].to(weight.dtype) for to in (to_centre, to_neighbour)]
+        multiply(ends[0], of_centre.T, out=to_sites[part])
+        if weight.dtype == sites.dtype:
+            to_sites[part].addmm_(ends[1], of_neighbour.T)
+        else:
+            to_sites[part] += ends[1] @ of_neighbour.T
+        inputs = sites[part].to(weight.dtype).T
+        return torch.cat([inputs @ to_end for to_end in ends])
 
     to_map = share_sum(go_back, parts)
     return to_sites, (torch.cat([to_map, to_edge]) * scale).T

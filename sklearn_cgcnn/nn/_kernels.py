@@ -21,7 +21,7 @@ The rest are room for what is computed, and results.
 from typing import Any
 
 from llvmlite import ir
-from numba import float32, njit, types
+from numba import float32, float64, njit, types
 from numba.extending import intrinsic
 
 # A division may become a product with the inverse, a product and a sum one operation;
@@ -233,21 +233,21 @@ def sum_features(
 ) -> None:
     """Add up the features of the edges, and half of their products, times the shares.
 
-    The total and the products are of double precision, as something is to be
+    The total and the products are of double precision, as about the same is to be
     subtracted from them.
     """
     n_sites, n_entries = len(by_site) // 2, values.shape[1]
     for i in range(start, stop):
         for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = n_sites + neighbours[e], shares[e]
-            share_of_site[i] += share
-            share_of_site[j] += share
+            j, share = n_sites + neighbours[e], float64(shares[e])
+            share_of_site[i] += shares[e]
+            share_of_site[j] += shares[e]
             for k in range(n_entries):
                 u, r = share * values[e, k], columns[e, k]
                 by_site[i, r] += u
                 by_site[j, r] += u
                 total[r] += u
-                half_products[r, r] += _HALF * u * values[e, k]
+                half_products[r, r] += u * values[e, k] / 2
                 for m in range(k):
                     half_products[r, columns[e, m]] += u * values[e, m]
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sklearn_cgcnn.nn._rounding import rounded_type
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation of rows that stand for several equal ones.
@@ -53,6 +55,9 @@ class BatchNorm(nn.Module):
         -------
         Tensor of shape (n_rows, n_channels)
         """
+        if rounded_type(rows) is not None:  # statistics are not to be rounded
+            with torch.autocast(rows.device.type, enabled=False):
+                return self(rows.to(self.weight.dtype), counts)  # type: ignore[no-any-return]
         if not self.takes_statistics(counts):
             scale, shift = self.linear_map()
             return torch.addcmul(shift, rows, scale)

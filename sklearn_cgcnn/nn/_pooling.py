@@ -141,9 +141,11 @@ def _mean(
     sites: Tensor, multiplicity: Tensor, crystal_index: Tensor, n_crystals: int
 ) -> Tensor:
     """Average over the sites of each crystal."""
-    total = sites.new_zeros(n_crystals, sites.shape[1])
+    # In the type of the counts, as autocast may have rounded the sites.
+    total = multiplicity.new_zeros(n_crystals, sites.shape[1])
     total = total.index_add(0, crystal_index, sites * multiplicity[:, None])
-    counts = sites.new_zeros(n_crystals).index_add(0, crystal_index, multiplicity)
+    counts = multiplicity.new_zeros(n_crystals)
+    counts = counts.index_add(0, crystal_index, multiplicity)
     return total / counts[:, None]
 
 

@@ -7,9 +7,9 @@ neighbour, and one for each edge feature, here one below the other in this order
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from sklearn_cgcnn.nn._rounding import multiply
 from sklearn_cgcnn.nn._threads import share
 
 
@@ -25,6 +25,7 @@ def terms_of(
     ----------
     sites : Tensor of shape (n_sites, n_channels)
     weight : Tensor of shape (width, 2 * n_channels + n_edge_features)
+        Its type is what the sites are rounded to.
     parts : sequence of tuple of int and int
         Runs of the sites, one for each thread.
     means : tuple of Tensor of shape (n_channels,) or None, default=None
@@ -43,8 +44,8 @@ def terms_of(
         centres = neighbours = sites[part]
         if means is not None:
             centres, neighbours = (sites[part] - mean for mean in means)
-        torch.mm(centres, of_centre, out=as_centres[part])
-        torch.mm(neighbours, of_neighbour, out=as_neighbours[part])
+        multiply(centres, of_centre, out=as_centres[part])
+        multiply(neighbours, of_neighbour, out=as_neighbours[part])
 
     share(map_part, parts)
     of_features.copy_(of_edge)

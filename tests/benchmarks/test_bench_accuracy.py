@@ -6,6 +6,7 @@ Run by ``tox run -e bench -- -k accuracy``. It trains for a quarter of an hour.
 import time
 
 import numpy as np
+import pytest
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
@@ -20,20 +21,26 @@ def cross_validate(model, X, y, folds, scoring):
     return scores, (time.perf_counter() - start) / 60
 
 
-def test_accuracy_of_bulk_moduli(data_folder):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"compile": True}, {"matmul_precision": "bfloat16"}],
+    ids=["default", "compiled", "rounded to bfloat16"],
+)
+def test_accuracy_of_bulk_moduli(data_folder, settings):
     crystals = fetch_matminer(
         "elastic_tensor_2015", target="K_VRH", data_home=data_folder / "matminer"
     )
     scores, minutes = cross_validate(
-        CGCNNRegressor(random_state=0),
+        CGCNNRegressor(random_state=0, **settings),
         crystals.data,
         np.log10(crystals.target),
         KFold(5, shuffle=True, random_state=0),
         "neg_mean_absolute_error",
     )
     print(
-        f"\nlog10(K / GPa) of {len(crystals.data)} crystals: MAE {-scores.mean():.4f} "
-        f"(folds {np.round(-scores, 4).tolist()}), {minutes:.1f} min on 2 cores"
+        f"\n{settings}, log10(K / GPa) of {len(crystals.data)} crystals: "
+        f"MAE {-scores.mean():.4f} (folds {np.round(-scores, 4).tolist()}), "
+        f"{minutes:.1f} min on 2 cores"
     )
     assert -scores.mean() <= 0.075
 

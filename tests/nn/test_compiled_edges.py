@@ -1,0 +1,201 @@
+"""Compiled loops: what they compute beside torch, and how threads share them out."""
+
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from sklearn_cgcnn.nn import Graph, _fused_edges
+
+_kernels = pytest.importorskip("sklearn_cgcnn.nn._kernels", reason="needs Numba")
+
+
+def several_crystals(sizes, n_features=3, seed=0, **kwargs):
+    """A graph of crystals with 4 edges from each site, but none from the last."""
+    generator = torch.Generator().manual_seed(seed)
+    starts = np.cumsum([0, *sizes])
+    edges = [
+        torch.stack(
+            [
+                torch.arange(start, stop).repeat_interleave(4),
+                torch.randint(start, stop, (4 * (stop - start),), generator=generator),
+            ]
+        )
+        for start, stop in itertools.pairwise(starts)
+    ]
+    edge_index = torch.cat(edges, dim=1)
+    edge_index = edge_index[:, edge_index[0] < starts[-1] - 1]
+    n_edges = edge_index.shape[1]
+    counts = [torch.randint(1, 5, (n,), generator=generator) for n in (n_edges, 99)]
+    features = torch.rand(n_edges, n_features, generator=generator)
+    columns = torch.arange(n_features).expand_as(features)
+    return Graph(
+        edge_index,
+        counts[0],
+        counts[1][: starts[-1]],
+        columns,
+        features,
+        n_features,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    "sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1], [1, 30], [30, 1, 1, 1]]
+)
+def test_no_edge_leads_from_one_part_to_another(sizes, n_threads):
+    edges = several_crystals(sizes, compiled=True, n_threads=n_threads).edges
+    graph = several_crystals(sizes)
+    part_of_site = np.full(sum(sizes), -1)
+    for part, (start, stop) in enumerate(edges.parts):
+        assert (part_of_site[start:stop] == -1).all()
+        part_of_site[start:stop] = part
+    centre, neighbour = part_of_site[graph.edge_index]
+    np.testing.assert_array_equal(centre, neighbour)
+    assert part_of_site.min() == 0  # no site was left out
+    assert len(edges.parts) <= min(n_threads, len(sizes))
+
+
+def test_parts_are_about_equal():
+    sizes = [3, 4] * 14
+    edges = several_crystals(sizes, compiled=True, n_threads=3).edges
+    for parts in (edges.parts, edges.parts_by_centre):
+        lengths = [stop - start for start, stop in parts]
+        assert len(lengths) == 3
+        assert max(lengths) - min(lengths) <= 8
+
+
+@pytest.mark.parametrize("sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1]])
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_threads_find_what_torch_finds(sizes, n_threads):
+    graphs = [
+        several_crystals(sizes),
+        several_crystals(sizes, compiled=True, n_threads=n_threads),
+    ]
+    generator = torch.Generator().manual_seed(1)
+    n_rows = 2 * sum(sizes) + 3
+    terms, sums = torch.randn(2, n_rows, 10, generator=generator)
+    scale, shift, std = torch.rand(3, 10, generator=generator) + 0.1
+    grad = torch.randn(sum(sizes), 5, generator=generator)
+    outcomes = []
+    for graph in graphs:
+        edges, shares = graph.edges, graph.edge_counts / graph.edge_counts.sum()
+        messages = edges.messages_of_terms(terms, scale, shift)
+        mean, covariance, by_site, share_of_site = edges.sum_features(shares)
+        ends = sums[:-3].clone()
+        var = edges.add_ends(shares, share_of_site, terms[:-3], ends)
+        rest, covariances = sums.clone(), sums.flip(0).contiguous()
+        row_shares = torch.cat([share_of_site, mean])
+        to_scale = edges.take_out(rest, terms, row_shares, shift, covariances, 1 / std)
+        outcomes.append([messages.sum(), messages.sum_gradients(grad)])
+        outcomes[-1] += [mean, covariance, by_site, share_of_site, ends, var]
+        outcomes[-1] += [rest, to_scale]
+    for of_torch, of_loops in zip(*outcomes, strict=True):
+        scale = of_torch.abs().max().item()
+        torch.testing.assert_close(of_loops, of_torch, rtol=1e-5, atol=1e-6 * scale)
+
+
+def test_covariance_of_features_far_from_zero():
+    """Their mean is a thousand times what they differ by."""
+    graph = several_crystals([20, 10], compiled=True)
+    graph.values = 10 + graph.values / 100
+    shares = graph.edge_counts / graph.edge_counts.sum()
+    mean, covariance, *_ = graph.edges.sum_features(shares)
+    values, weights = graph.values.double().numpy(), shares.double().numpy()
+    np.testing.assert_allclose(mean, weights @ values, rtol=1e-6)
+    expected = np.cov(values.T, aweights=weights, ddof=0)
+    np.testing.assert_allclose(covariance, expected, rtol=1e-4, atol=1e-4 * 1e-5)
+
+
+def message(gate, core):
+    """The message of one edge, of a gate and a core."""
+    graph = Graph(
+        torch.zeros(2, 1).long(),
+        torch.ones(1),
+        torch.ones(1),
+        torch.zeros(1, 0).long(),
+        torch.ones(1, 0),
+        0,
+        compiled=True,
+    )
+    terms = torch.tensor([[gate, core], [0.0, 0.0]])
+    return graph.edges.messages_of_terms(terms, torch.ones(2), torch.zeros(2))
+
+
+@pytest.mark.parametrize("far", [3.0, 30.0, 88.0])
+def test_activations_are_exact_to_a_few_last_digits(far):
+    x = torch.linspace(-far, far, 1001)
+    x = x[x > -87]  # below, single precision has no normal numbers for them
+    gates = torch.stack([message(each, 0.0).sum()[0, 0] for each in x.tolist()])
+    cores = torch.stack([message(200.0, each).sum()[0, 0] for each in x.tolist()])
+    log_2 = softplus(torch.zeros(1).double())
+    for found, expected in [
+        (gates, torch.sigmoid(x.double()) * log_2),
+        (cores, softplus(x.double(), threshold=100)),
+    ]:
+        torch.testing.assert_close(found.double(), expected, rtol=5e-7, atol=0)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_is_as_in_torch(place, value):
+    terms = torch.tensor([[0.3, -0.2], [0.1, 0.4]])
+    terms[place] = value
+    of_loops = message(0.0, 0.0)
+    of_loops._args = of_loops._args.copy()
+    of_loops._args[5] = terms.numpy()
+    gate, core = terms.sum(dim=0)
+    expected = torch.sigmoid(gate) * softplus(core)
+    torch.testing.assert_close(
+        of_loops.sum()[0, 0], expected, equal_nan=True, atol=1e-30, rtol=1e-6
+    )
+
+
+def test_edges_that_are_the_same_feature_twice():
+    """Where a feature is named more than once, it is their sum."""
+    columns = torch.tensor([[0, 1, 1], [1, 0, 0]])
+    values = torch.tensor([[0.5, 0.25, 2.0], [1.0, 3.0, 0.125]])
+    found = []
+    for compiled in (False, True):
+        graph = Graph(
+            torch.tensor([[0, 0], [0, 0]]),
+            torch.ones(2),
+            torch.ones(1),
+            columns,
+            values,
+            2,
+            compiled=compiled,
+        )
+        found.append(graph.edges.sum_features(torch.tensor([0.25, 0.75])))
+    for of_torch, of_loops in zip(*found, strict=True):
+        torch.testing.assert_close(of_loops, of_torch)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_for_a_gpu_compiles():
+    """Here for a CPU, from the same source; and for batches of other sizes at once."""
+    generator = torch.Generator().manual_seed(0)
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    for sizes in ([5, 3, 9], [4, 8], [17, 3, 2, 6]):
+        terms = torch.randn(2 * sum(sizes) + 3, 10, generator=generator)
+        scale, shift = torch.rand(2, 10, generator=generator)
+        grad = torch.randn(sum(sizes), 5, generator=generator)
+        fused, blocked = (
+            several_crystals(sizes, compiled=compiled, in_blocks=False).edges
+            for compiled in (True, False)
+        )
+        assert isinstance(fused, _fused_edges.FusedEdges)
+        fused, blocked = (
+            edges.messages_of_terms(terms, scale, shift) for edges in (fused, blocked)
+        )
+        torch.testing.assert_close(fused.sum(), blocked.sum())
+        torch.testing.assert_close(
+            fused.sum_gradients(grad), blocked.sum_gradients(grad)
+        )
+    assert counters["stats"]["unique_graphs"] == 2

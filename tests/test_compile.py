@@ -1,0 +1,269 @@
+"""compile=True and matmul_precision: the same estimator, computed in other ways."""
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer, _net
+from sklearn_cgcnn._parallel import map_in_threads
+from sklearn_cgcnn.exceptions import TrainingDivergedError
+from sklearn_cgcnn.inspection import site_contributions
+
+pytest.importorskip("numba")
+
+SMALL = {
+    "n_conv_layers": 2,
+    "n_site_channels": 8,
+    "n_hidden_channels": 8,
+    "max_epochs": 3,
+    "batch_size": 20,
+    "random_state": 0,
+}
+PARTS = {
+    "default": {},
+    "Eq. 4": {"conv": "shared", "pooling": "all_layers", "edge_basis": "one-hot"},
+    "Eq. 5 as printed": {"norm": None, "lr": 1e-3},
+    "site readout": {"readout": "site", "edge_basis": None},
+    "other activation": {"activation": "silu", "dropout": 0.1},
+}
+
+
+@pytest.fixture(scope="module")
+def graphs(ionic):
+    return CrystalGraphFeaturizer().transform(ionic.data)
+
+
+@pytest.fixture(params=[1, 2])
+def n_threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=[CGCNNRegressor, CGCNNClassifier])
+def model(request):
+    return request.param(**SMALL)
+
+
+@pytest.fixture
+def target(model, ionic):
+    return ionic.target if isinstance(model, CGCNNRegressor) else ionic.prototype
+
+
+def outputs(model, X):
+    is_regressor = isinstance(model, CGCNNRegressor)
+    return model.predict(X) if is_regressor else model.predict_proba(X)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_compiled_it_learns_and_predicts_the_same(
+    model, target, graphs, n_threads, part
+):
+    model.set_params(**PARTS[part])
+    expected = clone(model).fit(graphs, target)
+    compiled = clone(model).set_params(compile=True).fit(graphs, target)
+    assert torch.get_num_threads() == n_threads
+    found = [outputs(each, graphs) for each in (compiled, expected)]
+    # In twelve steps last digits grow, though not by much.
+    np.testing.assert_allclose(*found, rtol=0, atol=2e-3 * np.std(found[1]))
+    np.testing.assert_allclose(
+        compiled.loss_curve_, expected.loss_curve_, rtol=1e-3, atol=1e-5
+    )
+    # With the same weights there are none to grow.
+    compiled.net_.compiled = False
+    np.testing.assert_allclose(
+        outputs(compiled, graphs), found[0], rtol=0, atol=1e-5 * np.std(found[0])
+    )
+
+
+def test_loops_are_what_ran(graphs, ionic, n_threads, monkeypatch):
+    from sklearn_cgcnn.nn import _compiled_edges, _kernels
+
+    ran = []
+    for name in ("sum_messages", "sum_gradients", "add_ends", "take_out"):
+        kernel = getattr(_kernels, name)
+        monkeypatch.setattr(
+            _compiled_edges._kernels,
+            name,
+            lambda *args, name=name, kernel=kernel: (
+                ran.append((name, threading.get_ident())),
+                kernel(*args),
+            ),
+        )
+    CGCNNRegressor(**SMALL).fit(graphs, ionic.target)
+    assert not ran
+    CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
+    assert {name for name, _ in ran} == {
+        "sum_messages",
+        "sum_gradients",
+        "add_ends",
+        "take_out",
+    }
+    assert len({thread for _, thread in ran}) >= n_threads
+
+
+def test_contributions_of_sites(graphs, ionic, n_threads):
+    model = CGCNNRegressor(readout="site", compile=True, **SMALL)
+    model.fit(graphs, ionic.target)
+    means = [each.mean() for each in site_contributions(model, graphs)]
+    np.testing.assert_allclose(means, model.predict(graphs), rtol=1e-5)
+
+
+def test_threads_take_a_batch_each(graphs, ionic, n_threads, monkeypatch):
+    model = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
+    expected = model.predict(graphs)
+    monkeypatch.setitem(_net._EDGES_AT_ONCE, "cpu", 50)
+    np.testing.assert_allclose(model.predict(graphs), expected, rtol=1e-5)
+    assert torch.get_num_threads() == n_threads
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.usefixtures("n_threads")
+def test_the_same_again(graphs, ionic):
+    """Bit by bit, with the same number of threads."""
+    model = CGCNNRegressor(compile=True, **SMALL)
+    first = clone(model).fit(graphs, ionic.target).predict(graphs)
+    again = clone(model).fit(graphs, ionic.target).predict(graphs)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_failure_gives_the_threads_back(graphs, ionic):
+    torch.set_num_threads(2)
+    try:
+        diverging = CGCNNRegressor(**SMALL, compile=True, optimizer="sgd", lr=1e30)
+        with pytest.raises(TrainingDivergedError):
+            diverging.fit(graphs, ionic.target)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_in_a_search_with_processes(graphs, ionic):
+    search = GridSearchCV(
+        CGCNNRegressor(compile=True, **SMALL), {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2
+    )
+    here = clone(search).set_params(n_jobs=None).fit(graphs, ionic.target)
+    there = search.fit(graphs, ionic.target)
+    scores = [each.cv_results_["mean_test_score"] for each in (here, there)]
+    np.testing.assert_allclose(*scores, rtol=1e-3)
+
+
+@pytest.fixture
+def without_numba(monkeypatch):
+    find_spec = _net.find_spec
+    monkeypatch.setattr(
+        _net, "find_spec", lambda name: None if name == "numba" else find_spec(name)
+    )
+
+
+@pytest.mark.usefixtures("without_numba")
+def test_without_numba_the_remedy_is_named(model, target, graphs):
+    before = outputs(model.fit(graphs, target), graphs)
+    model.set_params(compile=True)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ImportError, match=r"compile=True.*pip install.*=False"):
+            method(graphs, target)
+    np.testing.assert_array_equal(outputs(model, graphs), before)
+
+
+def test_without_numba_a_model_predicts(model, target, graphs, request):
+    model.set_params(compile=True).fit(graphs, target)
+    expected = outputs(model, graphs)
+    stored = pickle.dumps(model)
+    request.getfixturevalue("without_numba")
+    for each in (model, pickle.loads(stored)):
+        np.testing.assert_allclose(outputs(each, graphs), expected, rtol=1e-4)
+
+
+def test_partial_fit_changes_over(graphs, ionic):
+    """To compile or not may be chosen anew for each epoch."""
+    model = CGCNNRegressor(**SMALL).partial_fit(graphs, ionic.target)
+    for compiled in (True, False):
+        model.set_params(compile=compiled).partial_fit(graphs, ionic.target)
+        assert model.net_.compiled == compiled
+    assert model.n_iter_ == 3
+
+
+# Rounded products
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_rounded_to_bfloat16(model, target, graphs, part, compiled):
+    model.set_params(**PARTS[part])
+    model.fit(graphs, target)
+    expected = outputs(model, graphs)
+    model.net_.compiled, model.net_.matmul_precision = compiled, "bfloat16"
+    rounded = outputs(model, graphs)
+    assert rounded.dtype == expected.dtype
+    assert not np.array_equal(rounded, expected)
+    spread = np.std(target) if isinstance(model, CGCNNRegressor) else 1
+    np.testing.assert_allclose(rounded, expected, rtol=0, atol=0.05 * spread)
+    model.set_params(matmul_precision="bfloat16", compile=compiled)
+    learnt = model.fit(graphs, target)
+    kinds = {each.dtype for each in learnt.net_.module_.parameters()}
+    assert kinds == {torch.float32}
+    assert np.isfinite(outputs(learnt, graphs)).all()
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_rounding_goes_with_a_pickle(graphs, ionic):
+    model = CGCNNRegressor(matmul_precision="bfloat16", **SMALL)
+    model.fit(graphs, ionic.target)
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.predict(graphs), model.predict(graphs))
+
+
+def test_tf32_is_asked_for_as_long_as_it_is_needed(graphs, ionic, monkeypatch):
+    model = CGCNNRegressor(matmul_precision="tf32", **SMALL)
+    net = model.fit(graphs, ionic.target).net_
+    asked = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    with net._tf32():
+        assert not asked  # on a CPU
+    net.device = "cuda"
+    with net._tf32():
+        assert asked.pop() == "high"
+    assert asked == ["highest"]
+
+
+# Threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 7])
+def test_map_in_threads_keeps_the_order(n_threads):
+    assert map_in_threads(lambda x: x * x, range(50), n_threads) == [
+        x * x for x in range(50)
+    ]
+    assert map_in_threads(str, [], n_threads) == []
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_map_in_threads_takes_no_item_before_its_time(n_threads):
+    taken, done, most = [], [], []
+
+    def items():
+        for x in range(20):
+            taken.append(x)
+            yield x
+
+    def work(x):
+        most.append(len(taken) - len(done))
+        done.append(x)
+
+    map_in_threads(work, items(), n_threads)
+    assert len(done) == 20
+    assert max(most) <= n_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_map_in_threads_raises_what_was_raised(n_threads):
+    with pytest.raises(ZeroDivisionError):
+        map_in_threads(lambda x: 1 / x, [2, 1, 0, 1], n_threads)
