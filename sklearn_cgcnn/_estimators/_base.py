@@ -430,7 +430,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         if self.compile and device.type == "cpu" and not can_compile(device):
             raise ImportError(
                 "compile=True needs Numba to compile for a CPU, and it is not "
-                'installed; pip install "sklearn_cgcnn[compile]", or set compile=False'
+                "installed; pip install numba, or set compile=False"
             )
         return device
 

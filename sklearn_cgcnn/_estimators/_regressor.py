@@ -120,10 +120,9 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         Where to train and predict. "auto" takes a CUDA GPU where there is one.
     compile : bool, default=False
         Whether to sum over the edges in compiled loops, with predictions that differ in
-        their last digits. On a CPU, Numba compiles them (``pip install
-        "sklearn_cgcnn[compile]"``), once on a machine and in seconds; training then
-        takes two thirds of the time, and prediction three quarters. On a CUDA GPU,
-        torch does, anew in each process, in the first steps.
+        their last digits. On a CPU, Numba compiles them (``pip install numba``), once
+        on a machine and in seconds; training then takes two thirds of the time, and
+        prediction three quarters. On a CUDA GPU, torch does, anew in each process.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
         What the factors of matrix products are rounded to, for GPUs that are faster
         then. "tf32" keeps 11 bits of 24, and has no effect but on a CUDA GPU;

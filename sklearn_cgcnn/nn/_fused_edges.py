@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from sklearn_cgcnn.nn._blocked_edges import BlockedEdges
+from sklearn_cgcnn.nn._edge_basis import lay_out
 from sklearn_cgcnn.nn._edges import Messages
 from sklearn_cgcnn.nn._terms import terms_of
 
 
-class FusedEdges(BlockedEdges):
+class FusedEdges:
     """All edges of a batch at once, with messages that never leave a kernel.
 
     Parameters
@@ -37,13 +37,17 @@ class FusedEdges(BlockedEdges):
         values: Tensor,
         n_edge_features: int,
     ) -> None:
-        super().__init__(
-            edge_index, edge_weights, n_sites, columns, values, n_edge_features, None
-        )
+        self.n_sites, self.values, self.weights = n_sites, values, edge_weights
+        self.features = lay_out(columns, values, n_edge_features)
         centre, neighbour = edge_index
-        rows = [centre, neighbour + n_sites, *(columns.long() + 2 * n_sites).unbind(1)]
-        self.rows = torch.stack(rows)  # (2 + n_entries, n_edges)
-        self.values, self.weights = values, edge_weights
+        # Of the terms, which make up each edge, of shape (2 + n_entries, n_edges).
+        features = (columns.long() + 2 * n_sites).unbind(dim=1)
+        self.rows = torch.stack([centre, neighbour + n_sites, *features])
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """As :attr:`Edges.parts`."""
+        return [(0, self.n_sites)]
 
     def messages_of_terms(
         self, terms: Tensor, scale: Tensor, shift: Tensor
@@ -56,6 +60,37 @@ class FusedEdges(BlockedEdges):
     ) -> Messages:
         """As :meth:`Edges.messages_of_map`."""
         return _FusedMessages(self, terms_of(sites, weight, self.parts), scale, shift)
+
+    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As :meth:`Edges.sum_features`."""
+        sums: tuple[Tensor, Tensor, Tensor, Tensor] = _compiled(_sum_features)(
+            self.rows, self.features, shares, self.n_sites
+        )
+        return sums
+
+    def add_ends(
+        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    ) -> Tensor:
+        """As :meth:`Edges.add_ends`."""
+        var: Tensor = _compiled(_add_ends)(
+            self.rows, shares, share_of_site, terms, sums
+        )
+        return var
+
+    def take_out(
+        self,
+        sums: Tensor,
+        terms: Tensor,
+        shares: Tensor,
+        mean: Tensor,
+        covariances: Tensor,
+        inverse_std: Tensor,
+    ) -> Tensor:
+        """As :meth:`Edges.take_out`."""
+        to_scale: Tensor = _compiled(_take_out)(
+            sums, terms, shares, mean, covariances, inverse_std
+        )
+        return to_scale
 
 
 class _FusedMessages:
@@ -78,6 +113,43 @@ class _FusedMessages:
             *self._args, grad, self._edges.features
         )
         return sums
+
+
+def _sum_features(
+    rows: Tensor, features: Tensor, shares: Tensor, n_sites: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    mean = shares @ features
+    centred = features - mean
+    weighted = centred * shares[:, None]
+    by_site = shares.new_zeros(2 * n_sites, features.shape[1])
+    by_site = by_site.index_add(0, rows[0], weighted).index_add(0, rows[1], weighted)
+    share_of_site = shares.new_zeros(2 * n_sites)
+    share_of_site = share_of_site.index_add(0, rows[0], shares)
+    share_of_site = share_of_site.index_add(0, rows[1], shares)
+    return mean, centred.T @ weighted, by_site, share_of_site
+
+
+def _add_ends(
+    rows: Tensor, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+) -> Tensor:
+    sums.addcmul_(terms, share_of_site[:, None])
+    sums.index_add_(0, rows[0], terms[rows[1]] * shares[:, None])
+    sums.index_add_(0, rows[1], terms[rows[0]] * shares[:, None])
+    return (terms * sums).sum(dim=0)
+
+
+def _take_out(
+    sums: Tensor,
+    terms: Tensor,
+    shares: Tensor,
+    mean: Tensor,
+    covariances: Tensor,
+    inverse_std: Tensor,
+) -> Tensor:
+    sums -= shares[:, None] * mean
+    to_scale = (terms * sums).sum(dim=0) * inverse_std
+    sums -= covariances * (inverse_std * to_scale)
+    return to_scale
 
 
 def _gather(

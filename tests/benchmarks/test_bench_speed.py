@@ -427,7 +427,10 @@ def test_a_step_beside_what_the_machine_can_do(load_real):
     ours = Ours(*load_real(BATCH))
     batch = ours.data[torch.arange(BATCH)]
     ours.net._set_training(True)
-    seconds = min(elapsed(ours.net.train_step, batch) for _ in range(20))
+    seconds = {}
+    for way, ours.net.module_.compiled in (("by torch", False), ("compiled", True)):
+        ours.net.train_step(batch)
+        seconds[way] = min(elapsed(ours.net.train_step, batch) for _ in range(20))
     n_sites, n_edges = len(batch[0].atomic_numbers), batch[0].edge_index.shape[1]
     columns, layers, basis = 64, 3, 8
     # Maps of sites to their terms, forward and twice backward; features of edges.
@@ -446,13 +449,14 @@ def test_a_step_beside_what_the_machine_can_do(load_real):
         "memory of sites": moved / bandwidth(),
     }
     print(
-        f"\na step on {n_sites} sites and {n_edges} edges: {1e3 * seconds:.0f} ms\n"
-        f"this machine: {gemm_rate() / 1e9:.0f} GFLOP/s in products, "
+        f"\na step on {n_sites} sites and {n_edges} edges: "
+        + ", ".join(f"{way} {1e3 * value:.0f} ms" for way, value in seconds.items())
+        + f"\nthis machine: {gemm_rate() / 1e9:.0f} GFLOP/s in products, "
         f"{exp_rate() / 1e9:.1f} G exponentials/s, {bandwidth() / 1e9:.0f} GB/s"
     )
     for name, value in parts.items():
         print(f"  {name} alone: {1e3 * value:.0f} ms")
-    assert seconds > sum(parts.values()) / 2  # or the count is wrong
+    assert min(seconds.values()) > sum(parts.values()) / 2  # or the count is wrong
 
 
 def test_cost_by_crystals_sites_and_cores(load_real):

@@ -69,34 +69,47 @@ def test_parts_are_about_equal():
         assert max(lengths) - min(lengths) <= 8
 
 
+def all_sums(graph):
+    """All that is asked of edges."""
+    n_sites, generator = len(graph.multiplicity), torch.Generator().manual_seed(1)
+    terms, sums = torch.randn(2, 2 * n_sites + 3, 10, generator=generator)
+    scale, shift, std = torch.rand(3, 10, generator=generator) + 0.1
+    grad = torch.randn(n_sites, 5, generator=generator)
+    edges, shares = graph.edges, graph.edge_counts / graph.edge_counts.sum()
+    messages = edges.messages_of_terms(terms, scale, shift)
+    mean, covariance, by_site, share_of_site = edges.sum_features(shares)
+    ends = sums[:-3].clone()
+    var = edges.add_ends(shares, share_of_site, terms[:-3], ends)
+    rest, covariances = sums.clone(), sums.flip(0).contiguous()
+    row_shares = torch.cat([share_of_site, mean])
+    to_scale = edges.take_out(rest, terms, row_shares, shift, covariances, 1 / std)
+    return {
+        "messages": messages.sum(),
+        "gradients": messages.sum_gradients(grad),
+        "mean of features": mean,
+        "covariance of features": covariance,
+        "features by site": by_site,
+        "shares by site": share_of_site,
+        "covariances": ends,
+        "variance": var,
+        "gradients without statistics": rest,
+        "gradient of the scale": to_scale,
+    }
+
+
+def assert_same_sums(given, expected):
+    for name, value in all_sums(expected).items():
+        atol = 1e-6 * value.abs().max().item()
+        torch.testing.assert_close(
+            all_sums(given)[name], value, rtol=1e-5, atol=atol, msg=name
+        )
+
+
 @pytest.mark.parametrize("sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1]])
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_threads_find_what_torch_finds(sizes, n_threads):
-    graphs = [
-        several_crystals(sizes),
-        several_crystals(sizes, compiled=True, n_threads=n_threads),
-    ]
-    generator = torch.Generator().manual_seed(1)
-    n_rows = 2 * sum(sizes) + 3
-    terms, sums = torch.randn(2, n_rows, 10, generator=generator)
-    scale, shift, std = torch.rand(3, 10, generator=generator) + 0.1
-    grad = torch.randn(sum(sizes), 5, generator=generator)
-    outcomes = []
-    for graph in graphs:
-        edges, shares = graph.edges, graph.edge_counts / graph.edge_counts.sum()
-        messages = edges.messages_of_terms(terms, scale, shift)
-        mean, covariance, by_site, share_of_site = edges.sum_features(shares)
-        ends = sums[:-3].clone()
-        var = edges.add_ends(shares, share_of_site, terms[:-3], ends)
-        rest, covariances = sums.clone(), sums.flip(0).contiguous()
-        row_shares = torch.cat([share_of_site, mean])
-        to_scale = edges.take_out(rest, terms, row_shares, shift, covariances, 1 / std)
-        outcomes.append([messages.sum(), messages.sum_gradients(grad)])
-        outcomes[-1] += [mean, covariance, by_site, share_of_site, ends, var]
-        outcomes[-1] += [rest, to_scale]
-    for of_torch, of_loops in zip(*outcomes, strict=True):
-        scale = of_torch.abs().max().item()
-        torch.testing.assert_close(of_loops, of_torch, rtol=1e-5, atol=1e-6 * scale)
+    compiled = several_crystals(sizes, compiled=True, n_threads=n_threads)
+    assert_same_sums(compiled, several_crystals(sizes))
 
 
 def test_covariance_of_features_far_from_zero():
@@ -178,24 +191,10 @@ def test_edges_that_are_the_same_feature_twice():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_for_a_gpu_compiles():
-    """Here for a CPU, from the same source; and for batches of other sizes at once."""
-    generator = torch.Generator().manual_seed(0)
-    counters = torch._dynamo.utils.counters
-    counters.clear()
+    """Here for a CPU, from the same source; once, for batches of every size."""
+    torch._dynamo.utils.counters.clear()
     for sizes in ([5, 3, 9], [4, 8], [17, 3, 2, 6]):
-        terms = torch.randn(2 * sum(sizes) + 3, 10, generator=generator)
-        scale, shift = torch.rand(2, 10, generator=generator)
-        grad = torch.randn(sum(sizes), 5, generator=generator)
-        fused, blocked = (
-            several_crystals(sizes, compiled=compiled, in_blocks=False).edges
-            for compiled in (True, False)
-        )
-        assert isinstance(fused, _fused_edges.FusedEdges)
-        fused, blocked = (
-            edges.messages_of_terms(terms, scale, shift) for edges in (fused, blocked)
-        )
-        torch.testing.assert_close(fused.sum(), blocked.sum())
-        torch.testing.assert_close(
-            fused.sum_gradients(grad), blocked.sum_gradients(grad)
-        )
-    assert counters["stats"]["unique_graphs"] == 2
+        fused = several_crystals(sizes, compiled=True, in_blocks=False)
+        assert isinstance(fused.edges, _fused_edges.FusedEdges)
+        assert_same_sums(fused, several_crystals(sizes))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 5
