@@ -32,34 +32,22 @@ _compile: Any = njit(cache=True, nogil=True, **_how)
 _inline: Any = njit(inline="always", **_how)
 
 _ZERO, _HALF, _ONE, _TWO = float32(0), float32(0.5), float32(1), float32(2)
-# Below it an exponential is no normal number.
-_LOWEST = float32(-87)
-_LOG2_E = float32(1.4426950408889634)
-# The logarithm of 2 in two parts, of which the first has a short mantissa: products of
-# it with small integers are exact.
-_LOG_2_HIGH, _LOG_2_LOW = float32(0.693359375), float32(-2.12194440e-4)
+# Beyond these an exponential, or its inverse, is no normal number.
+_LOWEST, _HIGHEST = float32(-87), float32(87)
+_LOG2_E, _LOG_2 = float32(1.4426950408889634), float32(0.6931471805599453)
+# What this is added to is rounded to an integer, which then stands in the last bits, with
+# the bias of an exponent added.
+_TO_INTEGER = float32(1.5 * 2**23 + 127)
 
 
 @intrinsic
-def _round(_: Any, x: Any) -> Any:
-    """Round to an integer, as a floating-point number."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rint = builder.module.declare_intrinsic("llvm.rint", [ir.FloatType()])
-        return builder.call(rint, args)
-
-    return types.float32(types.float32), build
-
-
-@intrinsic
-def _power_of_2(_: Any, n: Any) -> Any:
-    """Raise 2 to an integer, given as a floating-point number: write its exponent."""
+def _last_bits_as_exponent(_: Any, x: Any) -> Any:
+    """Make of the last bits of a number the exponent of a power of 2."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integer = ir.IntType(32)
-        exponent = builder.fptosi(args[0], integer)
-        exponent = builder.add(exponent, ir.Constant(integer, 127))
-        bits = builder.shl(exponent, ir.Constant(integer, 23))
+        bits = builder.bitcast(args[0], integer)
+        bits = builder.shl(bits, ir.Constant(integer, 23))
         return builder.bitcast(bits, ir.FloatType())
 
     return types.float32(types.float32), build
@@ -67,17 +55,18 @@ def _power_of_2(_: Any, n: Any) -> Any:
 
 @_inline
 def _exp(x: Any) -> Any:
-    """Compute the exponential of what is not above zero, to 1e-7 of itself."""
-    x = _LOWEST if x < _LOWEST else x  # NaN stays
-    n = _round(x * _LOG2_E)
-    r = (x - n * _LOG_2_HIGH) - n * _LOG_2_LOW
+    """Compute an exponential to 3e-7 of itself, of what is held within -87 and 87."""
+    x = _LOWEST if x < _LOWEST else x  # so NaN stays
+    x = _HIGHEST if x > _HIGHEST else x
+    shifted = x * _LOG2_E + _TO_INTEGER
+    r = x - (shifted - _TO_INTEGER) * _LOG_2
     # Minimax of (exp(r) - 1 - r) / r ** 2 within half a logarithm of 2.
     q = float32(1.39411e-3)
     q = q * r + float32(8.36318e-3)
     q = q * r + float32(4.166638e-2)
     q = q * r + float32(0.16666577)
     q = q * r + _HALF
-    return (q * (r * r) + r + _ONE) * _power_of_2(n)
+    return (q * (r * r) + r + _ONE) * _last_bits_as_exponent(shifted)
 
 
 @_inline
@@ -160,11 +149,10 @@ def sum_messages(
             _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
             weight = weights[e]
             for c in range(half):
-                gate, core = y[c], y[half + c]
-                of_gate, of_core = _exp(-abs(gate)), _exp(-abs(core))
-                numerator = _ONE if gate > _ZERO else of_gate
-                softplus = _positive(core) + _log1p(of_core)
-                summed[i, c] += weight * numerator / (_ONE + of_gate) * softplus
+                core = y[half + c]
+                gate = _ONE / (_ONE + _exp(-y[c]))
+                softplus = _positive(core) + _log1p(_exp(-abs(core)))
+                summed[i, c] += weight * gate * softplus
 
 
 @_compile
@@ -199,14 +187,14 @@ def sum_gradients(
             _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
             weight = weights[e]
             for c in range(half):
-                gate, core = y[c], y[half + c]
-                of_gate, of_core = _exp(-abs(gate)), _exp(-abs(core))
-                inverse, slope = _ONE / (_ONE + of_gate), _ONE / (_ONE + of_core)
-                rest = of_gate * inverse
-                to_core = weight * grad[i, c] * (inverse if gate > _ZERO else rest)
+                core, of_gate = y[half + c], _exp(-y[c])
+                gate = _ONE / (_ONE + of_gate)
+                of_core = _exp(-abs(core))
+                slope = _ONE / (_ONE + of_core)
                 softplus = _positive(core) + _log1p(of_core)
-                to_y[c] = to_core * softplus * (rest if gate > _ZERO else inverse)
-                to_y[half + c] = to_core * (slope if core > _ZERO else of_core * slope)
+                to_core = weight * grad[i, c] * gate
+                to_y[c] = to_core * softplus * (of_gate * gate)
+                to_y[half + c] = to_core * (of_core * slope if core < _ZERO else slope)
             for c in range(width):
                 sums[i, c] += to_y[c]
             for c in range(width):
