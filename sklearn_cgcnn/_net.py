@@ -1,7 +1,7 @@
 """The seam to skorch, which manages the training."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,7 +18,9 @@ from sklearn_cgcnn._batching import (
 )
 from sklearn_cgcnn._callbacks import DivergenceGuard, StopTraining
 from sklearn_cgcnn._parallel import map_in_threads
-from sklearn_cgcnn.nn import BatchNorm, Dropout
+from sklearn_cgcnn.nn import BatchNorm, Dropout, GatedConv
+from sklearn_cgcnn.nn._rounding import rounding_to_tf32
+from sklearn_cgcnn.nn._threads import compiled_loops, loop_threads, one_torch_thread
 
 # Of a batch in prediction: on a CPU what its caches hold, on a GPU what keeps it busy.
 _EDGES_AT_ONCE = {"cpu": 2**15, "gpu": 2**20}
@@ -37,7 +39,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     seed = 0
     #: Whether to sum over the edges in compiled loops, where there is a compiler.
     compiled = False
-    #: What the factors of matrix products are rounded to.
+    #: What matrix products, and their factors, are rounded to.
     matmul_precision = "float32"
 
     @property
@@ -55,7 +57,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     def _compute(
         self, function: Callable[..., Tensor], batch: CrystalGraphBatch, **params: Any
     ) -> Tensor:
-        """Compute for a batch, with the factors of products rounded as asked for."""
+        """Compute for a batch, with products rounded by autocast if asked for."""
         if self.matmul_precision != "bfloat16":
             return function(**batch.tensors(), **params)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
@@ -105,8 +107,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         """
         self.trained_on_ = dataset
         try:
-            with self._tf32(), self._threads_for_loops() as n_threads:
-                self.module_.n_threads = n_threads
+            with self._computing_as_asked():
                 self.notify("on_train_begin", X=dataset, y=None)
                 with suppress(StopTraining):
                     self.fit_loop(dataset, epochs=epochs)
@@ -218,51 +219,40 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         max_edges = _EDGES_AT_ONCE["cpu" if on_cpu else "gpu"]
         batches = EdgeBoundedIterator(dataset, max_edges)
 
-        def infer_one(batch: CrystalGraphBatch) -> Tensor:
-            with torch.no_grad():  # which torch keeps for each thread
-                return infer(batch)
-
-        with self._tf32(), self._threads_for_loops() as n_threads:
+        with self._computing_as_asked():
+            n_threads = loop_threads.get()
             # Threads share nothing where each has batches of its own.
-            at_once = min(n_threads, len(batches))
-            self.module_.n_threads = n_threads // at_once
+            at_once = min(n_threads or 1, len(batches))
+            for_each = n_threads and n_threads // at_once
+
+            def infer_one(batch: CrystalGraphBatch) -> Tensor:
+                with torch.no_grad(), compiled_loops(for_each):  # in this thread
+                    return infer(batch)
+
             only_batches = (batch for batch, _ in batches)
             outputs = map_in_threads(infer_one, only_batches, at_once)
         return torch.cat(outputs).cpu()
 
     @contextmanager
-    def _tf32(self) -> Iterator[None]:
-        """Have a GPU round the factors of products to TF32, if that is asked for.
-
-        torch knows no other switch for it than one for all of a process.
-        """
-        before = torch.get_float32_matmul_precision()
-        if self.matmul_precision != "tf32" or torch.device(self.device).type != "cuda":
+    def _computing_as_asked(self) -> Iterator[None]:
+        """Compile loops and round products, as far as that is asked for."""
+        device = torch.device(self.device)
+        with ExitStack() as stack:
+            if self.matmul_precision == "tf32" and device.type == "cuda":
+                stack.enter_context(rounding_to_tf32())
+            if self.compiled and can_compile(device):
+                n_threads = 1
+                if device.type == "cpu" and _takes_loops(self.module_):
+                    n_threads = stack.enter_context(one_torch_thread())
+                stack.enter_context(compiled_loops(n_threads))
             yield
-            return
-        torch.set_float32_matmul_precision("high")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
 
-    @contextmanager
-    def _threads_for_loops(self) -> Iterator[int]:
-        """Give compiled loops the threads that torch's operations have otherwise.
 
-        Theirs do not rest between two operations, but wait in a loop for the next one,
-        on the cores that our threads need.
-        """
-        n_threads = torch.get_num_threads()
-        self.module_.compiled = self.compiled and can_compile(self.device)
-        if not self.module_.compiled or n_threads == 1:
-            yield 1
-            return
-        torch.set_num_threads(1)
-        try:
-            yield n_threads
-        finally:
-            torch.set_num_threads(n_threads)
+def _takes_loops(module: nn.Module) -> bool:
+    """Say whether there is anything in a module that compiled loops are for."""
+    return any(
+        isinstance(part, GatedConv) and part.sums_by_hand for part in module.modules()
+    )
 
 
 def build_net(
@@ -298,7 +288,7 @@ def build_net(
     compiled : bool, default=False
         Whether to sum over the edges in compiled loops, where there is a compiler.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        What the factors of matrix products are rounded to.
+        What matrix products, and their factors, are rounded to.
     **params
         Further parameters of :class:`skorch.NeuralNet`.
 
@@ -341,13 +331,25 @@ def can_compile(device: str | torch.device) -> bool:
     return kind == "cuda" or (kind == "cpu" and find_spec("numba") is not None)
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
+def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.device:
     """Choose the device: where "auto" is asked for, a CUDA GPU if there is one.
+
+    Parameters
+    ----------
+    device : str or torch.device
+    compiled : bool, default=False
+        Whether loops are to be compiled for it.
+
+    Returns
+    -------
+    torch.device
 
     Raises
     ------
     ValueError
         If a device is asked for by name where there is none of it.
+    ImportError
+        If there is no compiler for a CPU.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -363,5 +365,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
         raise ValueError(
             f"device={str(device)!r} asks for a CUDA GPU, and this machine has none "
             'that torch can use; pass device="auto" or "cpu"'
+        )
+    if compiled and chosen.type == "cpu" and not can_compile(chosen):
+        raise ImportError(
+            "compile=True needs Numba to compile for a CPU, and it is not installed; "
+            "pip install numba, or set compile=False"
         )
     return chosen

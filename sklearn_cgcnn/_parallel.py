@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Event, Lock
 from typing import TypeVar
 
 from joblib import Parallel
@@ -34,8 +34,8 @@ def map_in_threads(
 ) -> list[Result]:
     """Apply a function to items, as many at once as there are threads.
 
-    The next item is taken when a thread is free for it. With few long items joblib's
-    threads take a tenth more time.
+    The next item is taken when a thread is free for it, unless one has failed. With few
+    long items joblib's threads take a tenth more time.
 
     Parameters
     ----------
@@ -49,16 +49,20 @@ def map_in_threads(
     list
         The results, in the order of the items.
     """
-    numbered, taking = enumerate(items), Lock()
+    numbered, taking, failed = enumerate(items), Lock(), Event()
     results: dict[int, Result] = {}
 
     def take() -> tuple[int, Item] | None:
         with taking:
-            return next(numbered, None)
+            return None if failed.is_set() else next(numbered, None)
 
     def work() -> None:
-        for number, item in iter(take, None):
-            results[number] = function(item)
+        try:
+            for number, item in iter(take, None):
+                results[number] = function(item)
+        except BaseException:
+            failed.set()
+            raise
 
     with ThreadPoolExecutor(max(n_threads - 1, 1)) as pool:
         others = [pool.submit(work) for _ in range(n_threads - 1)]

@@ -89,7 +89,20 @@ def test_importing_is_light():
     """It loads none of what only some functions need."""
     script = (
         "import sys, sklearn_cgcnn, sklearn_cgcnn.datasets\n"
-        "heavy = {'matplotlib', 'matminer', 'dask', 'pooch', 'plotly'}\n"
+        "heavy = {'matplotlib', 'matminer', 'dask', 'pooch', 'plotly', 'numba'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_numba_is_loaded_where_loops_are_compiled():
+    script = (
+        "import sys\n"
+        "from sklearn_cgcnn import CGCNNRegressor\n"
+        "from sklearn_cgcnn.datasets import make_ionic_crystals\n"
+        "X, y = make_ionic_crystals(4, random_state=0, return_X_y=True)\n"
+        "for compiled in (False, True):\n"
+        "    CGCNNRegressor(compile=compiled, max_epochs=1).fit(X, y).predict(X)\n"
+        "    assert ('numba' in sys.modules) == compiled"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

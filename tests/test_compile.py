@@ -1,7 +1,8 @@
-"""compile=True and matmul_precision: the same estimator, computed in other ways."""
+"""With compile=True: the same estimator, computed in another way."""
 
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,11 +11,10 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer, _net
-from sklearn_cgcnn._parallel import map_in_threads
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 from sklearn_cgcnn.inspection import site_contributions
-
-pytest.importorskip("numba")
+from sklearn_cgcnn.nn import _numba_loops
+from sklearn_cgcnn.nn._threads import loop_threads, one_torch_thread
 
 SMALL = {
     "n_conv_layers": 2,
@@ -82,30 +82,76 @@ def test_compiled_it_learns_and_predicts_the_same(
     )
 
 
-def test_loops_are_what_ran(graphs, ionic, n_threads, monkeypatch):
-    from sklearn_cgcnn.nn import _compiled_edges, _kernels
+LOOPS = ("sum_messages", "sum_gradients", "sum_features", "add_ends", "take_out")
 
-    ran = []
-    for name in ("sum_messages", "sum_gradients", "add_ends", "take_out"):
-        kernel = getattr(_kernels, name)
-        monkeypatch.setattr(
-            _compiled_edges._kernels,
-            name,
-            lambda *args, name=name, kernel=kernel: (
-                ran.append((name, threading.get_ident())),
-                kernel(*args),
-            ),
-        )
-    CGCNNRegressor(**SMALL).fit(graphs, ionic.target)
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Names of the loops that have run, and the threads that they ran in."""
+    found = set()
+
+    def watch(name, loop):
+        def run(*args):
+            found.add((name, threading.get_ident()))
+            loop(*args)
+
+        monkeypatch.setattr(_numba_loops, name, run)
+
+    for name in LOOPS:
+        watch(name, getattr(_numba_loops, name))
+    return found
+
+
+def test_loops_are_what_ran(graphs, ionic, n_threads, ran):
+    CGCNNRegressor(**SMALL).fit(graphs, ionic.target).predict(graphs)
     assert not ran
     CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
-    assert {name for name, _ in ran} == {
-        "sum_messages",
-        "sum_gradients",
-        "add_ends",
-        "take_out",
-    }
-    assert len({thread for _, thread in ran}) >= n_threads
+    for loop in LOOPS:
+        assert len([name for name, _ in ran if name == loop]) >= n_threads
+
+
+@pytest.mark.parametrize("part", ["Eq. 4", "other activation"])
+def test_where_there_are_no_loops_torch_keeps_its_threads(
+    graphs, ionic, part, monkeypatch
+):
+    torch.set_num_threads(2)
+    try:
+        model = CGCNNRegressor(compile=True, **SMALL).set_params(**PARTS[part])
+        seen, infer = set(), _net.CrystalNet.infer
+        monkeypatch.setattr(
+            _net.CrystalNet,
+            "infer",
+            lambda *args: (seen.add(torch.get_num_threads()), infer(*args))[1],
+        )
+        model.fit(graphs, ionic.target).predict(graphs)
+        assert seen == {2}
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_on_a_gpu_no_batch_is_taken_by_a_thread_of_its_own(graphs, ionic, n_threads):
+    net = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target).net_
+    net.device = "cuda"
+    with net._computing_as_asked():
+        assert loop_threads.get() == 1
+        assert torch.get_num_threads() == n_threads
+    assert loop_threads.get() is None
+
+
+def test_fits_at_the_same_time_get_the_same_threads():
+    """And leave to torch what it had."""
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(1) as pool, one_torch_thread() as here:
+            inside = one_torch_thread()
+            there = pool.submit(inside.__enter__).result()
+            assert (here, there) == (2, 2)
+            pool.submit(inside.__exit__, None, None, None).result()
+            assert pool.submit(torch.get_num_threads).result() == 2
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_contributions_of_sites(graphs, ionic, n_threads):
@@ -189,81 +235,3 @@ def test_partial_fit_changes_over(graphs, ionic):
         model.set_params(compile=compiled).partial_fit(graphs, ionic.target)
         assert model.net_.compiled == compiled
     assert model.n_iter_ == 3
-
-
-# Rounded products
-
-
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("compiled", [False, True])
-def test_rounded_to_bfloat16(model, target, graphs, part, compiled):
-    model.set_params(**PARTS[part])
-    model.fit(graphs, target)
-    expected = outputs(model, graphs)
-    model.net_.compiled, model.net_.matmul_precision = compiled, "bfloat16"
-    rounded = outputs(model, graphs)
-    assert rounded.dtype == expected.dtype
-    assert not np.array_equal(rounded, expected)
-    spread = np.std(target) if isinstance(model, CGCNNRegressor) else 1
-    np.testing.assert_allclose(rounded, expected, rtol=0, atol=0.05 * spread)
-    model.set_params(matmul_precision="bfloat16", compile=compiled)
-    learnt = model.fit(graphs, target)
-    kinds = {each.dtype for each in learnt.net_.module_.parameters()}
-    assert kinds == {torch.float32}
-    assert np.isfinite(outputs(learnt, graphs)).all()
-    assert not torch.is_autocast_enabled("cpu")
-
-
-def test_rounding_goes_with_a_pickle(graphs, ionic):
-    model = CGCNNRegressor(matmul_precision="bfloat16", **SMALL)
-    model.fit(graphs, ionic.target)
-    twin = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(twin.predict(graphs), model.predict(graphs))
-
-
-def test_tf32_is_asked_for_as_long_as_it_is_needed(graphs, ionic, monkeypatch):
-    model = CGCNNRegressor(matmul_precision="tf32", **SMALL)
-    net = model.fit(graphs, ionic.target).net_
-    asked = []
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
-    with net._tf32():
-        assert not asked  # on a CPU
-    net.device = "cuda"
-    with net._tf32():
-        assert asked.pop() == "high"
-    assert asked == ["highest"]
-
-
-# Threads
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 7])
-def test_map_in_threads_keeps_the_order(n_threads):
-    assert map_in_threads(lambda x: x * x, range(50), n_threads) == [
-        x * x for x in range(50)
-    ]
-    assert map_in_threads(str, [], n_threads) == []
-
-
-@pytest.mark.parametrize("n_threads", [1, 3])
-def test_map_in_threads_takes_no_item_before_its_time(n_threads):
-    taken, done, most = [], [], []
-
-    def items():
-        for x in range(20):
-            taken.append(x)
-            yield x
-
-    def work(x):
-        most.append(len(taken) - len(done))
-        done.append(x)
-
-    map_in_threads(work, items(), n_threads)
-    assert len(done) == 20
-    assert max(most) <= n_threads
-
-
-@pytest.mark.parametrize("n_threads", [1, 3])
-def test_map_in_threads_raises_what_was_raised(n_threads):
-    with pytest.raises(ZeroDivisionError):
-        map_in_threads(lambda x: 1 / x, [2, 1, 0, 1], n_threads)

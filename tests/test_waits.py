@@ -12,7 +12,8 @@ from skorch.callbacks import Callback
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._batching import PackedDataset
-from sklearn_cgcnn.nn import _fused_edges
+from sklearn_cgcnn.nn import _inductor_edges
+from sklearn_cgcnn.nn._threads import compiled_loops
 
 PARTS = {
     "default": {},
@@ -45,7 +46,7 @@ def test_no_step_reads_what_was_computed(
     ionic, graphs, kind, part, compiled, monkeypatch
 ):
     # What is compiled for a GPU does nothing else than what is written.
-    monkeypatch.setattr(_fused_edges, "_compiled", lambda function: function)
+    monkeypatch.setattr(_inductor_edges, "_compiled", lambda function: function)
     is_regressor = kind is CGCNNRegressor
     y = (ionic.target if is_regressor else ionic.prototype)[:20]
     net = kind(max_epochs=1, random_state=0, **PARTS[part]).fit(graphs, y).net_
@@ -57,14 +58,14 @@ def test_no_step_reads_what_was_computed(
             module.generator = None
     net.optimizer__fused = False
     net.module_.to("meta")
-    net.module_.compiled = compiled
     net.criterion_.to("meta")
     net._initialize_optimizer()
     for batch in dataset.batches(torch.arange(20), [12, 8]):
-        step = net.train_step(batch)
+        with compiled_loops(1 if compiled else None):
+            step = net.train_step(batch)
+            prediction = net.evaluation_step(batch)
         assert step["loss"].is_meta
         assert all(each.grad is not None for each in net.module_.parameters())
-        prediction = net.evaluation_step(batch)
         assert prediction.is_meta
         assert prediction.shape == step["y_pred"].shape
 

@@ -33,7 +33,7 @@ from sklearn_cgcnn._estimators._recipe import (
     make_schedule,
 )
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
-from sklearn_cgcnn._net import build_net, can_compile, resolve_device
+from sklearn_cgcnn._net import build_net, resolve_device
 from sklearn_cgcnn._validation import (
     check_crystals,
     check_elements,
@@ -260,6 +260,8 @@ class BaseCGCNN(ABC, BaseEstimator):
         ValueError
             If y or `sample_weight` does not fit X or holds what cannot be learnt, or
             `warm_start` meets another network than that of the last fit.
+        ImportError
+            If `compile` is set and there is no Numba to compile for a CPU.
         """
         fitted = getattr(self, "net_", None) if self.warm_start else None
         with self._unchanged_on_error():
@@ -273,7 +275,7 @@ class BaseCGCNN(ABC, BaseEstimator):
                 self._check_same_network(
                     network, "warm_start=True", "set warm_start=False"
                 )
-            self._resolve_device()
+            resolve_device(self.device, self.compile)  # before any work is done
             self.featurizer_ = self._make_featurizer(crystals)
             graphs, targets, weights = self._select(crystals, targets, weights, network)
             rng = check_random_state(self.random_state)
@@ -297,7 +299,7 @@ class BaseCGCNN(ABC, BaseEstimator):
                 targets = encode_first(y, weights)
                 network = self._network_params()
                 make_module(network)
-                self._resolve_device()
+                resolve_device(self.device, self.compile)
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
                 targets = self._encode_more_target(y, len(crystals))
@@ -356,7 +358,7 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     def _split(self, graphs, targets, weights, rng):
         """Put the training part, and what is held out of it, on the device."""
-        device = self._resolve_device()
+        device = resolve_device(self.device)
         if not self.early_stopping:
             return PackedDataset(graphs, targets, weights, device), None
         try:
@@ -411,7 +413,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
-            device=self._resolve_device(),
+            device=resolve_device(self.device, self.compile),
             batch_size=int(self.batch_size),
             callbacks=callbacks,
             valid=valid,
@@ -423,16 +425,6 @@ class BaseCGCNN(ABC, BaseEstimator):
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
-
-    def _resolve_device(self):
-        """Choose the device, for which there must be a compiler if one is wanted."""
-        device = resolve_device(self.device)
-        if self.compile and device.type == "cpu" and not can_compile(device):
-            raise ImportError(
-                "compile=True needs Numba to compile for a CPU, and it is not "
-                "installed; pip install numba, or set compile=False"
-            )
-        return device
 
     def _params_to_predict(self, network):
         """Give what a copy needs to predict, whatever becomes of the parameters."""

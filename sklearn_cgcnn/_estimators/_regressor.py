@@ -119,14 +119,17 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     device : str or torch.device, default="auto"
         Where to train and predict. "auto" takes a CUDA GPU where there is one.
     compile : bool, default=False
-        Whether to sum over the edges in compiled loops, with predictions that differ in
-        their last digits. On a CPU, Numba compiles them (``pip install numba``), once
-        on a machine and in seconds; training then takes two thirds of the time, and
-        prediction three quarters. On a CUDA GPU, torch does, anew in each process.
+        Whether to sum over the edges in compiled loops, with results that differ in
+        their last digits. There are such for gated convolutions with a softplus and
+        batch normalisation or none. On a CPU, Numba compiles them (``pip install
+        numba``), once on a machine and in seconds; on one core, training then takes two
+        thirds of the time, and prediction three quarters. On a CUDA GPU, torch does,
+        anew in each process.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        What the factors of matrix products are rounded to, for GPUs that are faster
-        then. "tf32" keeps 11 bits of 24, and has no effect but on a CUDA GPU;
-        "bfloat16" keeps 8. Sums, statistics and weights stay as they are.
+        What matrix products are rounded to, for GPUs that are faster then. "tf32"
+        rounds their factors to 11 bits of 24, and has no effect but on a CUDA GPU;
+        "bfloat16" rounds factors and products to 8, by torch's autocast. Sums over
+        edges, statistics and stored weights stay as they are.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, batches, dropout and the held-out crystals. Pass an
         int for the same result on every call, on the same processor with the same

@@ -1,4 +1,4 @@
-"""The network's parts: torch only, plain tensors in and out."""
+"""The network's parts: plain tensors in and out."""
 
 from sklearn_cgcnn.nn._activation import ACTIVATIONS
 from sklearn_cgcnn.nn._cgcnn import CGCNN

@@ -12,6 +12,7 @@ from sklearn_cgcnn.nn._norm import BatchNorm
 from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
 from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
 from sklearn_cgcnn.nn._site_features import SiteFeatures
+from sklearn_cgcnn.nn._threads import loop_threads
 
 
 class CGCNN(nn.Module):
@@ -53,10 +54,6 @@ class CGCNN(nn.Module):
         Probability of dropping a hidden channel, during training, after each hidden
         layer.
     """
-
-    #: Whether to sum over the edges in compiled loops, and the threads for them.
-    compiled = False
-    n_threads = 1
 
     def __init__(
         self,
@@ -216,8 +213,7 @@ class CGCNN(nn.Module):
             multiplicity,
             *self.edge_basis.entries(distances),
             self.edge_basis.n_features,
-            self.compiled,
-            self.n_threads,
+            loop_threads.get(),
         )
         # Under autocast it is rounded, and sums over edges are not to be.
         sites, layers = self.embedding(features).to(graph.values.dtype), [features]

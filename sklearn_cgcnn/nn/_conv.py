@@ -164,26 +164,34 @@ class GatedConv(Conv):
         Tensor of shape (n_sites, n_channels)
         """
         sum_messages = (
-            self._sum_in_blocks if self._can_sum_in_blocks(graph) else self._sum
+            self._sum_by_hand if self._can_sum_by_hand(graph) else self._sum_as_written
         )
         summed = sum_messages(sites, graph)
         if self.site_norm is None:
             return sites + summed
         return self.activation(sites + self.site_norm(summed, graph.multiplicity))
 
-    def _can_sum_in_blocks(self, graph: Graph) -> bool:
-        """Say whether the fast way is one for these edges, norm and activation."""
-        norm, values = self.edge_norm, graph.values
+    @property
+    def sums_by_hand(self) -> bool:
+        """Say whether norm and activation are those that the fast way is for."""
+        norm = self.edge_norm
         return (
             self.activation is softplus
             and (norm is None or type(norm) is BatchNorm)
             and (norm is None) == (self.linear.bias is not None)
+        )
+
+    def _can_sum_by_hand(self, graph: Graph) -> bool:
+        """Say whether the fast way is one for these edges, too."""
+        values = graph.values
+        return (
+            self.sums_by_hand
             and not (values.requires_grad and torch.is_grad_enabled())
             and values.device.type != "mps"  # where torch long had no embedding_bag
             and values.dtype != torch.float16  # whose exponentials overflow early
         )
 
-    def _sum(self, sites: Tensor, graph: Graph) -> Tensor:
+    def _sum_as_written(self, sites: Tensor, graph: Graph) -> Tensor:
         """Sum the messages as the equation says, whatever the norm and activation."""
         centre, neighbour = graph.edge_index
         of_centre, of_neighbour, of_edge = self.linear.weight.split(self.split, dim=1)
@@ -199,8 +207,8 @@ class GatedConv(Conv):
         weighted = messages * graph.edge_weights[:, None]
         return torch.zeros_like(sites).index_add(0, centre, weighted)
 
-    def _sum_in_blocks(self, sites: Tensor, graph: Graph) -> Tensor:
-        """Sum the messages as `_sum` does, faster."""
+    def _sum_by_hand(self, sites: Tensor, graph: Graph) -> Tensor:
+        """Sum the messages as `_sum_as_written` does, faster."""
         norm, weight = self.edge_norm, self.linear.weight
         if norm is None:
             shift = self.linear.bias

@@ -6,6 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from sklearn_cgcnn.nn._edges import EdgeList
+
 # Edges of a block: times 64 channels in single precision, half a megabyte, or a whole
 # one where no gradient is to follow, whose sums share the cache with more tensors.
 _BLOCK, _BLOCK_WITHOUT_GRADIENT = 2048, 4096
@@ -152,15 +154,7 @@ class EdgeBlock:
         return order.to(torch.int32), *_runs(ordered)
 
 
-def divide(
-    edge_index: Tensor,
-    edge_weights: Tensor,
-    n_sites: int,
-    columns: Tensor,
-    values: Tensor,
-    n_edge_features: int,
-    size: int | None,
-) -> list[EdgeBlock]:
+def divide(edges: EdgeList, size: int | None) -> list[EdgeBlock]:
     """Divide edges into blocks, each the sum of its two sites' and its features' terms.
 
     The table that :meth:`EdgeBlock.gather` takes holds one after the other what sites
@@ -168,49 +162,41 @@ def divide(
 
     Parameters
     ----------
-    edge_index : Tensor of shape (2, n_edges), int64
-    edge_weights : Tensor of shape (n_edges,)
-    n_sites : int
-    columns, values : Tensor of shape (n_edges, n_entries)
-        Edge features, as :meth:`EdgeBasis.entries` gives them.
-    n_edge_features : int
+    edges : EdgeList
     size : int or None
         Number of edges of a block. The edges are then to be sorted by their centres.
-        None for all of them in one.
+        None for all of them in one, without a look at any value.
 
     Returns
     -------
     list of EdgeBlock
     """
-    n_edges, n_entries = values.shape
-    n_rows = 2 + n_entries
-    ends = edge_index.to(torch.int32).contiguous()
+    n_edges, n_rows = len(edges), 2 + edges.values.shape[1]
+    ends = edges.edge_index.to(torch.int32).contiguous()
     rows = ends.new_empty(n_edges, n_rows)
     rows[:, 0] = ends[0]
-    torch.add(ends[1], n_sites, out=rows[:, 1])
-    torch.add(columns.to(torch.int32), 2 * n_sites, out=rows[:, 2:])
-    factors = values.new_ones(n_edges, n_rows)
-    factors[:, 2:] = values
+    torch.add(ends[1], edges.n_sites, out=rows[:, 1])
+    torch.add(edges.columns.to(torch.int32), 2 * edges.n_sites, out=rows[:, 2:])
+    factors = edges.values.new_ones(n_edges, n_rows)
+    factors[:, 2:] = edges.values
     step = max(n_edges, 1) if size is None else size
-    one_by_one = torch.arange(
-        min(step, n_edges), dtype=torch.int32, device=values.device
-    )
+    one_by_one = torch.arange(min(step, n_edges), dtype=torch.int32, device=ends.device)
     blocks = []
     for start in range(0, n_edges, step):
-        edges = slice(start, min(start + step, n_edges))
-        length = edges.stop - start
+        part = slice(start, min(start + step, n_edges))
+        length = part.stop - start
         blocks.append(
             EdgeBlock(
-                edges=edges,
-                centre=ends[0, edges],
-                neighbour=ends[1, edges],
-                weights=edge_weights[edges],
-                rows=rows[edges],
-                factors=factors[edges],
+                edges=part,
+                centre=ends[0, part],
+                neighbour=ends[1, part],
+                weights=edges.weights[part],
+                rows=rows[part],
+                factors=factors[part],
                 one_by_one=one_by_one[:length],
                 starts=one_by_one[:length] * n_rows,
-                first_feature=2 * n_sites,
-                n_features=n_edge_features,
+                first_feature=2 * edges.n_sites,
+                n_features=edges.n_features,
                 is_sorted=size is not None,
             )
         )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sklearn_cgcnn.nn._edges import Edges
 from sklearn_cgcnn.nn._terms import terms_of
-from sklearn_cgcnn.nn._threads import even_parts, share_sum
+from sklearn_cgcnn.nn._threads import even_parts, sum_parts
 
 
 class EdgeMoments:
@@ -90,7 +90,7 @@ class EdgeMoments:
             return self._by_site[rows].T @ of_ends[rows]
 
         parts = even_parts(n_ends, len(self._edges.parts))
-        of_rest = share_sum(multiply, parts)
+        of_rest = sum_parts(multiply, parts)
         torch.addmm(of_rest, self._covariance, of_features, out=by_feature)
         var = self._edges.add_ends(
             self._share_of_edge, self._share_of_site, of_ends, by_end

@@ -1,9 +1,46 @@
-"""What the convolutions ask of the edges of a batch."""
+"""Edges of a batch, and what the convolutions ask of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from torch import Tensor
+
+from sklearn_cgcnn.nn._edge_basis import lay_out
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeList:
+    """The edges of a batch.
+
+    Attributes
+    ----------
+    edge_index : Tensor of shape (2, n_edges), int64
+        Centre and neighbour of each edge.
+    weights : Tensor of shape (n_edges,)
+        How many equal edges of its centre each stands for.
+    n_sites : int
+    columns, values : Tensor of shape (n_edges, n_entries)
+        Edge features, as :meth:`EdgeBasis.entries` gives them, with no gradient.
+    n_features : int
+        Number of features per edge.
+    """
+
+    edge_index: Tensor
+    weights: Tensor
+    n_sites: int
+    columns: Tensor
+    values: Tensor
+    n_features: int
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Lay out the features, of shape (n_edges, n_features)."""
+        return lay_out(self.columns, self.values, self.n_features)
 
 
 class Messages(Protocol):
@@ -35,15 +72,13 @@ class Messages(Protocol):
 
 
 class Edges(Protocol):
-    """The edges of a batch, with the sums that lead from sites to edges and back."""
+    """Sums over the edges of a batch, as one of several ways to compute gives them."""
 
     @property
     def parts(self) -> Sequence[tuple[int, int]]:
         """Divide the sites into runs, one for each thread."""
 
-    def messages_of_terms(
-        self, terms: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
         """Make messages of terms.
 
         Parameters
@@ -51,22 +86,6 @@ class Edges(Protocol):
         terms : Tensor of shape (2 * n_sites + n_edge_features, 2 * n_channels)
         scale, shift : Tensor of shape (2 * n_channels,)
             Applied to their sums.
-
-        Returns
-        -------
-        Messages
-        """
-
-    def messages_of_map(
-        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """Make messages of a linear map, with nothing to be known of its terms before.
-
-        Parameters
-        ----------
-        sites : Tensor of shape (n_sites, n_channels)
-        weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_edge_features)
-        scale, shift : Tensor of shape (2 * n_channels,)
 
         Returns
         -------
@@ -118,7 +137,7 @@ class Edges(Protocol):
         sums: Tensor,
         terms: Tensor,
         shares: Tensor,
-        mean: Tensor,
+        to_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
@@ -127,17 +146,19 @@ class Edges(Protocol):
         Parameters
         ----------
         sums : Tensor of shape (n_rows, width)
-            The gradients. Changed in place: minus the mean times the shares, and minus
-            their own projection on the terms times the covariances.
+            The gradients. Changed in place: minus the shares times the gradient of the
+            shift, and then minus the covariances times that of the scale, over the
+            standard deviation.
         terms : Tensor of shape (n_rows, width)
         shares : Tensor of shape (n_rows,)
-        mean : Tensor of shape (width,)
+        to_shift : Tensor of shape (width,)
+            The gradient of the shift.
         covariances : Tensor of shape (n_rows, width)
         inverse_std : Tensor of shape (width,)
 
         Returns
         -------
         Tensor of shape (width,)
-            The projection: the sum of what is left of the gradients after the mean,
-            times the terms, over the standard deviation.
+            The gradient of the scale: over the standard deviation, the sum of the terms
+            times what the first subtraction leaves.
         """

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._rounding import multiply, rounded_type
 from sklearn_cgcnn.nn._terms import split_terms, terms_of
-from sklearn_cgcnn.nn._threads import share_sum
+from sklearn_cgcnn.nn._threads import sum_parts
 
 
 def gated_sum(
@@ -105,7 +105,8 @@ class _GatedSum(torch.autograd.Function):
         shift: Tensor,
         graph: Graph,
     ) -> Tensor:
-        messages = graph.edges.messages_of_map(sites, weight, scale, shift)
+        terms = terms_of(sites, weight, graph.edges.parts)
+        messages = graph.edges.messages(terms, scale, shift)
         ctx.save_for_backward(sites, weight, scale)
         ctx.messages, ctx.parts = messages, graph.edges.parts
         return messages.sum()
@@ -116,7 +117,9 @@ class _GatedSum(torch.autograd.Function):
         sites, weight, scale = ctx.saved_tensors
         sums = ctx.messages.sum_gradients(grad)
         to_shift = sums[: len(sites)].sum(dim=0)
-        to_scale = (terms_of(sites, weight, ctx.parts) * sums).sum(dim=0)
+        to_scale = None
+        if ctx.needs_input_grad[2]:
+            to_scale = (terms_of(sites, weight, ctx.parts) * sums).sum(dim=0)
         to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale, ctx.parts)
         return to_sites, to_weight, to_scale, to_shift, None
 
@@ -155,7 +158,7 @@ class _NormalisedGatedSum(torch.autograd.Function):
         # The terms of the features are not of mean zero.
         mean_of_rest = moments.of_features @ terms[2 * n_sites :]
         shift_of_z = shift - scale_of_z * mean_of_rest
-        messages = graph.edges.messages_of_terms(terms, scale_of_z, shift_of_z)
+        messages = graph.edges.messages(terms, scale_of_z, shift_of_z)
         ctx.save_for_backward(
             sites, weight, scale_of_z, terms, covariances, inverse_std
         )
@@ -200,5 +203,5 @@ def _gradients_of_map(
         inputs = sites[part].to(weight.dtype).T
         return torch.cat([inputs @ to_end for to_end in ends])
 
-    to_map = share_sum(go_back, parts)
+    to_map = sum_parts(go_back, parts)
     return to_sites, (torch.cat([to_map, to_edge]) * scale).T

@@ -5,12 +5,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn.nn._blocked_edges import BlockedEdges
 from sklearn_cgcnn.nn._edge_basis import lay_out
 from sklearn_cgcnn.nn._edge_blocks import block_size
 from sklearn_cgcnn.nn._edge_moments import EdgeMoments
-from sklearn_cgcnn.nn._edges import Edges
-from sklearn_cgcnn.nn._fused_edges import FusedEdges
+from sklearn_cgcnn.nn._edges import EdgeList, Edges
+from sklearn_cgcnn.nn._inductor_edges import InductorEdges
+from sklearn_cgcnn.nn._torch_edges import TorchEdges
 
 
 class Graph:
@@ -32,21 +32,19 @@ class Graph:
         taken in the type of `values`.
     n_edge_features : int
         Number of features per edge.
-    compiled : bool, default=False
-        Whether to sum over the edges in compiled loops, for which there are two
-        compilers: Numba for single precision on a CPU, and torch's own for a GPU.
-    n_threads : int, default=1
-        Number of threads for the loops on a CPU.
-    in_blocks : bool or None, default=None
-        Whether to work on blocks of edges, which suits the caches of a CPU, or on all
-        edges at once, with no need to look at any value, for which a GPU would have to
-        wait. None chooses by the device.
+    n_threads : int or None, default=None
+        Number of threads for sums in compiled loops: by Numba for single precision on a
+        CPU, by torch for a GPU, which takes none. None for operations of torch.
+    for_cpu : bool or None, default=None
+        Whether to sum as suits a CPU, over blocks of sorted edges or in Numba's loops,
+        or as suits a GPU, over all edges at once and with no look at any value, for
+        which it would have to wait. None chooses by the device.
 
     Attributes
     ----------
-    edge_index, edge_weights, multiplicity, columns, values, n_edge_features, compiled,
-    n_threads, in_blocks
-        As given, except that for blocks the edges are sorted by their centres if they
+    edge_index, edge_weights, multiplicity, columns, values, n_edge_features, n_threads,
+    for_cpu
+        As given, except that for a CPU the edges are sorted by their centres if they
         were not.
     """
 
@@ -58,12 +56,11 @@ class Graph:
         columns: Tensor,
         values: Tensor,
         n_edge_features: int,
-        compiled: bool = False,
-        n_threads: int = 1,
-        in_blocks: bool | None = None,
+        n_threads: int | None = None,
+        for_cpu: bool | None = None,
     ) -> None:
-        self.in_blocks = edge_index.is_cpu if in_blocks is None else in_blocks
-        if self.in_blocks and bool((edge_index[0].diff() < 0).any()):
+        self.for_cpu = edge_index.is_cpu if for_cpu is None else for_cpu
+        if self.for_cpu and bool((edge_index[0].diff() < 0).any()):
             order = edge_index[0].argsort(stable=True)
             edge_index, edge_weights = edge_index[:, order], edge_weights[order]
             columns, values = columns[order], values[order]
@@ -72,7 +69,7 @@ class Graph:
         self.multiplicity = multiplicity.to(values.dtype)
         self.columns, self.values = columns, values
         self.n_edge_features = n_edge_features
-        self.compiled, self.n_threads = compiled, n_threads
+        self.n_threads = n_threads
         # Here, as the sums that ask for the blocks do so with gradients disabled.
         self._block_size = block_size(torch.is_grad_enabled())
 
@@ -91,22 +88,22 @@ class Graph:
     @cached_property
     def edges(self) -> Edges:
         """Prepare the edges for the sums over them."""
-        args = (
+        edges = EdgeList(
             self.edge_index,
             self.edge_weights,
             len(self.multiplicity),
-            self.columns.detach(),
+            self.columns,
             self.values.detach(),
             self.n_edge_features,
         )
-        if self.compiled and not self.in_blocks:
-            return FusedEdges(*args)
-        if self.compiled and self.values.dtype == torch.float32:
+        if self.n_threads is not None and not self.for_cpu:
+            return InductorEdges(edges)
+        if self.n_threads is not None and edges.values.dtype == torch.float32:
             # Numba is not there for everyone, and takes a while to be imported.
-            from sklearn_cgcnn.nn._compiled_edges import CompiledEdges
+            from sklearn_cgcnn.nn._numba_edges import NumbaEdges
 
-            return CompiledEdges(*args, self.n_threads)
-        return BlockedEdges(*args, self._block_size if self.in_blocks else None)
+            return NumbaEdges(edges, self.n_threads)
+        return TorchEdges(edges, self._block_size if self.for_cpu else None)
 
     @cached_property
     def moments(self) -> EdgeMoments:

@@ -1,7 +1,40 @@
-"""Matrix products of rounded factors."""
+"""Matrix products that are rounded, and their factors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 
 import torch
 from torch import Tensor
+
+
+class _Tf32:
+    """What torch's switch stood at before anyone asked for TF32."""
+
+    lock = Lock()
+    n_users = 0
+    before = "highest"
+
+
+@contextmanager
+def rounding_to_tf32() -> Iterator[None]:
+    """Have GPUs round the factors of products to TF32.
+
+    torch knows no other switch for it than one for the whole process, which is set back
+    when nobody needs it any more.
+    """
+    with _Tf32.lock:
+        if not _Tf32.n_users:
+            _Tf32.before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("high")
+        _Tf32.n_users += 1
+    try:
+        yield
+    finally:
+        with _Tf32.lock:
+            _Tf32.n_users -= 1
+            if not _Tf32.n_users:
+                torch.set_float32_matmul_precision(_Tf32.before)
 
 
 def rounded_type(tensor: Tensor) -> torch.dtype | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from sklearn_cgcnn.nn._rounding import multiply
-from sklearn_cgcnn.nn._threads import share
+from sklearn_cgcnn.nn._threads import run_parts
 
 
 def terms_of(
@@ -47,7 +47,7 @@ def terms_of(
         multiply(centres, of_centre, out=as_centres[part])
         multiply(neighbours, of_neighbour, out=as_neighbours[part])
 
-    share(map_part, parts)
+    run_parts(map_part, parts)
     of_features.copy_(of_edge)
     return terms
 

@@ -1,10 +1,13 @@
-"""Work shared out among threads of Python."""
+"""Threads of Python, among which compiled loops share out their work."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
+from threading import Lock
 from typing import TypeVar
 
 import torch
@@ -12,8 +15,61 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 
+#: How many threads compiled loops are to take; None for operations of torch instead.
+loop_threads: ContextVar[int | None] = ContextVar("loop_threads", default=None)
 
-def share(
+
+@contextmanager
+def compiled_loops(n_threads: int | None) -> Iterator[None]:
+    """Sum over edges in compiled loops, as far as this thread of Python computes.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        Number of threads for them. None for operations of torch instead.
+    """
+    token = loop_threads.set(n_threads)
+    try:
+        yield
+    finally:
+        loop_threads.reset(token)
+
+
+class _TorchThreads:
+    """How many threads torch had before anyone asked it to make do with one."""
+
+    lock = Lock()
+    n_users = 0
+    before = 1
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[int]:
+    """Have torch's operations take one thread.
+
+    The others do not rest between two operations, but wait in a loop for the next one,
+    on the cores that other threads need.
+
+    Yields
+    ------
+    int
+        How many they had.
+    """
+    with _TorchThreads.lock:
+        if not _TorchThreads.n_users:
+            _TorchThreads.before = torch.get_num_threads()
+        _TorchThreads.n_users += 1
+        before = _TorchThreads.before
+    torch.set_num_threads(1)
+    try:
+        yield before
+    finally:
+        torch.set_num_threads(before)
+        with _TorchThreads.lock:
+            _TorchThreads.n_users -= 1
+
+
+def run_parts(
     work: Callable[[int, int], Result], parts: Sequence[tuple[int, int]]
 ) -> list[Result]:
     """Do work on parts at the same time, without gradients.
@@ -40,7 +96,7 @@ def share(
     return [run(*first), *(task.result() for task in tasks)]
 
 
-def share_sum(
+def sum_parts(
     work: Callable[[int, int], Tensor], parts: Sequence[tuple[int, int]]
 ) -> Tensor:
     """Do work on parts at the same time, without gradients, and add up the results.
@@ -56,7 +112,7 @@ def share_sum(
     -------
     Tensor
     """
-    first, *others = share(work, parts)
+    first, *others = run_parts(work, parts)
     for other in others:
         first += other
     return first

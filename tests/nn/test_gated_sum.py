@@ -1,29 +1,27 @@
-"""The sum by blocks, against the equation written out with torch's own operations."""
+"""The sum by hand, against the equation written out with torch's own operations."""
 
 import pytest
 import torch
 
-from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks, _fused_edges
+from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks, _inductor_edges
 from sklearn_cgcnn.nn._gated_sum import normalised_gated_sum
 
 
-@pytest.fixture(params=[1, 7, 2048, "at once", "fused", "1 thread", "2 threads"])
+@pytest.fixture(params=[1, 7, 2048, "at once", "for a GPU", "1 thread", "2 threads"])
 def way(request, monkeypatch):
     """Blocks of so many edges, all at once as on a GPU, or compiled loops."""
     if isinstance(request.param, int):
         for name in ("_BLOCK", "_BLOCK_WITHOUT_GRADIENT"):
             monkeypatch.setattr(_edge_blocks, name, request.param)
-        return
-    choices = {
-        "at once": (False, 1, False),
-        "fused": (True, 1, False),
-        "1 thread": (True, 1, None),
-        "2 threads": (True, 2, None),
-    }
-    defaults = "sklearn_cgcnn.nn.Graph.__init__.__defaults__"
-    monkeypatch.setattr(defaults, choices[request.param])
+        return {}
     # As it is written: to compile it takes seconds, for a test of its own.
-    monkeypatch.setattr(_fused_edges, "_compiled", lambda function: function)
+    monkeypatch.setattr(_inductor_edges, "_compiled", lambda function: function)
+    return {
+        "at once": {"for_cpu": False},
+        "for a GPU": {"for_cpu": False, "n_threads": 1},
+        "1 thread": {"n_threads": 1},
+        "2 threads": {"n_threads": 2},
+    }[request.param]
 
 
 def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
@@ -43,17 +41,20 @@ def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
     return conv, sites, (edges, *counts, features)
 
 
-def as_graph(edges, weights, multiplicity, features):
+def as_graph(edges, weights, multiplicity, features, **way):
     columns = torch.arange(features.shape[1]).expand_as(features)
-    return Graph(edges, weights, multiplicity, columns, features, features.shape[1])
+    n_features = features.shape[1]
+    return Graph(edges, weights, multiplicity, columns, features, n_features, **way)
 
 
-def outcome(conv, sites, parts, by_blocks):
-    """Outputs, gradients and running statistics."""
+def outcome(conv, sites, parts, way=None):
+    """Outputs, gradients and running statistics; as the equation says without a way."""
     conv.zero_grad()
     sites.grad = None
-    sum_messages = conv._sum_in_blocks if by_blocks else conv._sum
-    summed = sum_messages(sites, as_graph(*parts))
+    if way is None:
+        summed = conv._sum_as_written(sites, as_graph(*parts))
+    else:
+        summed = conv._sum_by_hand(sites, as_graph(*parts, **way))
     (summed * torch.linspace(-1, 2, summed.numel()).view_as(summed)).sum().backward()
     found = [summed.detach(), sites.grad, *(each.grad for each in conv.parameters())]
     if conv.edge_norm is not None:
@@ -70,97 +71,95 @@ def assert_same(given, expected, tolerance):
         )
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("n_features", [4, 0])
 @pytest.mark.parametrize("norm", [BatchNorm, None])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
-def test_outputs_gradients_and_statistics(dtype, tolerance, training, norm, n_features):
+def test_outputs_gradients_and_statistics(
+    way, dtype, tolerance, training, norm, n_features
+):
     found, expected = (
-        outcome(conv.train(training), *given, by_blocks=by_blocks)
-        for by_blocks in (True, False)
+        outcome(conv.train(training), *given, one_way)
+        for one_way in (way, None)
         for conv, *given in [make(dtype, n_features=n_features, norm=norm)]
     )
     assert_same(found, expected, tolerance)
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("dtype", "offset", "tolerance"),
     [(torch.float64, 1e3, 1e-8), (torch.float32, 10.0, 1e-4)],
 )
-def test_far_from_zero(dtype, offset, tolerance):
+def test_far_from_zero(way, dtype, offset, tolerance):
     """Statistics lose no more digits than those of torch's own operations."""
     conv, *given = make(dtype, offset)
-    found = outcome(conv, *given, by_blocks=True)
+    found = outcome(conv, *given, way)
     conv, *given = make(dtype, offset)
-    assert_same(found, outcome(conv, *given, by_blocks=False), tolerance)
+    assert_same(found, outcome(conv, *given), tolerance)
 
 
-@pytest.mark.usefixtures("way")
-def test_terms_that_cancel():
+def test_terms_that_cancel(way):
     """What one end of an edge adds the other takes away, but for a thousandth."""
     conv, sites, parts = make(torch.float64, offset=10.0)
     weight = conv.linear.weight.data
     weight[:, 6:12] = -weight[:, :6] * 1.001
-    exact = outcome(conv, sites, parts, by_blocks=False)
+    exact = outcome(conv, sites, parts)
     parts = *parts[:3], parts[3].float()
     single = sites.detach().float().requires_grad_()
-    assert_same(outcome(conv.float(), single, parts, True)[:2], exact[:2], 1e-4)
+    assert_same(outcome(conv.float(), single, parts, way)[:2], exact[:2], 1e-4)
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
-def test_edges_in_any_order(training, dtype, tolerance):
+def test_edges_in_any_order(way, training, dtype, tolerance):
     conv, sites, parts = make(dtype)
     conv.train(training)
-    expected = outcome(conv, sites, parts, by_blocks=True)
+    expected = outcome(conv, sites, parts, way)
     order = torch.randperm(len(parts[1]))
     edges, weights, multiplicity, features = parts
     conv, sites, _ = make(dtype)
     shuffled = edges[:, order], weights[order], multiplicity, features[order]
-    found = outcome(conv.train(training), sites, shuffled, by_blocks=True)
+    found = outcome(conv.train(training), sites, shuffled, way)
     assert_same(found, expected, tolerance)
     with torch.no_grad():  # and written out
-        torch.testing.assert_close(conv._sum(sites, as_graph(*shuffled)), expected[0])
+        torch.testing.assert_close(
+            conv._sum_as_written(sites, as_graph(*shuffled)), expected[0]
+        )
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_without_edges(training, dtype):
+def test_without_edges(way, training, dtype):
     conv, sites, parts = make(dtype, n_edges=0)
     conv.train(training)
-    summed = conv._sum_in_blocks(sites, as_graph(*parts))
+    summed = conv._sum_by_hand(sites, as_graph(*parts, **way))
     assert torch.equal(summed, torch.zeros(9, 6).to(dtype))
     summed.sum().backward()
     assert torch.equal(sites.grad, torch.zeros(9, 6).to(dtype))
     assert torch.isfinite(conv.edge_norm.running_var).all()
 
 
-def test_a_frozen_norm_keeps_its_statistics():
+def test_a_frozen_norm_keeps_its_statistics(way):
     conv, *given = make(torch.float64)
     conv.train().edge_norm.requires_grad_(False)
     before = conv.edge_norm.running_mean.clone()
-    found = outcome(conv, *given, by_blocks=True)
-    expected = outcome(conv, *given, by_blocks=False)
+    found = outcome(conv, *given, way)
+    expected = outcome(conv, *given)
     assert torch.equal(conv.edge_norm.running_mean, before)
     assert_same(found, expected, 1e-12)
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_far_arguments(dtype):
+def test_far_arguments(way, dtype):
     """The activations are torch's, however large their arguments."""
     conv, sites, parts = make(dtype, norm=None)
     conv.linear.bias.data.copy_(torch.linspace(-300, 300, 12))
-    found = outcome(conv, sites, parts, by_blocks=True)
-    expected = outcome(conv, sites, parts, by_blocks=False)
+    found = outcome(conv, sites, parts, way)
+    expected = outcome(conv, sites, parts)
     assert_same(found, expected, 100 * torch.finfo(dtype).eps)
     assert all(torch.isfinite(each).all() for each in found)
 
@@ -189,23 +188,23 @@ def test_blocks_are_larger_without_a_gradient(monkeypatch):
     assert [len(each) for each in graph.edges.blocks] == [20] * 3
 
 
-@pytest.mark.usefixtures("way")
-def test_large_features_are_far():
+def test_large_features_are_far(way):
     """An edge feature of 1,000 leads beyond what an exponential can hold."""
     conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
-    graph = as_graph(edges, weights, multiplicity, features * 1000)
+    graph = as_graph(edges, weights, multiplicity, features * 1000, **way)
     conv.eval()
-    found, expected = (sum_(sites, graph) for sum_ in (conv._sum_in_blocks, conv._sum))
+    found, expected = (
+        sum_(sites, graph) for sum_ in (conv._sum_by_hand, conv._sum_as_written)
+    )
     assert torch.isfinite(found).all()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.usefixtures("way")
-def test_a_variance_of_nothing_is_not_below_zero():
+def test_a_variance_of_nothing_is_not_below_zero(way):
     """Each end of an edge takes away all that the other adds, which is much."""
     conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
     loops = edges[:1].expand(2, 60)
-    graph = as_graph(loops, weights, multiplicity, 0 * features)
+    graph = as_graph(loops, weights, multiplicity, 0 * features, **way)
     weight = conv.linear.weight.detach().clone()
     weight[:, 6:12] = -weight[:, :6]
     ones, zeros = torch.ones(12), torch.zeros(12)
@@ -226,7 +225,7 @@ def test_half_precision_takes_the_equation_as_it_stands():
     assert torch.isfinite(found).all()
 
 
-def test_only_batch_norm_and_softplus_go_by_blocks():
+def test_only_batch_norm_and_softplus_are_summed_by_hand():
     class Other(BatchNorm):
         def forward(self, rows, counts):
             return 2 * rows
@@ -240,6 +239,6 @@ def test_only_batch_norm_and_softplus_go_by_blocks():
         _, sites, parts = make(torch.float32)
         graph = as_graph(*parts)
         with torch.no_grad():
-            expected = conv._sum(sites, graph)
+            expected = conv._sum_as_written(sites, graph)
             expected = activation(sites + conv.site_norm(expected, graph.multiplicity))
             torch.testing.assert_close(conv(sites, graph), expected)

@@ -1,4 +1,4 @@
-"""Compiled loops: what they compute beside torch, and how threads share them out."""
+"""Sums in compiled loops, beside those of torch, and how threads share them out."""
 
 import itertools
 import shutil
@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from sklearn_cgcnn.nn import Graph, _fused_edges
+from sklearn_cgcnn.nn import Graph, _inductor_edges
 
-_kernels = pytest.importorskip("sklearn_cgcnn.nn._kernels", reason="needs Numba")
+_numba_loops = pytest.importorskip(
+    "sklearn_cgcnn.nn._numba_loops", reason="needs Numba"
+)
 
 
 def several_crystals(sizes, n_features=3, seed=0, **kwargs):
@@ -48,7 +50,7 @@ def several_crystals(sizes, n_features=3, seed=0, **kwargs):
     "sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1], [1, 30], [30, 1, 1, 1]]
 )
 def test_no_edge_leads_from_one_part_to_another(sizes, n_threads):
-    edges = several_crystals(sizes, compiled=True, n_threads=n_threads).edges
+    edges = several_crystals(sizes, n_threads=n_threads).edges
     graph = several_crystals(sizes)
     part_of_site = np.full(sum(sizes), -1)
     for part, (start, stop) in enumerate(edges.parts):
@@ -62,7 +64,7 @@ def test_no_edge_leads_from_one_part_to_another(sizes, n_threads):
 
 def test_parts_are_about_equal():
     sizes = [3, 4] * 14
-    edges = several_crystals(sizes, compiled=True, n_threads=3).edges
+    edges = several_crystals(sizes, n_threads=3).edges
     for parts in (edges.parts, edges.parts_by_centre):
         lengths = [stop - start for start, stop in parts]
         assert len(lengths) == 3
@@ -76,7 +78,7 @@ def all_sums(graph):
     scale, shift, std = torch.rand(3, 10, generator=generator) + 0.1
     grad = torch.randn(n_sites, 5, generator=generator)
     edges, shares = graph.edges, graph.edge_counts / graph.edge_counts.sum()
-    messages = edges.messages_of_terms(terms, scale, shift)
+    messages = edges.messages(terms, scale, shift)
     mean, covariance, by_site, share_of_site = edges.sum_features(shares)
     ends = sums[:-3].clone()
     var = edges.add_ends(shares, share_of_site, terms[:-3], ends)
@@ -98,23 +100,27 @@ def all_sums(graph):
 
 
 def assert_same_sums(given, expected):
+    found = all_sums(given)
     for name, value in all_sums(expected).items():
-        atol = 1e-6 * value.abs().max().item()
         torch.testing.assert_close(
-            all_sums(given)[name], value, rtol=1e-5, atol=atol, msg=name
+            found[name],
+            value,
+            rtol=1e-5,
+            atol=1e-6 * value.abs().max().item(),
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
 @pytest.mark.parametrize("sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1]])
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_threads_find_what_torch_finds(sizes, n_threads):
-    compiled = several_crystals(sizes, compiled=True, n_threads=n_threads)
+    compiled = several_crystals(sizes, n_threads=n_threads)
     assert_same_sums(compiled, several_crystals(sizes))
 
 
 def test_covariance_of_features_far_from_zero():
     """Their mean is a thousand times what they differ by."""
-    graph = several_crystals([20, 10], compiled=True)
+    graph = several_crystals([20, 10], n_threads=1)
     graph.values = 10 + graph.values / 100
     shares = graph.edge_counts / graph.edge_counts.sum()
     mean, covariance, *_ = graph.edges.sum_features(shares)
@@ -124,8 +130,8 @@ def test_covariance_of_features_far_from_zero():
     np.testing.assert_allclose(covariance, expected, rtol=1e-4, atol=1e-4 * 1e-5)
 
 
-def message(gate, core):
-    """The message of one edge, of a gate and a core."""
+def message(terms):
+    """The message of one edge, from a site to itself, without edge features."""
     graph = Graph(
         torch.zeros(2, 1).long(),
         torch.ones(1),
@@ -133,24 +139,25 @@ def message(gate, core):
         torch.zeros(1, 0).long(),
         torch.ones(1, 0),
         0,
-        compiled=True,
+        n_threads=1,
     )
-    terms = torch.tensor([[gate, core], [0.0, 0.0]])
-    return graph.edges.messages_of_terms(terms, torch.ones(2), torch.zeros(2))
+    messages = graph.edges.messages(torch.tensor(terms), torch.ones(2), torch.zeros(2))
+    return messages.sum()[0, 0]
 
 
 @pytest.mark.parametrize("far", [3.0, 30.0, 88.0])
 def test_activations_are_exact_to_a_few_last_digits(far):
     x = torch.linspace(-far, far, 1001)
     x = x[x > -87]  # below, single precision has no normal numbers for them
-    gates = torch.stack([message(each, 0.0).sum()[0, 0] for each in x.tolist()])
-    cores = torch.stack([message(200.0, each).sum()[0, 0] for each in x.tolist()])
+    gates = [message([[each, 0.0], [0.0, 0.0]]) for each in x.tolist()]
+    cores = [message([[200.0, each], [0.0, 0.0]]) for each in x.tolist()]
     log_2 = softplus(torch.zeros(1).double())
     for found, expected in [
         (gates, torch.sigmoid(x.double()) * log_2),
         (cores, softplus(x.double(), threshold=100)),
     ]:
-        torch.testing.assert_close(found.double(), expected, rtol=5e-7, atol=0)
+        found = torch.stack(found).double()
+        torch.testing.assert_close(found, expected, rtol=5e-7, atol=0)
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
@@ -158,13 +165,13 @@ def test_activations_are_exact_to_a_few_last_digits(far):
 def test_what_is_not_finite_is_as_in_torch(place, value):
     terms = torch.tensor([[0.3, -0.2], [0.1, 0.4]])
     terms[place] = value
-    of_loops = message(0.0, 0.0)
-    of_loops._args = of_loops._args.copy()
-    of_loops._args[5] = terms.numpy()
     gate, core = terms.sum(dim=0)
-    expected = torch.sigmoid(gate) * softplus(core)
     torch.testing.assert_close(
-        of_loops.sum()[0, 0], expected, equal_nan=True, atol=1e-30, rtol=1e-6
+        message(terms.tolist()),
+        torch.sigmoid(gate) * softplus(core),
+        equal_nan=True,
+        rtol=1e-6,
+        atol=1e-30,
     )
 
 
@@ -173,7 +180,7 @@ def test_edges_that_are_the_same_feature_twice():
     columns = torch.tensor([[0, 1, 1], [1, 0, 0]])
     values = torch.tensor([[0.5, 0.25, 2.0], [1.0, 3.0, 0.125]])
     found = []
-    for compiled in (False, True):
+    for n_threads in (None, 1):
         graph = Graph(
             torch.tensor([[0, 0], [0, 0]]),
             torch.ones(2),
@@ -181,7 +188,7 @@ def test_edges_that_are_the_same_feature_twice():
             columns,
             values,
             2,
-            compiled=compiled,
+            n_threads,
         )
         found.append(graph.edges.sum_features(torch.tensor([0.25, 0.75])))
     for of_torch, of_loops in zip(*found, strict=True):
@@ -194,7 +201,7 @@ def test_what_is_for_a_gpu_compiles():
     """Here for a CPU, from the same source; once, for batches of every size."""
     torch._dynamo.utils.counters.clear()
     for sizes in ([5, 3, 9], [4, 8], [17, 3, 2, 6]):
-        fused = several_crystals(sizes, compiled=True, in_blocks=False)
-        assert isinstance(fused.edges, _fused_edges.FusedEdges)
+        fused = several_crystals(sizes, n_threads=1, for_cpu=False)
+        assert isinstance(fused.edges, _inductor_edges.InductorEdges)
         assert_same_sums(fused, several_crystals(sizes))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 5

@@ -7,104 +7,72 @@ stays in its cache, and none of them is kept: to compute them again for the grad
 takes less time than to write them to memory and to read them.
 """
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn.nn._edge_basis import lay_out
 from sklearn_cgcnn.nn._edge_blocks import divide
-from sklearn_cgcnn.nn._edges import Messages
-from sklearn_cgcnn.nn._terms import split_terms, terms_of
+from sklearn_cgcnn.nn._edges import EdgeList, Messages
+from sklearn_cgcnn.nn._terms import split_terms
 
 # Beyond it a softplus is its argument or 0, and the exponential of more would leave the
 # range of single precision.
 _FAR = 80.0
 
 
-class BlockedEdges:
-    """All edges of a batch, with sums over a block of them at a time.
+class TorchEdges:
+    """Edges with sums by operations of torch, over a block of them at a time.
 
     Parameters
     ----------
-    edge_index : Tensor of shape (2, n_edges), int64
-    edge_weights : Tensor of shape (n_edges,)
-        How many equal edges of its centre each stands for.
-    n_sites : int
-    columns, values : Tensor of shape (n_edges, n_entries)
-        Edge features, as :meth:`EdgeBasis.entries` gives them.
-    n_edge_features : int
+    edges : EdgeList
     block_size : int or None
         Number of edges of a block. The edges are then to be sorted by their centres.
         None for all of them in one, without a look at any value.
     """
 
-    def __init__(
-        self,
-        edge_index: Tensor,
-        edge_weights: Tensor,
-        n_sites: int,
-        columns: Tensor,
-        values: Tensor,
-        n_edge_features: int,
-        block_size: int | None,
-    ) -> None:
-        self._columns, self._values = columns, values
-        self.n_sites, self.n_edge_features = n_sites, n_edge_features
-        self.may_look = block_size is not None
-        self.blocks = divide(
-            edge_index,
-            edge_weights,
-            n_sites,
-            columns,
-            values,
-            n_edge_features,
-            block_size,
-        )
+    def __init__(self, edges: EdgeList, block_size: int | None) -> None:
+        self.edges, self.blocks = edges, divide(edges, block_size)
+        self._may_look = block_size is not None
 
     @property
     def parts(self) -> list[tuple[int, int]]:
         """As :attr:`Edges.parts`: torch has its own threads."""
-        return [(0, self.n_sites)]
+        return [(0, self.edges.n_sites)]
+
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
+        """As :meth:`Edges.messages`."""
+        tables = _tables(terms, scale, shift, self.edges.n_sites)
+        near = self._may_look and self._is_near(tables[1])
+        return _TorchMessages(self, tables, near)
+
+    def _is_near(self, table: Tensor) -> bool:
+        """Say whether nothing that is gathered from a table can be far from zero."""
+        if not self.blocks:
+            return True
+        n = 2 * self.edges.n_sites
+        bound = 2 * _largest(table[:n])
+        if len(table) > n:
+            bound = bound + _largest(table[n:]) * self._largest_features
+        return bool(bound < _FAR)
 
     @cached_property
-    def features(self) -> Tensor:
-        """Lay out the features of the edges, of shape (n_edges, n_edge_features)."""
-        return lay_out(self._columns, self._values, self.n_edge_features)
-
-    @cached_property
-    def largest_features(self) -> Tensor:
+    def _largest_features(self) -> Tensor:
         """Give the largest sum of an edge's features, by their absolute values."""
-        return self._values.abs().sum(dim=1).max()
-
-    def messages_of_terms(
-        self, terms: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """As :meth:`Edges.messages_of_terms`."""
-        return _BlockedMessages(self, _tables(terms, scale, shift, self.n_sites))
-
-    def messages_of_map(
-        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """As :meth:`Edges.messages_of_map`."""
-        if weight.dtype != sites.dtype:  # and so is what products are rounded to
-            terms = terms_of(sites, weight, self.parts)
-            return self.messages_of_terms(terms, scale, shift)
-        return _BlockedMessages(self, _tables_of_map(sites, weight, scale, shift))
+        return self.edges.values.abs().sum(dim=1).max()
 
     def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As :meth:`Edges.sum_features`."""
-        width = self.n_edge_features
-        mean = self.features.T @ shares
-        by_site = shares.new_zeros(2 * self.n_sites, width + 1)
+        features, width = self.edges.features, self.edges.n_features
+        mean = features.T @ shares
+        by_site = shares.new_zeros(2 * self.edges.n_sites, width + 1)
         by_centre, by_neighbour = by_site.chunk(2)
         covariance = shares.new_zeros(width, width)
         for block in self.blocks:
             share = shares[block.edges]
             rows = shares.new_ones(len(block), width + 1)
-            centred = torch.sub(self.features[block.edges], mean, out=rows[:, :-1])
+            centred = torch.sub(features[block.edges], mean, out=rows[:, :-1])
             block.add_to_centres(by_centre, rows, factors=share)
             block.add_to_neighbours(by_neighbour, rows, factors=share)
             covariance.addmm_(centred.T, centred * share[:, None])
@@ -129,39 +97,28 @@ class BlockedEdges:
         sums: Tensor,
         terms: Tensor,
         shares: Tensor,
-        mean: Tensor,
+        to_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
         """As :meth:`Edges.take_out`."""
-        sums.addr_(shares, mean, alpha=-1)
+        sums.addr_(shares, to_shift, alpha=-1)
         to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
         sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
         return to_scale
 
 
-class _BlockedMessages:
+class _TorchMessages:
     """Messages of tables of what is to be added up for minus the gates, and cores."""
 
-    def __init__(self, edges: BlockedEdges, tables: Tensor) -> None:
-        self._edges, self._tables = edges, tables
-        self._near = edges.may_look and self._is_near(tables[1])
-
-    def _is_near(self, table: Tensor) -> bool:
-        """Say whether nothing that is gathered from a table can be far from zero."""
-        if not self._edges.blocks:
-            return True
-        n = 2 * self._edges.n_sites
-        of_sites, of_features = table[:n], table[n:]
-        bound = 2 * _largest(of_sites)
-        if len(of_features):
-            bound = bound + _largest(of_features) * self._edges.largest_features
-        return bool(bound < _FAR)
+    def __init__(self, edges: TorchEdges, tables: Tensor, near: bool) -> None:
+        self._sums, self._tables, self._near = edges, tables, near
 
     def sum(self) -> Tensor:
         """As :meth:`Messages.sum`."""
-        summed = self._tables.new_zeros(self._edges.n_sites, self._tables.shape[2])
-        for block in self._edges.blocks:
+        n_sites = self._sums.edges.n_sites
+        summed = self._tables.new_zeros(n_sites, self._tables.shape[2])
+        for block in self._sums.blocks:
             minus_gate, core = (block.gather(table) for table in self._tables)
             _, messages = _exp_and_softplus(core, self._near)
             messages /= minus_gate.exp_().add_(1)
@@ -171,11 +128,12 @@ class _BlockedMessages:
     def sum_gradients(self, grad: Tensor) -> Tensor:
         """As :meth:`Messages.sum_gradients`."""
         n_sites, half = grad.shape
-        edges, tables = self._edges, self._tables
+        blocks, tables = self._sums.blocks, self._tables
+        all_features = self._sums.edges.features
         sums = grad.new_zeros(tables.shape[1], 2 * half)
         to_centre, to_neighbour, to_edge = split_terms(sums, n_sites)
-        room = grad.new_empty(max(map(len, edges.blocks), default=0), 2 * half)
-        for block in edges.blocks:
+        room = grad.new_empty(max(map(len, blocks), default=0), 2 * half)
+        for block in blocks:
             minus_gate, core = (block.gather(table) for table in tables)
             gate = minus_gate.exp_().add_(1).reciprocal_()
             one_plus_exp, softplus = _exp_and_softplus(core, self._near)
@@ -188,7 +146,7 @@ class _BlockedMessages:
             torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
             block.add_to_centres(to_centre, to_y)
             block.add_to_neighbours(to_neighbour, to_y)
-            features = edges.features[block.edges, block.features]
+            features = all_features[block.edges, block.features]
             to_edge[block.features].addmm_(features.T, to_y)
         return sums
 
@@ -205,22 +163,6 @@ def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor
     rows, of_rows = terms.view(-1, 2, half), tables.transpose(0, 1)
     torch.addcmul(shift, rows[:n_sites], scale, out=of_rows[:n_sites])
     torch.mul(rows[n_sites:], scale, out=of_rows[n_sites:])
-    return tables
-
-
-def _tables_of_map(
-    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-) -> Tensor:
-    """Lay out what `_tables` does, where scale and shift are known from the outset."""
-    half = len(weight) // 2
-    scale, shift = _with_minus_gates(scale), _with_minus_gates(shift)
-    of_centre, of_neighbour, of_edge = split_terms((weight * scale[:, None]).T, half)
-    tables = sites.new_empty(2, 2 * len(sites) + len(of_edge), half)
-    for table, part in zip(tables, (slice(half), slice(half, None)), strict=True):
-        as_centres, as_neighbours, of_features = split_terms(table, len(sites))
-        torch.addmm(shift[part], sites, of_centre[:, part], out=as_centres)
-        torch.mm(sites, of_neighbour[:, part], out=as_neighbours)
-        of_features.copy_(of_edge[:, part])
     return tables
 
 

@@ -1,7 +1,5 @@
 """Edges with sums that torch compiles, each to a few kernels of a GPU."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 
@@ -9,62 +7,37 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from sklearn_cgcnn.nn._edge_basis import lay_out
-from sklearn_cgcnn.nn._edges import Messages
-from sklearn_cgcnn.nn._terms import terms_of
+from sklearn_cgcnn.nn._edges import EdgeList, Messages
 
 
-class FusedEdges:
-    """All edges of a batch at once, with messages that never leave a kernel.
+class InductorEdges:
+    """Edges with sums that torch compiles, of all of them at once.
 
     Parameters
     ----------
-    edge_index : Tensor of shape (2, n_edges), int64
-    edge_weights : Tensor of shape (n_edges,)
-        How many equal edges of its centre each stands for.
-    n_sites : int
-    columns, values : Tensor of shape (n_edges, n_entries)
-        Edge features, as :meth:`EdgeBasis.entries` gives them.
-    n_edge_features : int
+    edges : EdgeList
     """
 
-    def __init__(
-        self,
-        edge_index: Tensor,
-        edge_weights: Tensor,
-        n_sites: int,
-        columns: Tensor,
-        values: Tensor,
-        n_edge_features: int,
-    ) -> None:
-        self.n_sites, self.values, self.weights = n_sites, values, edge_weights
-        self.features = lay_out(columns, values, n_edge_features)
-        centre, neighbour = edge_index
+    def __init__(self, edges: EdgeList) -> None:
+        self.edges = edges
+        centre, neighbour = edges.edge_index
+        features = (edges.columns.long() + 2 * edges.n_sites).unbind(dim=1)
         # Of the terms, which make up each edge, of shape (2 + n_entries, n_edges).
-        features = (columns.long() + 2 * n_sites).unbind(dim=1)
-        self.rows = torch.stack([centre, neighbour + n_sites, *features])
+        self.rows = torch.stack([centre, neighbour + edges.n_sites, *features])
 
     @property
     def parts(self) -> list[tuple[int, int]]:
         """As :attr:`Edges.parts`."""
-        return [(0, self.n_sites)]
+        return [(0, self.edges.n_sites)]
 
-    def messages_of_terms(
-        self, terms: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """As :meth:`Edges.messages_of_terms`."""
-        return _FusedMessages(self, terms, scale, shift)
-
-    def messages_of_map(
-        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """As :meth:`Edges.messages_of_map`."""
-        return _FusedMessages(self, terms_of(sites, weight, self.parts), scale, shift)
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
+        """As :meth:`Edges.messages`."""
+        return _InductorMessages(self, terms, scale, shift)
 
     def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As :meth:`Edges.sum_features`."""
         sums: tuple[Tensor, Tensor, Tensor, Tensor] = _compiled(_sum_features)(
-            self.rows, self.features, shares, self.n_sites
+            self.rows, self.edges.features, shares, self.edges.n_sites
         )
         return sums
 
@@ -82,25 +55,26 @@ class FusedEdges:
         sums: Tensor,
         terms: Tensor,
         shares: Tensor,
-        mean: Tensor,
+        to_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
         """As :meth:`Edges.take_out`."""
         to_scale: Tensor = _compiled(_take_out)(
-            sums, terms, shares, mean, covariances, inverse_std
+            sums, terms, shares, to_shift, covariances, inverse_std
         )
         return to_scale
 
 
-class _FusedMessages:
+class _InductorMessages:
     """Messages of terms, scaled and shifted."""
 
     def __init__(
-        self, edges: FusedEdges, terms: Tensor, scale: Tensor, shift: Tensor
+        self, edges: InductorEdges, terms: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        self._edges = edges
-        self._args = edges.rows, edges.values, edges.weights, terms, scale, shift
+        self._edges = edges.edges
+        of_edges = edges.rows, self._edges.values, self._edges.weights
+        self._args = *of_edges, terms, scale, shift
 
     def sum(self) -> Tensor:
         """As :meth:`Messages.sum`."""
@@ -118,6 +92,7 @@ class _FusedMessages:
 def _sum_features(
     rows: Tensor, features: Tensor, shares: Tensor, n_sites: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute what :meth:`Edges.sum_features` does."""
     mean = shares @ features
     centred = features - mean
     weighted = centred * shares[:, None]
@@ -132,6 +107,7 @@ def _sum_features(
 def _add_ends(
     rows: Tensor, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
 ) -> Tensor:
+    """Compute what :meth:`Edges.add_ends` does."""
     sums.addcmul_(terms, share_of_site[:, None])
     sums.index_add_(0, rows[0], terms[rows[1]] * shares[:, None])
     sums.index_add_(0, rows[1], terms[rows[0]] * shares[:, None])
@@ -142,11 +118,12 @@ def _take_out(
     sums: Tensor,
     terms: Tensor,
     shares: Tensor,
-    mean: Tensor,
+    to_shift: Tensor,
     covariances: Tensor,
     inverse_std: Tensor,
 ) -> Tensor:
-    sums -= shares[:, None] * mean
+    """Compute what :meth:`Edges.take_out` does."""
+    sums -= shares[:, None] * to_shift
     to_scale = (terms * sums).sum(dim=0) * inverse_std
     sums -= covariances * (inverse_std * to_scale)
     return to_scale
@@ -172,6 +149,7 @@ def _sum_messages(
     shift: Tensor,
     n_sites: int,
 ) -> Tensor:
+    """Compute what :meth:`Messages.sum` does."""
     gate, core = _gather(rows, values, terms, scale, shift)
     messages = torch.sigmoid(gate) * softplus(core) * weights[:, None]
     return terms.new_zeros(n_sites, core.shape[1]).index_add(0, rows[0], messages)
@@ -187,6 +165,7 @@ def _sum_gradients(
     grad: Tensor,
     features: Tensor,
 ) -> Tensor:
+    """Compute what :meth:`Messages.sum_gradients` does."""
     gate, core = _gather(rows, values, terms, scale, shift)
     gate = torch.sigmoid(gate)
     to_core = grad[rows[0]] * weights[:, None] * gate

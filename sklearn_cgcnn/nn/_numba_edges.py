@@ -1,6 +1,4 @@
-"""Edges with sums that are compiled loops, shared out among threads."""
-
-from __future__ import annotations
+"""Edges with sums in loops that Numba compiles, shared out among threads."""
 
 from functools import cached_property
 from itertools import pairwise
@@ -9,59 +7,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn.nn import _kernels
-from sklearn_cgcnn.nn._edges import Messages
-from sklearn_cgcnn.nn._terms import split_terms, terms_of
-from sklearn_cgcnn.nn._threads import even_parts, share, share_sum
+from sklearn_cgcnn.nn import _numba_loops
+from sklearn_cgcnn.nn._edges import EdgeList, Messages
+from sklearn_cgcnn.nn._terms import split_terms
+from sklearn_cgcnn.nn._threads import even_parts, run_parts, sum_parts
 
 
-class CompiledEdges:
-    """All edges of a batch, with the sums over them.
+class NumbaEdges:
+    """Edges with sums in loops that Numba compiles.
 
-    Everything is on the CPU and of single precision.
+    On the CPU, and of single precision.
 
     Parameters
     ----------
-    edge_index : Tensor of shape (2, n_edges), int64
-        Sorted by the centres.
-    edge_weights : Tensor of shape (n_edges,)
-        How many equal edges of its centre each stands for.
-    n_sites : int
-    columns, values : Tensor of shape (n_edges, n_entries)
-        Edge features, as :meth:`EdgeBasis.entries` gives them.
-    n_edge_features : int
+    edges : EdgeList
+        Sorted by their centres.
     n_threads : int
-        Number of threads.
+        Number of threads that share the sites.
     """
 
-    def __init__(
-        self,
-        edge_index: Tensor,
-        edge_weights: Tensor,
-        n_sites: int,
-        columns: Tensor,
-        values: Tensor,
-        n_edge_features: int,
-        n_threads: int,
-    ) -> None:
-        self._centre, self._neighbour = edge_index.to(torch.int32).contiguous()
-        all_sites = torch.arange(n_sites + 1, dtype=torch.int32)
+    def __init__(self, edges: EdgeList, n_threads: int) -> None:
+        self.edges, self._n_threads = edges, n_threads
+        self._centre, self._neighbour = edges.edge_index.to(torch.int32).contiguous()
+        all_sites = torch.arange(edges.n_sites + 1, dtype=torch.int32)
         self._first_edges = torch.searchsorted(self._centre, all_sites, out_int32=True)
+        #: What the loops take first.
         self.arrays = _as_arrays(
             self._first_edges,
             self._neighbour,
-            columns.to(torch.int32).contiguous(),
-            values.contiguous(),
-            edge_weights,
+            edges.columns.to(torch.int32).contiguous(),
+            edges.values.contiguous(),
+            edges.weights.contiguous(),
         )
-        self.n_sites, self._n_edge_features = n_sites, n_edge_features
-        self._n_threads = n_threads
 
     @cached_property
     def parts_by_centre(self) -> list[tuple[int, int]]:
         """Divide the sites into runs of about as many edges for each thread."""
         cuts = torch.searchsorted(self._first_edges, self._wanted_cuts)
-        return list(pairwise([0, *cuts.tolist(), self.n_sites]))
+        return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
 
     @cached_property
     def parts(self) -> list[tuple[int, int]]:
@@ -71,18 +54,18 @@ class CompiledEdges:
         same site.
         """
         if self._n_threads == 1 or not len(self._centre):
-            return [(0, self.n_sites)]
+            return [(0, self.edges.n_sites)]
         first = torch.minimum(self._centre, self._neighbour)
         last = torch.maximum(self._centre, self._neighbour)
         last_so_far = last.cummax(dim=0).values
         first_to_come = first.flip(0).cummin(dim=0).values.flip(0)
         possible = (last_so_far[:-1] < first_to_come[1:]).nonzero()[:, 0].int() + 1
         if not len(possible):
-            return [(0, self.n_sites)]
+            return [(0, self.edges.n_sites)]
         nearby = torch.searchsorted(possible, self._wanted_cuts)
         nearby.clamp_(max=len(possible) - 1)
         cuts = self._centre[possible[nearby].unique()]
-        return list(pairwise([0, *cuts.tolist(), self.n_sites]))
+        return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
 
     @cached_property
     def _wanted_cuts(self) -> Tensor:
@@ -90,33 +73,26 @@ class CompiledEdges:
         parts = even_parts(len(self._centre), self._n_threads)
         return torch.tensor([start for start, _ in parts[1:]], dtype=torch.int32)
 
-    def messages_of_terms(
-        self, terms: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """As :meth:`Edges.messages_of_terms`."""
-        return _CompiledMessages(self, terms, scale, shift)
-
-    def messages_of_map(
-        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor
-    ) -> Messages:
-        """As :meth:`Edges.messages_of_map`."""
-        terms = terms_of(sites, weight, self.parts)
-        return _CompiledMessages(self, terms, scale, shift)
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
+        """As :meth:`Edges.messages`."""
+        return _NumbaMessages(self, terms, scale, shift)
 
     def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As :meth:`Edges.sum_features`."""
-        width = self._n_edge_features
-        by_site = shares.new_zeros(2 * self.n_sites, width)
-        share_of_site = shares.new_zeros(2 * self.n_sites)
+        width = self.edges.n_features
+        by_site = shares.new_zeros(2 * self.edges.n_sites, width)
+        share_of_site = shares.new_zeros(2 * self.edges.n_sites)
         arrays = *self.arrays[:4], *_as_arrays(shares, by_site, share_of_site)
 
         def sum_part(start: int, stop: int) -> Tensor:
             # The mean, and half of the products, which are added to their transpose.
             sums = shares.new_zeros(1 + width, width, dtype=torch.float64)
-            _kernels.sum_features(start, stop, *arrays, *_as_arrays(sums[0], sums[1:]))
+            _numba_loops.sum_features(
+                start, stop, *arrays, *_as_arrays(sums[0], sums[1:])
+            )
             return sums
 
-        sums = share_sum(sum_part, self.parts)
+        sums = sum_parts(sum_part, self.parts)
         mean, products = sums[0], sums[1:] + sums[1:].T
         # Rounded, the shares are not exactly of sum one.
         excess = float(shares.double().sum()) - 1
@@ -133,10 +109,10 @@ class CompiledEdges:
 
         def add_part(start: int, stop: int) -> Tensor:
             var = terms.new_zeros(terms.shape[1], dtype=torch.float64)
-            _kernels.add_ends(start, stop, *self.arrays[:2], *arrays, var.numpy())
+            _numba_loops.add_ends(start, stop, *self.arrays[:2], *arrays, var.numpy())
             return var
 
-        var = share_sum(add_part, self.parts)
+        var = sum_parts(add_part, self.parts)
         return var.to(terms.dtype)
 
     def take_out(
@@ -144,63 +120,65 @@ class CompiledEdges:
         sums: Tensor,
         terms: Tensor,
         shares: Tensor,
-        mean: Tensor,
+        to_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
         """As :meth:`Edges.take_out`."""
         parts = even_parts(len(sums), self._n_threads)
-        arrays = _as_arrays(sums, terms, shares, mean)
+        arrays = _as_arrays(sums, terms, shares, to_shift)
 
         def multiply_part(start: int, stop: int) -> Tensor:
-            total = torch.zeros_like(mean, dtype=torch.float64)
-            _kernels.multiply_without_mean(start, stop, *arrays, total.numpy())
+            total = torch.zeros_like(to_shift, dtype=torch.float64)
+            _numba_loops.multiply_without_shares(start, stop, *arrays, total.numpy())
             return total
 
-        total = share_sum(multiply_part, parts).to(terms.dtype)
+        total = sum_parts(multiply_part, parts).to(terms.dtype)
         to_scale = total * inverse_std
         slope = inverse_std * to_scale
-        rest = _as_arrays(sums, shares, mean, covariances, slope)
-        share(lambda *part: _kernels.take_out(*part, *rest), parts)
+        rest = _as_arrays(sums, shares, to_shift, covariances, slope)
+        run_parts(lambda *part: _numba_loops.take_out(*part, *rest), parts)
         return to_scale
 
 
-class _CompiledMessages:
+class _NumbaMessages:
     """Messages of terms, scaled and shifted."""
 
     def __init__(
-        self, edges: CompiledEdges, terms: Tensor, scale: Tensor, shift: Tensor
+        self, edges: NumbaEdges, terms: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        self._edges, self._terms = edges, terms
+        self._sums, self._terms = edges, terms
         self._args = [*edges.arrays, *_as_arrays(terms, scale, shift)]
 
     def sum(self) -> Tensor:
         """As :meth:`Messages.sum`."""
-        edges, terms = self._edges, self._terms
-        summed = terms.new_empty(edges.n_sites, terms.shape[1] // 2)
+        terms, n_sites = self._terms, self._sums.edges.n_sites
+        summed = terms.new_empty(n_sites, terms.shape[1] // 2)
 
         def sum_part(start: int, stop: int) -> None:
             room = terms.new_empty(terms.shape[1])
-            _kernels.sum_messages(start, stop, *self._args, *_as_arrays(room, summed))
+            _numba_loops.sum_messages(
+                start, stop, *self._args, *_as_arrays(room, summed)
+            )
 
-        share(sum_part, edges.parts_by_centre)
+        run_parts(sum_part, self._sums.parts_by_centre)
         return summed
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
         """As :meth:`Messages.sum_gradients`."""
-        edges, terms, sums = self._edges, self._terms, torch.empty_like(self._terms)
-        _, to_neighbour, to_features = split_terms(sums, edges.n_sites)
-        grad = grad.contiguous()
+        terms, n_sites = self._terms, self._sums.edges.n_sites
+        sums, grad = torch.empty_like(terms), grad.contiguous()
+        _, to_neighbour, to_features = split_terms(sums, n_sites)
 
         def sum_part(start: int, stop: int) -> Tensor:
             to_neighbour[start:stop] = 0
             of_part = torch.zeros_like(to_features)
             room = terms.new_empty(2, terms.shape[1])
             arrays = _as_arrays(grad, room, sums, of_part)
-            _kernels.sum_gradients(start, stop, *self._args, *arrays)
+            _numba_loops.sum_gradients(start, stop, *self._args, *arrays)
             return of_part
 
-        to_features.copy_(share_sum(sum_part, edges.parts))
+        to_features.copy_(sum_parts(sum_part, self._sums.parts))
         return sums
 
 

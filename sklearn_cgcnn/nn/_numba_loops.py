@@ -1,8 +1,8 @@
 """Loops over edges, compiled by Numba.
 
-Each goes once over the edges of a run of centres, ``start`` to ``stop``, and keeps in
-the fastest cache what it computes for an edge. They take arrays of single precision and
-of 32-bit integers, contiguous, in this order:
+Each goes over the edges of a run of centres, from ``start`` to ``stop``, unless it says
+otherwise, and keeps in the fastest cache what it computes for an edge. The arrays are
+contiguous, of single precision, unless they say otherwise, and of 32-bit integers:
 
 first_edges : (n_sites + 1,)
     Which is the first edge of each centre, and of the next.
@@ -10,6 +10,7 @@ neighbours : (n_edges,)
 columns, values : (n_edges, n_entries)
     Edge features, as :meth:`EdgeBasis.entries` gives them.
 weights, shares : (n_edges,)
+    How many equal edges of its centre each stands for; what it counts in statistics.
 terms : (2 * n_sites + n_edge_features, width)
     Of sites as centres, of sites as neighbours, of edge features.
 scale, shift : (width,)
@@ -28,15 +29,23 @@ from numba.extending import intrinsic
 # the order of sums stays, and what is not finite is heeded. Compiled code is kept on
 # disk. Without the interpreter's lock, threads can share the work.
 _how: Any = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
-_compile: Any = njit(cache=True, nogil=True, **_how)
 _inline: Any = njit(inline="always", **_how)
+
+
+def _compile(loop: Any) -> Any:
+    """Compile a loop when it is first called, and keep the result where one can."""
+    try:
+        return njit(cache=True, nogil=True, **_how)(loop)
+    except RuntimeError:  # neither this folder nor the user's can be written to
+        return njit(nogil=True, **_how)(loop)
+
 
 _ZERO, _HALF, _ONE, _TWO = float32(0), float32(0.5), float32(1), float32(2)
 # Beyond these an exponential, or its inverse, is no normal number.
 _LOWEST, _HIGHEST = float32(-87), float32(87)
 _LOG2_E, _LOG_2 = float32(1.4426950408889634), float32(0.6931471805599453)
-# What this is added to is rounded to an integer, which then stands in the last bits, with
-# the bias of an exponent added.
+# What this is added to is rounded to an integer, which then stands in the last bits,
+# with the bias of an exponent added.
 _TO_INTEGER = float32(1.5 * 2**23 + 127)
 
 
@@ -107,6 +116,7 @@ def _gather(
     for c in range(width):
         y[c] = terms[centre, c] + terms[neighbour, c]
     n_entries = values.shape[1]
+    # By four, so that y is read and written less often.
     for k in range(0, n_entries - 3, 4):
         u0, r0 = values[edge, k], first_feature + columns[edge, k]
         u1, r1 = values[edge, k + 1], first_feature + columns[edge, k + 1]
@@ -277,13 +287,22 @@ def add_ends(
 
 
 @_compile
-def multiply_without_mean(
-    start: int, stop: int, sums: Any, terms: Any, shares: Any, mean: Any, total: Any
+def multiply_without_shares(
+    start: int,
+    stop: int,
+    sums: Any,
+    terms: Any,
+    shares: Any,
+    to_shift: Any,
+    total: Any,
 ) -> None:
-    """Sum the products of terms and sums without their mean, in double precision."""
+    """Multiply terms with what is left of sums without the shares of a gradient.
+
+    For rows from start to stop; the products are added up in double precision.
+    """
     for r in range(start, stop):
-        for c in range(len(mean)):
-            total[c] += terms[r, c] * (sums[r, c] - shares[r] * mean[c])
+        for c in range(len(to_shift)):
+            total[c] += terms[r, c] * (sums[r, c] - shares[r] * to_shift[c])
 
 
 @_compile
@@ -292,11 +311,14 @@ def take_out(
     stop: int,
     sums: Any,
     shares: Any,
-    mean: Any,
+    to_shift: Any,
     covariances: Any,
     slope: Any,
 ) -> None:
-    """Subtract from sums their mean, and what goes with the covariances."""
+    """Subtract from sums the shares of a gradient, and what goes with covariances.
+
+    For rows from start to stop.
+    """
     for r in range(start, stop):
-        for c in range(len(mean)):
-            sums[r, c] -= shares[r] * mean[c] + covariances[r, c] * slope[c]
+        for c in range(len(to_shift)):
+            sums[r, c] -= shares[r] * to_shift[c] + covariances[r, c] * slope[c]
