@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.util import find_spec
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -145,6 +146,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
                 self.history.record_batch(name, step["loss"].detach())
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
+                del step  # and with it what only its gradient needed
         finally:
             rows = self.history[-1]["batches"][n_before:]
             rows = [row for row in rows if name in row]
@@ -319,6 +321,16 @@ def build_net(
     return net
 
 
+@cache
+def _has_numba() -> bool:
+    """Say whether there is a Numba that can be imported."""
+    try:
+        import_module("sklearn_cgcnn.nn._numba_edges")
+    except ImportError:
+        return False
+    return True
+
+
 def can_compile(device: str | torch.device) -> bool:
     """Say whether loops can be compiled for a device.
 
@@ -328,7 +340,7 @@ def can_compile(device: str | torch.device) -> bool:
         On a CPU it takes Numba, on a CUDA GPU what torch comes with.
     """
     kind = torch.device(device).type
-    return kind == "cuda" or (kind == "cpu" and find_spec("numba") is not None)
+    return kind == "cuda" or (kind == "cpu" and _has_numba())
 
 
 def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.device:
@@ -368,7 +380,7 @@ def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.
         )
     if compiled and chosen.type == "cpu" and not can_compile(chosen):
         raise ImportError(
-            "compile=True needs Numba to compile for a CPU, and it is not installed; "
+            "compile=True needs Numba to compile for a CPU, and it cannot be imported; "
             "pip install numba, or set compile=False"
         )
     return chosen

@@ -1,7 +1,10 @@
 """With compile=True: the same estimator, computed in another way."""
 
 import pickle
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer, _net
 from sklearn_cgcnn.exceptions import TrainingDivergedError
@@ -112,21 +116,11 @@ def test_loops_are_what_ran(graphs, ionic, n_threads, ran):
 
 @pytest.mark.parametrize("part", ["Eq. 4", "other activation"])
 def test_where_there_are_no_loops_torch_keeps_its_threads(
-    graphs, ionic, part, monkeypatch
+    graphs, ionic, part, n_threads, seen
 ):
-    torch.set_num_threads(2)
-    try:
-        model = CGCNNRegressor(compile=True, **SMALL).set_params(**PARTS[part])
-        seen, infer = set(), _net.CrystalNet.infer
-        monkeypatch.setattr(
-            _net.CrystalNet,
-            "infer",
-            lambda *args: (seen.add(torch.get_num_threads()), infer(*args))[1],
-        )
-        model.fit(graphs, ionic.target).predict(graphs)
-        assert seen == {2}
-    finally:
-        torch.set_num_threads(1)
+    model = CGCNNRegressor(compile=True, **SMALL).set_params(**PARTS[part])
+    model.fit(graphs, ionic.target).predict(graphs)
+    assert {each[1:] for each in seen} == {(n_threads, 1)}
 
 
 def test_on_a_gpu_no_batch_is_taken_by_a_thread_of_its_own(graphs, ionic, n_threads):
@@ -161,14 +155,51 @@ def test_contributions_of_sites(graphs, ionic, n_threads):
     np.testing.assert_allclose(means, model.predict(graphs), rtol=1e-5)
 
 
-def test_threads_take_a_batch_each(graphs, ionic, n_threads, monkeypatch):
+@pytest.fixture
+def seen(monkeypatch):
+    """The thread that inferred, torch's threads then, and those for loops."""
+    found, infer = [], _net.CrystalNet.infer
+
+    def look(*args):
+        found.append(
+            (threading.get_ident(), torch.get_num_threads(), loop_threads.get())
+        )
+        time.sleep(0.001)  # so that no thread takes all
+        return infer(*args)
+
+    monkeypatch.setattr(_net.CrystalNet, "infer", look)
+    return found
+
+
+def test_threads_take_a_batch_each(graphs, ionic, n_threads, monkeypatch, seen):
     model = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
-    expected = model.predict(graphs)
+    assert {each[1:] for each in seen} == {(1, n_threads)}
+    seen.clear()
+    expected = model.predict(graphs)  # in a single batch
+    assert {each[1:] for each in seen} == {(1, n_threads)}
+    seen.clear()
     monkeypatch.setitem(_net._EDGES_AT_ONCE, "cpu", 50)
     np.testing.assert_allclose(model.predict(graphs), expected, rtol=1e-5)
+    assert {each[1:] for each in seen} == {(1, 1)}
+    assert len({each[0] for each in seen}) == n_threads
     assert torch.get_num_threads() == n_threads
-    assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
+
+
+class PredictEachEpoch(Callback):
+    def on_epoch_end(self, net, dataset_train, **kwargs):
+        net.predict_batches(dataset_train)
+
+
+def test_predictions_within_a_training_change_nothing(
+    graphs, ionic, n_threads, monkeypatch, seen
+):
+    monkeypatch.setitem(_net._EDGES_AT_ONCE, "cpu", 50)
+    model = CGCNNRegressor(compile=True, callbacks=[PredictEachEpoch()], **SMALL)
+    model.fit(graphs, ionic.target)
+    assert {each[1:] for each in seen} == {(1, n_threads), (1, 1)}
+    assert seen[-1][1:] == (1, n_threads)
+    assert torch.get_num_threads() == n_threads
 
 
 @pytest.mark.usefixtures("n_threads")
@@ -203,10 +234,7 @@ def test_in_a_search_with_processes(graphs, ionic):
 
 @pytest.fixture
 def without_numba(monkeypatch):
-    find_spec = _net.find_spec
-    monkeypatch.setattr(
-        _net, "find_spec", lambda name: None if name == "numba" else find_spec(name)
-    )
+    monkeypatch.setattr(_net, "_has_numba", lambda: False)
 
 
 @pytest.mark.usefixtures("without_numba")
@@ -226,6 +254,39 @@ def test_without_numba_a_model_predicts(model, target, graphs, request):
     request.getfixturevalue("without_numba")
     for each in (model, pickle.loads(stored)):
         np.testing.assert_allclose(outputs(each, graphs), expected, rtol=1e-4)
+
+
+def test_a_pickle_stays_compiled(graphs, ionic):
+    model = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
+    twin = pickle.loads(pickle.dumps(model))
+    assert twin.net_.compiled
+    np.testing.assert_array_equal(twin.predict(graphs), model.predict(graphs))
+
+
+def test_a_child_process_has_threads_of_its_own():
+    script = """
+import multiprocessing, torch
+from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn.datasets import make_ionic_crystals
+
+torch.set_num_threads(2)
+X, y = make_ionic_crystals(8, random_state=0, return_X_y=True)
+model = CGCNNRegressor(compile=True, max_epochs=2, random_state=0).fit(X, y)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    there = pool.apply_async(model.predict, (X,)).get(timeout=60)
+assert abs(there - model.predict(X)).max() < 1e-4
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_where_nothing_can_be_kept_loops_are_compiled_each_time(monkeypatch):
+    def njit(cache=False, **kwargs):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(_numba_loops, "njit", njit)
+    assert _numba_loops._compile(len) is len
 
 
 def test_partial_fit_changes_over(graphs, ionic):

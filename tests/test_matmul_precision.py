@@ -1,12 +1,16 @@
 """With matmul_precision: matrix products are rounded, and nothing else."""
 
 import pickle
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.nn import Conv, EdgeBasis
 from sklearn_cgcnn.nn._rounding import rounding_to_tf32
 
 SMALL = {
@@ -76,14 +80,15 @@ def test_rounding_goes_with_a_pickle(graphs, ionic):
 def test_tf32_is_asked_for_on_a_gpu(graphs, ionic, monkeypatch):
     model = CGCNNRegressor(matmul_precision="tf32", **SMALL)
     net = model.fit(graphs, ionic.target).net_
-    asked = []
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    switch = SimpleNamespace(fp32_precision="none", allow_tf32=False)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", switch)
+    before = vars(switch).copy()
     with net._computing_as_asked():
-        assert not asked
+        assert vars(switch) == before
     net.device = "cuda"
     with net._computing_as_asked():
-        assert asked == ["high"]
-    assert asked == ["high", "highest"]
+        assert "tf32" in vars(switch).values() or switch.allow_tf32
+    assert vars(switch) == before
 
 
 def test_the_last_to_need_tf32_sets_it_back():
@@ -91,6 +96,85 @@ def test_the_last_to_need_tf32_sets_it_back():
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert torch.get_float32_matmul_precision() == "high"
+    assert torch.backends.cuda.matmul.allow_tf32
     second.__exit__(None, None, None)
-    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="needs torch 2.9"
+)
+def test_the_new_switch_of_torch_may_be_in_use():
+    script = """
+import torch
+from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn.datasets import make_ionic_crystals
+from sklearn_cgcnn.nn import Conv, EdgeBasis
+from sklearn_cgcnn.nn._rounding import rounding_to_tf32
+
+torch.backends.cuda.matmul.fp32_precision = "ieee"
+X, y = make_ionic_crystals(8, random_state=0, return_X_y=True)
+CGCNNRegressor(max_epochs=1).fit(X, y)
+with rounding_to_tf32():
+    assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+class LearntBasis(EdgeBasis):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(1, 5)
+
+    @property
+    def n_features(self):
+        return 5
+
+    def forward(self, distances):
+        return self.linear(distances.float()[:, None])
+
+
+class LinearConv(Conv):
+    def __init__(self, width_in, width, n_edge_features, norm, activation):
+        super().__init__(width_in, width, n_edge_features, norm, activation)
+        self.linear = torch.nn.Linear(width, width)
+
+    def forward(self, sites, graph):
+        return self.linear(sites)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"edge_basis": LearntBasis()},
+        {"edge_basis": LearntBasis(), "norm": None, "lr": 1e-3},
+        {"edge_basis": LearntBasis(), "activation": "silu"},
+        {"conv": LinearConv, "pooling": "all_layers"},
+        {"conv": LinearConv, "readout": "site"},
+    ],
+    ids=["basis", "basis without norm", "basis and activation", "conv", "readout"],
+)
+def test_parts_of_ones_own_may_be_rounded(graphs, ionic, parts):
+    model = CGCNNRegressor(matmul_precision="bfloat16", **{**SMALL, **parts})
+    assert np.isfinite(model.fit(graphs, ionic.target).predict(graphs)).all()
+
+
+def test_parts_that_cannot_be_rounded_are_named(graphs, ionic):
+    class Mixing(LinearConv):
+        def forward(self, sites, graph):
+            centre = graph.edge_index[0]
+            return torch.zeros_like(sites).index_add(
+                0, centre, self.linear(sites[centre])
+            )
+
+    model = CGCNNRegressor(conv=Mixing, **SMALL).fit(graphs, ionic.target)
+    model.set_params(matmul_precision="bfloat16")
+    with pytest.raises(ValueError, match=r"does not work with conv=.*Mixing"):
+        model.fit(graphs, ionic.target)
+
+
+def test_partial_fit_changes_over(graphs, ionic):
+    model = CGCNNRegressor(**SMALL).partial_fit(graphs, ionic.target)
+    model.set_params(matmul_precision="bfloat16").partial_fit(graphs, ionic.target)
+    assert model.net_.matmul_precision == "bfloat16"

@@ -281,7 +281,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             rng = check_random_state(self.random_state)
             train, valid = self._split(graphs, targets, weights, rng)
             self._start(rng, network, fitted, valid, schedule=self.lr_schedule)
-            check_module(self.net_.module_, network, graphs)
+            check_module(self.net_.module_, network, graphs, self.matmul_precision)
             return self._train(train, int(self.max_epochs))
 
     def _partial_fit(self, X, y, sample_weight, encode_first):
@@ -309,7 +309,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             if fitted is None or not self._goes_on():
                 rng = check_random_state(self.random_state)
                 self._start(rng, network, fitted, None, schedule="constant")
-                check_module(self.net_.module_, network, graphs)
+                check_module(self.net_.module_, network, graphs, self.matmul_precision)
             dataset = PackedDataset(graphs, targets, weights, self.net_.device)
             return self._train(dataset, 1)
 

@@ -69,7 +69,7 @@ def make_module(network_params, seed=0):
         return CGCNN(**params)
 
 
-def check_module(module, network_params, graphs):
+def check_module(module, network_params, graphs, matmul_precision):
     """Check that a network with parts of one's own works, on two crystals.
 
     Parameters
@@ -78,6 +78,8 @@ def check_module(module, network_params, graphs):
     network_params : dict
         What it was made from.
     graphs : CrystalGraphs
+    matmul_precision : str
+        What matrix products are rounded to.
 
     Raises
     ------
@@ -95,8 +97,10 @@ def check_module(module, network_params, graphs):
     device = next(module.parameters()).device
     batch, _ = PackedDataset(graphs[: len(rows)], device=device)[rows]
     parts = ", ".join(f"{name}={part}" for name, part in own.items())
+    rounded = matmul_precision == "bfloat16"
     try:
-        outputs = copy.deepcopy(module)(**batch.tensors())
+        with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
+            outputs = copy.deepcopy(module)(**batch.tensors())
         outputs.sum().backward()
     except Exception as error:
         raise ValueError(

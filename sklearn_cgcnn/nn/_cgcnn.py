@@ -128,7 +128,7 @@ class CGCNN(nn.Module):
         layers = self.convolve(
             atomic_numbers, edge_index, distances, multiplicity, edge_weights
         )
-        counts = multiplicity.to(layers[-1].dtype)
+        counts = multiplicity.to(layers[0].dtype)
         output: Tensor = self.readout(layers, counts, crystal_index, n_crystals)
         return output
 
@@ -207,17 +207,20 @@ class CGCNN(nn.Module):
             The features of the sites, and their vectors after each convolution.
         """
         features = self.site_features(atomic_numbers)
+        # What autocast rounds is not summed, nor counted with, in that type.
+        kind = features.dtype
+        columns, values = self.edge_basis.entries(distances)
         graph = Graph(
             edge_index,
             edge_weights,
             multiplicity,
-            *self.edge_basis.entries(distances),
+            columns,
+            values.to(kind),
             self.edge_basis.n_features,
             loop_threads.get(),
         )
-        # Under autocast it is rounded, and sums over edges are not to be.
-        sites, layers = self.embedding(features).to(graph.values.dtype), [features]
+        sites, layers = self.embedding(features).to(kind), [features]
         for conv in self.convs:
-            sites = conv(sites, graph)
+            sites = conv(sites, graph).to(kind)
             layers.append(sites)
         return layers

@@ -8,9 +8,15 @@ import torch
 from torch import Tensor
 
 from sklearn_cgcnn.nn import _numba_loops
+from sklearn_cgcnn.nn._edge_blocks import block_size
 from sklearn_cgcnn.nn._edges import EdgeList, Messages
 from sklearn_cgcnn.nn._terms import split_terms
 from sklearn_cgcnn.nn._threads import even_parts, run_parts, sum_parts
+from sklearn_cgcnn.nn._torch_edges import TorchEdges
+
+# Of so many features a matrix product makes the covariance in less time than loops that
+# know which of them are zero.
+_MANY = 16
 
 
 class NumbaEdges:
@@ -28,6 +34,9 @@ class NumbaEdges:
 
     def __init__(self, edges: EdgeList, n_threads: int) -> None:
         self.edges, self._n_threads = edges, n_threads
+        # Loops do not look whether they read and write what is theirs.
+        _check_range("edge_index", edges.edge_index, edges.n_sites)
+        _check_range("columns", edges.columns, edges.n_features)
         self._centre, self._neighbour = edges.edge_index.to(torch.int32).contiguous()
         all_sites = torch.arange(edges.n_sites + 1, dtype=torch.int32)
         self._first_edges = torch.searchsorted(self._centre, all_sites, out_int32=True)
@@ -64,7 +73,8 @@ class NumbaEdges:
             return [(0, self.edges.n_sites)]
         nearby = torch.searchsorted(possible, self._wanted_cuts)
         nearby.clamp_(max=len(possible) - 1)
-        cuts = self._centre[possible[nearby].unique()]
+        # Not where the next edges begin, which may lead to a site without edges before.
+        cuts = first_to_come[possible[nearby].unique()]
         return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
 
     @cached_property
@@ -79,6 +89,10 @@ class NumbaEdges:
 
     def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As :meth:`Edges.sum_features`."""
+        if self.edges.values.shape[1] > _MANY:
+            by_torch = TorchEdges(self.edges, block_size(False)).sum_features(shares)
+            mean, covariance, by_site, share_of_site = by_torch
+            return mean, covariance, by_site.contiguous(), share_of_site.contiguous()
         width = self.edges.n_features
         by_site = shares.new_zeros(2 * self.edges.n_sites, width)
         share_of_site = shares.new_zeros(2 * self.edges.n_sites)
@@ -180,6 +194,15 @@ class _NumbaMessages:
 
         to_features.copy_(sum_parts(sum_part, self._sums.parts))
         return sums
+
+
+def _check_range(name: str, index: Tensor, size: int) -> None:
+    """Check that an index leads to nothing that is not there."""
+    if not index.numel():
+        return
+    least, most = (int(each) for each in index.aminmax())
+    if least < 0 or most >= size:
+        raise IndexError(f"{name} holds {least} to {most}, and must be within {size}")
 
 
 def _as_arrays(*tensors: Tensor) -> list[Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,13 @@ class _Tf32:
 
     lock = Lock()
     n_users = 0
-    before = "highest"
+    before: Any = None
+    # torch 2.9 renamed it, and then refuses who takes the old name after the new one.
+    name, value = (
+        ("fp32_precision", "tf32")
+        if hasattr(torch.backends.cuda.matmul, "fp32_precision")
+        else ("allow_tf32", True)
+    )
 
 
 @contextmanager
@@ -25,8 +32,8 @@ def rounding_to_tf32() -> Iterator[None]:
     """
     with _Tf32.lock:
         if not _Tf32.n_users:
-            _Tf32.before = torch.get_float32_matmul_precision()
-            torch.set_float32_matmul_precision("high")
+            _Tf32.before = getattr(torch.backends.cuda.matmul, _Tf32.name)
+            setattr(torch.backends.cuda.matmul, _Tf32.name, _Tf32.value)
         _Tf32.n_users += 1
     try:
         yield
@@ -34,7 +41,7 @@ def rounding_to_tf32() -> Iterator[None]:
         with _Tf32.lock:
             _Tf32.n_users -= 1
             if not _Tf32.n_users:
-                torch.set_float32_matmul_precision(_Tf32.before)
+                setattr(torch.backends.cuda.matmul, _Tf32.name, _Tf32.before)
 
 
 def rounded_type(tensor: Tensor) -> torch.dtype | None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
-from threading import Lock
+from threading import Lock, local
 from typing import TypeVar
 
 import torch
@@ -41,6 +41,8 @@ class _TorchThreads:
     lock = Lock()
     n_users = 0
     before = 1
+    # torch keeps the number for each thread of Python.
+    of_thread = local()
 
 
 @contextmanager
@@ -55,15 +57,20 @@ def one_torch_thread() -> Iterator[int]:
     int
         How many they had.
     """
+    if getattr(_TorchThreads.of_thread, "is_one", False):
+        yield _TorchThreads.before
+        return
     with _TorchThreads.lock:
         if not _TorchThreads.n_users:
             _TorchThreads.before = torch.get_num_threads()
         _TorchThreads.n_users += 1
         before = _TorchThreads.before
     torch.set_num_threads(1)
+    _TorchThreads.of_thread.is_one = True
     try:
         yield before
     finally:
+        _TorchThreads.of_thread.is_one = False
         torch.set_num_threads(before)
         with _TorchThreads.lock:
             _TorchThreads.n_users -= 1

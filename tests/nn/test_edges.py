@@ -16,7 +16,7 @@ _numba_loops = pytest.importorskip(
 
 
 def several_crystals(sizes, n_features=3, seed=0, **kwargs):
-    """A graph of crystals with 4 edges from each site, but none from the last."""
+    """A graph of crystals with 4 edges from each site, but none from every fifth."""
     generator = torch.Generator().manual_seed(seed)
     starts = np.cumsum([0, *sizes])
     edges = [
@@ -29,7 +29,7 @@ def several_crystals(sizes, n_features=3, seed=0, **kwargs):
         for start, stop in itertools.pairwise(starts)
     ]
     edge_index = torch.cat(edges, dim=1)
-    edge_index = edge_index[:, edge_index[0] < starts[-1] - 1]
+    edge_index = edge_index[:, edge_index[0] % 5 != seed]
     n_edges = edge_index.shape[1]
     counts = [torch.randint(1, 5, (n,), generator=generator) for n in (n_edges, 99)]
     features = torch.rand(n_edges, n_features, generator=generator)
@@ -47,11 +47,12 @@ def several_crystals(sizes, n_features=3, seed=0, **kwargs):
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
-    "sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1], [1, 30], [30, 1, 1, 1]]
+    "sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1], [1, 30], [30, 1, 1, 1], [5] * 8]
 )
-def test_no_edge_leads_from_one_part_to_another(sizes, n_threads):
-    edges = several_crystals(sizes, n_threads=n_threads).edges
-    graph = several_crystals(sizes)
+@pytest.mark.parametrize("seed", range(5))
+def test_no_edge_leads_from_one_part_to_another(sizes, n_threads, seed):
+    edges = several_crystals(sizes, seed=seed, n_threads=n_threads).edges
+    graph = several_crystals(sizes, seed=seed)
     part_of_site = np.full(sum(sizes), -1)
     for part, (start, stop) in enumerate(edges.parts):
         assert (part_of_site[start:stop] == -1).all()
@@ -173,6 +174,39 @@ def test_what_is_not_finite_is_as_in_torch(place, value):
         rtol=1e-6,
         atol=1e-30,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [("columns", 3), ("columns", -1), ("edge_index", 4)]
+)
+def test_loops_do_not_go_astray(name, bad):
+    edges = {
+        "edge_index": torch.tensor([[0, 1], [1, 0]]),
+        "columns": torch.tensor([[0, 1], [1, 2]]),
+    }
+    edges[name][1, 1] = bad
+    graph = Graph(
+        edges["edge_index"],
+        torch.ones(2),
+        torch.ones(2),
+        edges["columns"],
+        torch.ones(2, 2),
+        3,
+        n_threads=1,
+    )
+    with pytest.raises(IndexError, match=name):
+        _ = graph.edges
+
+
+def test_many_features():
+    sizes = [4, 7, 5]
+    compiled = several_crystals(sizes, n_features=40, n_threads=2)
+    shares = compiled.edge_counts / compiled.edge_counts.sum()
+    of_loops = compiled.edges.sum_features(shares)
+    of_torch = several_crystals(sizes, n_features=40).edges.sum_features(shares)
+    for ours, theirs in zip(of_loops, of_torch, strict=True):
+        assert ours.is_contiguous()
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_edges_that_are_the_same_feature_twice():

@@ -100,6 +100,23 @@ def test_far_from_zero(way, dtype, offset, tolerance):
     assert_same(found, outcome(conv, *given), tolerance)
 
 
+@pytest.mark.parametrize("norm", [BatchNorm, None])
+@pytest.mark.parametrize("training", [True, False])
+def test_products_are_rounded_under_autocast(way, norm, training):
+    """They, and their gradients, and what follows from them, by one part in 256."""
+    conv, *given = make(torch.float32, norm=norm)
+    expected = outcome(conv.train(training), *given, way)
+    conv, *given = make(torch.float32, norm=norm)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outcome(conv.train(training), *given, way)
+    for rounded, exact in zip(found, expected, strict=True):
+        assert rounded.dtype == torch.float32
+        error = (rounded - exact).norm() / exact.norm()
+        assert error < 0.03
+    for of_products in (0, 1, 2):  # messages, gradients of the sites and the weight
+        assert not torch.equal(found[of_products], expected[of_products])
+
+
 def test_terms_that_cancel(way):
     """What one end of an edge adds the other takes away, but for a thousandth."""
     conv, sites, parts = make(torch.float64, offset=10.0)
