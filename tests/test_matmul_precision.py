@@ -11,7 +11,7 @@ import torch
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.nn import Conv, EdgeBasis
-from sklearn_cgcnn.nn._rounding import rounding_to_tf32
+from sklearn_cgcnn.nn._rounding import _Tf32, rounding_to_tf32
 
 SMALL = {
     "n_conv_layers": 2,
@@ -96,9 +96,9 @@ def test_the_last_to_need_tf32_sets_it_back():
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert torch.backends.cuda.matmul.allow_tf32
+    assert getattr(torch.backends.cuda.matmul, _Tf32.name) == _Tf32.value
     second.__exit__(None, None, None)
-    assert not torch.backends.cuda.matmul.allow_tf32
+    assert getattr(torch.backends.cuda.matmul, _Tf32.name) != _Tf32.value
 
 
 @pytest.mark.skipif(
@@ -110,7 +110,7 @@ import torch
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.nn import Conv, EdgeBasis
-from sklearn_cgcnn.nn._rounding import rounding_to_tf32
+from sklearn_cgcnn.nn._rounding import _Tf32, rounding_to_tf32
 
 torch.backends.cuda.matmul.fp32_precision = "ieee"
 X, y = make_ionic_crystals(8, random_state=0, return_X_y=True)

@@ -458,6 +458,23 @@ def test_interrupting_leaves_what_was_learnt(estimator_class, target, graphs):
     np.testing.assert_array_equal(outputs(twin, graphs), outputs(model, graphs))
 
 
+class LetGo(skorch.callbacks.Callback):
+    """Sees to it that nothing of a step is left when the next begins."""
+
+    last = staticmethod(lambda: None)
+
+    def on_batch_end(self, net, y_pred, **kwargs):
+        self.last = weakref.ref(y_pred)
+
+    def on_batch_begin(self, net, **kwargs):
+        assert self.last() is None
+
+
+def test_a_step_leaves_nothing_behind(estimator_class, target, graphs):
+    model = estimator_class(callbacks=[LetGo()], **SMALL).set_params(batch_size=20)
+    model.fit(graphs, target)
+
+
 def test_a_worker_finds_the_same(estimator_class, target, graphs):
     from joblib import Parallel, delayed
 
