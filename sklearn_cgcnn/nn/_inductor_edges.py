@@ -9,6 +9,9 @@ from torch.nn.functional import softplus
 
 from sklearn_cgcnn.nn._edges import EdgeList, Messages
 
+# So many features are added up by a matrix product, rather than one by one.
+_MANY = 16
+
 
 class InductorEdges:
     """Edges with sums that torch compiles, of all of them at once.
@@ -73,8 +76,8 @@ class _InductorMessages:
         self, edges: InductorEdges, terms: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
         self._edges = edges.edges
-        of_edges = edges.rows, self._edges.values, self._edges.weights
-        self._args = *of_edges, terms, scale, shift
+        of_edges = self._edges.values, self._edges.features, self._edges.weights
+        self._args = edges.rows, *of_edges, terms, scale, shift
 
     def sum(self) -> Tensor:
         """As :meth:`Messages.sum`."""
@@ -83,9 +86,7 @@ class _InductorMessages:
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
         """As :meth:`Messages.sum_gradients`."""
-        sums: Tensor = _compiled(_sum_gradients)(
-            *self._args, grad, self._edges.features
-        )
+        sums: Tensor = _compiled(_sum_gradients)(*self._args, grad)
         return sums
 
 
@@ -130,12 +131,20 @@ def _take_out(
 
 
 def _gather(
-    rows: Tensor, values: Tensor, terms: Tensor, scale: Tensor, shift: Tensor
+    rows: Tensor,
+    values: Tensor,
+    features: Tensor,
+    terms: Tensor,
+    scale: Tensor,
+    shift: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Compute what the gates and the cores are functions of."""
     y = terms[rows[0]] + terms[rows[1]]
-    for k in range(values.shape[1]):  # one by one, which is not a sum to a compiler
-        y = y + values[:, k, None] * terms[rows[2 + k]]
+    if values.shape[1] > _MANY:
+        y = y + features @ terms[len(terms) - features.shape[1] :]
+    else:  # one by one, which is not a sum to a compiler
+        for k in range(values.shape[1]):
+            y = y + values[:, k, None] * terms[rows[2 + k]]
     gate, core = torch.addcmul(shift, y, scale).chunk(2, dim=1)
     return gate, core
 
@@ -143,6 +152,7 @@ def _gather(
 def _sum_messages(
     rows: Tensor,
     values: Tensor,
+    features: Tensor,
     weights: Tensor,
     terms: Tensor,
     scale: Tensor,
@@ -150,7 +160,7 @@ def _sum_messages(
     n_sites: int,
 ) -> Tensor:
     """Compute what :meth:`Messages.sum` does."""
-    gate, core = _gather(rows, values, terms, scale, shift)
+    gate, core = _gather(rows, values, features, terms, scale, shift)
     messages = torch.sigmoid(gate) * softplus(core) * weights[:, None]
     return terms.new_zeros(n_sites, core.shape[1]).index_add(0, rows[0], messages)
 
@@ -158,15 +168,15 @@ def _sum_messages(
 def _sum_gradients(
     rows: Tensor,
     values: Tensor,
+    features: Tensor,
     weights: Tensor,
     terms: Tensor,
     scale: Tensor,
     shift: Tensor,
     grad: Tensor,
-    features: Tensor,
 ) -> Tensor:
     """Compute what :meth:`Messages.sum_gradients` does."""
-    gate, core = _gather(rows, values, terms, scale, shift)
+    gate, core = _gather(rows, values, features, terms, scale, shift)
     gate = torch.sigmoid(gate)
     to_core = grad[rows[0]] * weights[:, None] * gate
     to_gate = to_core * softplus(core) * (1 - gate)

@@ -198,6 +198,19 @@ def test_loops_do_not_go_astray(name, bad):
         _ = graph.edges
 
 
+def test_many_features_for_a_gpu(monkeypatch):
+    monkeypatch.setattr(_inductor_edges, "_compiled", lambda function: function)
+    graphs = [
+        several_crystals([4, 7], n_features=40, for_cpu=False, n_threads=n_threads)
+        for n_threads in (1, None)
+    ]
+    terms, (scale, shift) = torch.randn(2 * 11 + 40, 6), torch.rand(2, 6)
+    fused, by_torch = (each.edges.messages(terms, scale, shift) for each in graphs)
+    torch.testing.assert_close(fused.sum(), by_torch.sum())
+    grad = torch.randn(11, 3)
+    torch.testing.assert_close(fused.sum_gradients(grad), by_torch.sum_gradients(grad))
+
+
 def test_many_features():
     sizes = [4, 7, 5]
     compiled = several_crystals(sizes, n_features=40, n_threads=2)
