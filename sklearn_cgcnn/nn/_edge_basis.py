@@ -137,10 +137,10 @@ class GaussianBasis(EdgeBasis):
         )
         place = (distances - self.start) / self.step
         below = place.floor()
-        gap = (place - below).to(kind)[:, None] - nearby
+        gap = (place - below).to(kind)[:, None] - nearby.to(kind)
         columns = below.to(torch.int32)[:, None] + nearby
         inside = columns.clamp(0, self.n_features - 1)
-        return inside, gap.square().neg().exp() * (inside == columns)
+        return inside, (gap * -gap).exp() * (inside == columns)
 
 
 class OneHotBasis(EdgeBasis):
