@@ -472,7 +472,8 @@ def test_workers_share_the_cores():
 
 def test_rounded_products_change_little(ionic):
     """Where a processor cannot round, it changes nothing."""
-    model = CGCNNRegressor(max_epochs=10, random_state=0)
+    # Until little is left to learn: before, small differences grow and shrink again.
+    model = CGCNNRegressor(max_epochs=60, random_state=0)
     exact = model.fit(ionic.data, ionic.target).predict(ionic.data)
     try:
         torch.set_float32_matmul_precision("medium")
@@ -485,4 +486,4 @@ def test_rounded_products_change_little(ionic):
     gap = trained.score(ionic.data, ionic.target) - model.score(
         ionic.data, ionic.target
     )
-    assert abs(gap) < 0.05
+    assert abs(gap) < 0.01
