@@ -38,10 +38,10 @@ class EdgeMoments:
     def __init__(self, edges: Edges, counts: Tensor) -> None:
         self._edges, self._share_of_edge = edges, counts / counts.sum()
         # Of the features, sums of p_k (u_k - mean) by site.
-        self.of_features, self._covariance, self._by_site, self._share_of_site = (
+        self.of_features, self._covariance, self._by_site, share_of_site = (
             edges.sum_features(self._share_of_edge)
         )
-        self.shares = torch.cat([self._share_of_site, self.of_features])
+        self.shares = torch.cat([share_of_site, self.of_features])
 
     def centred_terms(self, sites: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the terms of a linear map, those of the sites of mean zero.
@@ -57,7 +57,8 @@ class EdgeMoments:
         mean : Tensor of shape (width,)
             The mean of z.
         """
-        as_centre, as_neighbour = self._share_of_site.view(2, -1) @ sites
+        share_of_site = self.shares[: len(self._by_site)]
+        as_centre, as_neighbour = share_of_site.view(2, -1) @ sites
         features = torch.cat([as_centre, as_neighbour, self.of_features])
         mean = weight.to(features.dtype) @ features
         means = as_centre, as_neighbour
@@ -93,7 +94,7 @@ class EdgeMoments:
         of_rest = sum_parts(multiply, parts)
         torch.addmm(of_rest, self._covariance, of_features, out=by_feature)
         var = self._edges.add_ends(
-            self._share_of_edge, self._share_of_site, of_ends, by_end
+            self._share_of_edge, self.shares[:n_ends], of_ends, by_end
         )
         var += (of_features * by_feature).sum(dim=0)
         return sums, var.clamp_(min=0)
