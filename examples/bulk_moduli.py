@@ -11,7 +11,7 @@ in the environment variable ``MATMINER_DATA``. It runs for some minutes.
 # %%
 # The data
 # --------
-# As in the paper, what is learnt is the logarithm of the modulus (Voigt-Reuss-Hill
+# As in the paper, what is learned is the logarithm of the modulus (Voigt-Reuss-Hill
 # average, in GPa): an error of 0.05 is then one of 12 per cent.
 
 import numpy as np
@@ -48,7 +48,7 @@ print(f"mean absolute error: {errors.mean():.4f} log10(GPa)")
 print(f"half of the crystals are within {np.median(errors):.4f}")
 
 # %%
-# The crystals that are hardest to predict are worth a look: often their neighbours bind
+# The crystals that are hardest to predict are worth a look: often their neighbors bind
 # weakly, or the entry itself is doubtful.
 
 for row in np.argsort(errors)[::-1][:5]:

@@ -10,7 +10,7 @@ and its prediction is then computed with pencil and paper (Eqs. S3 to S10).
 # %%
 # Two crystals
 # ------------
-# In rock salt each site has six unlike neighbours. Potassium chloride is drawn as
+# In rock salt each site has six unlike neighbors. Potassium chloride is drawn as
 # caesium chloride, in which it has eight. (Real KCl is a rock salt too.)
 
 from pymatgen.core import Lattice, Structure
@@ -22,7 +22,7 @@ kcl = Structure(Lattice.cubic(3.83), ["K", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 # %%
 # The cell of NaCl has eight sites, but only two that differ: its graph is reduced to
-# two nodes, each of which stands for four sites. Whole shells of neighbours are kept,
+# two nodes, each of which stands for four sites. Whole shells of neighbors are kept,
 # so that to ask for six gives the six of NaCl and the eight of KCl.
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
@@ -31,15 +31,15 @@ featurizer = CrystalGraphFeaturizer(max_neighbors=6)
 graphs = featurizer.fit_transform([nacl, kcl])
 print("sites of NaCl:", len(nacl), " nodes of its graph:", graphs[0].n_sites)
 print("each stands for", graphs[0].multiplicity, "sites")
-print("neighbours in NaCl:", graphs[0].edge_weights)
-print("neighbours in KCl: ", graphs[1].edge_weights)
+print("neighbors in NaCl:", graphs[0].edge_weights)
+print("neighbors in KCl: ", graphs[1].edge_weights)
 
 # %%
 # The network
 # -----------
 # Every site starts from a vector that only says what it is. One convolution by Eq. 4,
 # without activation, norm or features of the edges, makes a single number of it and of
-# its neighbours; the mean of these over the sites is the prediction. NaCl is to be +1
+# its neighbors; the mean of these over the sites is the prediction. NaCl is to be +1
 # and KCl -1.
 
 from sklearn_cgcnn import CGCNNRegressor
@@ -63,12 +63,12 @@ print("predictions:", model.predict(graphs).round(3))
 # %%
 # With pencil and paper
 # ---------------------
-# The weights of neighbours, w_c, and of the site itself, w_s, have one number for each
+# The weights of neighbors, w_c, and of the site itself, w_s, have one number for each
 # of Cl, Na and K. The readout, linear as well, scales and shifts.
 
 network = model.net_.module_.double()
 conv, output = network.convs[0], network.readout.output
-w_c = conv.of_neighbours.weight.detach().numpy()[0]
+w_c = conv.of_neighbors.weight.detach().numpy()[0]
 w_s = conv.of_site.weight.detach().numpy()[0]
 print("w_c (Cl, Na, K):", w_c.round(3))
 print("w_s (Cl, Na, K):", w_s.round(3))
@@ -99,7 +99,7 @@ print(f"{len(nacl)} sites:", model.predict([nacl]))
 # What each site contributes
 # --------------------------
 # The prediction is the mean of what the sites contribute. Chlorine is in both crystals,
-# but does not contribute the same: it has heard of its neighbours.
+# but does not contribute the same: it has heard of its neighbors.
 
 from sklearn_cgcnn.inspection import site_contributions
 

@@ -24,13 +24,13 @@ class CrystalGraphBatch:
     ----------
     atomic_numbers : Tensor of shape (n_sites,), int64
     edge_index : Tensor of shape (2, n_edges), int64
-        Centre and neighbour of each edge, as positions in the batch.
+        Center and neighbor of each edge, as positions in the batch.
     distances : Tensor of shape (n_edges,), float64
         In Å.
     multiplicity : Tensor of shape (n_sites,), int32
         How many sites of its crystal each site stands for.
     edge_weights : Tensor of shape (n_edges,), int32
-        How many equal edges of its centre each edge stands for.
+        How many equal edges of its center each edge stands for.
     crystal_index : Tensor of shape (n_sites,), int64
         Which crystal of the batch each site belongs to.
     n_crystals : int
@@ -156,12 +156,12 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
         sites, site_offsets = _take_ragged(self.site_offsets, rows, n_sites)
         edges, edge_offsets = _take_ragged(self.edge_offsets, sites, n_edges)
         crystal_index = _owners(site_offsets, n_sites)
-        centre = _owners(edge_offsets, n_edges)
+        center = _owners(edge_offsets, n_edges)
         first_site = site_offsets[crystal_index]
-        neighbour = self.neighbors[edges] + first_site[centre]
+        neighbor = self.neighbors[edges] + first_site[center]
         return CrystalGraphBatch(
             atomic_numbers=self.atomic_numbers[sites].long(),
-            edge_index=torch.stack([centre, neighbour]),
+            edge_index=torch.stack([center, neighbor]),
             distances=self.distances[edges],
             multiplicity=self.multiplicity[sites],
             edge_weights=self.edge_weights[edges],
@@ -174,7 +174,7 @@ class BatchIterator:
     """Pass over a dataset in batches of nearly equal size.
 
     The crystals are dealt out evenly, rather than leaving a remainder: a last batch of
-    one or two crystals would have no statistics to be normalised by.
+    one or two crystals would have no statistics to be normalized by.
 
     Parameters
     ----------

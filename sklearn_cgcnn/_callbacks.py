@@ -83,7 +83,7 @@ class TrainReadoutOnly(Callback):  # type: ignore[misc]
     """Leave all of the network but its readout as it is.
 
     To adapt a model that was trained on many crystals to few: the convolutions keep
-    their weights and the statistics of their batch normalisation, and only the layers
+    their weights and the statistics of their batch normalization, and only the layers
     after them are trained. All can be trained again afterwards. (Norms of one's own are
     frozen too, but keep statistics only if they heed ``requires_grad``.)
     """

@@ -42,10 +42,10 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     """Turn crystal structures into crystal graphs.
 
     Every site of the unit cell becomes a site of the graph, and every site is joined
-    by edges to its nearest neighbours among the sites and their periodic images (Xie
+    by edges to its nearest neighbors among the sites and their periodic images (Xie
     and Grossman 2018, Fig. 1a). The edges of a site are those to its `max_neighbors`
     nearest, and to every further one as far away as the last of them: a shell of
-    neighbours at equal distance (within 0.01 Å) is taken whole or not at all. The graph
+    neighbors at equal distance (within 0.01 Å) is taken whole or not at all. The graph
     therefore depends neither on the order of the sites nor on the choice of the cell.
 
     Sites of one element with the same surroundings are then merged, as the supplement
@@ -60,8 +60,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     Parameters
     ----------
     max_neighbors : int or None, default=12
-        Number of nearest neighbours to reach. None keeps all within `cutoff`. Voronoi
-        neighbours are as many as there are.
+        Number of nearest neighbors to reach. None keeps all within `cutoff`. Voronoi
+        neighbors are as many as there are.
     cutoff : float or None, default=None
         No edge is longer than this, in Å. None searches as far as `max_neighbors`
         needs; it stands for 6 Å with "voronoi", and for 8 Å with "original".
@@ -82,7 +82,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         on it cannot tell apart, and one edge for all equal edges of a site. It leaves
         predictions and training as they are, with fewer sites and edges to compute.
     isolated_sites : {"raise", "keep"}, default="raise"
-        What becomes of a site that has no neighbour: an error that names it, or a site
+        What becomes of a site that has no neighbor: an error that names it, or a site
         without edges.
     missing_radii : {"raise", "ignore"}, default="raise"
         What becomes, for "voronoi", of the elements beyond curium, which have no
@@ -193,7 +193,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         ------
         StructureError
             If a structure is disordered, holds anything but elements up to lawrencium,
-            has coincident sites, a broken lattice, a site without neighbours, or an
+            has coincident sites, a broken lattice, a site without neighbors, or an
             element without covalent radius where one is needed.
         GraphSettingsError
             If X holds graphs made with other settings.
@@ -293,7 +293,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
     def _featurize(self, structures, n_structures):
         rule, settings = self._edge_rule(), self.graph_settings()
-        # The last digits decide which of several equal neighbours the program takes.
+        # The last digits decide which of several equal neighbors the program takes.
         as_given = self.connectivity == "original"
         reading = _Reading(structures)
         chunks = (

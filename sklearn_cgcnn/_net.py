@@ -271,7 +271,7 @@ def build_net(
     matmul_precision: str = "float32",
     **params: Any,
 ) -> CrystalNet:
-    """Make and initialise a net around a module.
+    """Make and initialize a net around a module.
 
     Parameters
     ----------

@@ -158,7 +158,7 @@ def test_a_constant_target_is_predicted(ionic):
 
 @pytest.mark.parametrize("n_crystals", [1, 2])
 def test_the_smallest_training_sets(ionic, n_crystals):
-    # A single crystal of a single site: no spread to normalise by anywhere.
+    # A single crystal of a single site: no spread to normalize by anywhere.
     polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
     X = [polonium, ionic.data[0]][:n_crystals]
     model = CGCNNRegressor(**SMALL).fit(X, np.arange(n_crystals))

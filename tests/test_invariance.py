@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from sklearn_cgcnn import CGCNNRegressor
 
 
-def relabelled(structure, rng):
+def relabeled(structure, rng):
     return Structure.from_sites([structure[i] for i in rng.permutation(len(structure))])
 
 
@@ -56,7 +56,7 @@ def trained_on_real(real_crystals):
     return model.fit(structures, energies), structures
 
 
-CHANGES = [relabelled, rotated, translated, supercell, recut]
+CHANGES = [relabeled, rotated, translated, supercell, recut]
 PRECISIONS = pytest.mark.parametrize(
     ("precision", "tolerance"), [("float", 1e-5), ("double", 1e-9)]
 )

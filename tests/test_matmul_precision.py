@@ -63,10 +63,10 @@ def test_rounded_to_bfloat16(model, target, graphs, part, compiled):
     spread = np.std(target) if isinstance(model, CGCNNRegressor) else 1
     np.testing.assert_allclose(rounded, expected, rtol=0, atol=0.05 * spread)
     model.set_params(matmul_precision="bfloat16", compile=compiled)
-    learnt = model.fit(graphs, target)
-    kinds = {each.dtype for each in learnt.net_.module_.parameters()}
+    learned = model.fit(graphs, target)
+    kinds = {each.dtype for each in learned.net_.module_.parameters()}
     assert kinds == {torch.float32}
-    assert np.isfinite(outputs(learnt, graphs)).all()
+    assert np.isfinite(outputs(learned, graphs)).all()
     assert not torch.is_autocast_enabled("cpu")
 
 
@@ -122,7 +122,7 @@ assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-class LearntBasis(EdgeBasis):
+class LearnedBasis(EdgeBasis):
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(1, 5)
@@ -147,9 +147,9 @@ class LinearConv(Conv):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"edge_basis": LearntBasis()},
-        {"edge_basis": LearntBasis(), "norm": None, "lr": 1e-3},
-        {"edge_basis": LearntBasis(), "activation": "silu"},
+        {"edge_basis": LearnedBasis()},
+        {"edge_basis": LearnedBasis(), "norm": None, "lr": 1e-3},
+        {"edge_basis": LearnedBasis(), "activation": "silu"},
         {"conv": LinearConv, "pooling": "all_layers"},
         {"conv": LinearConv, "readout": "site"},
     ],
@@ -163,9 +163,9 @@ def test_parts_of_ones_own_may_be_rounded(graphs, ionic, parts):
 def test_parts_that_cannot_be_rounded_are_named(graphs, ionic):
     class Mixing(LinearConv):
         def forward(self, sites, graph):
-            centre = graph.edge_index[0]
+            center = graph.edge_index[0]
             return torch.zeros_like(sites).index_add(
-                0, centre, self.linear(sites[centre])
+                0, center, self.linear(sites[center])
             )
 
     model = CGCNNRegressor(conv=Mixing, **SMALL).fit(graphs, ionic.target)

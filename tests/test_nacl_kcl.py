@@ -2,7 +2,7 @@
 
 Sites of three kinds, v_Cl = (1, 0, 0), v_Na = (0, 1, 0), v_K = (0, 0, 1), no features
 of edges, one convolution by Eq. 4 to a single channel without bias and with g(x) = x,
-and the mean. (KCl is drawn as caesium chloride, with eight neighbours.)
+and the mean. (KCl is drawn as caesium chloride, with eight neighbors.)
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def network():
     torch.nn.init.ones_(net.readout.output.weight)
     torch.nn.init.zeros_(net.readout.output.bias)
     w_c, w_s = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
-    net.convs[0].of_neighbours.weight.data[0] = w_c
+    net.convs[0].of_neighbors.weight.data[0] = w_c
     net.convs[0].of_site.weight.data[0] = w_s
     return net, w_c, w_s
 
@@ -71,8 +71,8 @@ def test_sites_after_the_convolution(network, merge):
         first = 0 if crystal is NACL else 8
         for site, value in zip(crystal, found[first:], strict=False):
             own, like = site.specie.symbol, numbers[site.specie.symbol]
-            neighbour = numbers["Cl" if own == other else other]
-            expected = n_unlike * w_c[neighbour] + w_s[like]
+            neighbor = numbers["Cl" if own == other else other]
+            expected = n_unlike * w_c[neighbor] + w_s[like]
             assert value == pytest.approx(expected.item(), rel=1e-6)
 
 

@@ -27,18 +27,18 @@ from sklearn_cgcnn.nn import (
 
 
 class MeanConv(Conv):
-    """A convolution of one's own: the mean over the neighbours, added."""
+    """A convolution of one's own: the mean over the neighbors, added."""
 
     def __init__(self, n_channels_in, n_channels, n_edge_features, norm, activation):
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
         self.linear = torch.nn.Linear(n_channels + n_edge_features, n_channels)
 
     def forward(self, sites, graph):
-        centre, neighbour = graph.edge_index
-        messages = torch.cat([sites[neighbour], graph.edge_features], dim=1)
+        center, neighbor = graph.edge_index
+        messages = torch.cat([sites[neighbor], graph.edge_features], dim=1)
         total = sites.new_zeros(len(sites), messages.shape[1])
-        total = total.index_add(0, centre, messages * graph.edge_weights[:, None])
-        count = sites.new_zeros(len(sites)).index_add(0, centre, graph.edge_weights)
+        total = total.index_add(0, center, messages * graph.edge_weights[:, None])
+        count = sites.new_zeros(len(sites)).index_add(0, center, graph.edge_weights)
         return sites + self.activation(self.linear(total / count[:, None]))
 
 
@@ -124,7 +124,7 @@ def make_model(part, **params):
 
 
 def assert_unmoved(model, structures, tolerance):
-    """Check relabelling, another cell, and being alone, in double precision."""
+    """Check relabeling, another cell, and being alone, in double precision."""
     model.net_.module_.double()
     before = model.predict(structures)
     rng = np.random.default_rng(0)

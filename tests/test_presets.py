@@ -1,8 +1,8 @@
 """The models of the paper and of its program, by name.
 
 The program's is held to a plain rendering in torch of what is said of it: a linear
-embedding; in each convolution one linear map of z, batch normalisation over the edges,
-a sigmoid of one half times a softplus of the other, a sum, batch normalisation over the
+embedding; in each convolution one linear map of z, batch normalization over the edges,
+a sigmoid of one half times a softplus of the other, a sum, batch normalization over the
 sites, a softplus of the residual; a mean; softplus, linear, softplus, output.
 """
 
@@ -33,11 +33,11 @@ class PlainLayer(nn.Module):
         self.norm_of_edges = nn.BatchNorm1d(2 * width)
         self.norm_of_sites = nn.BatchNorm1d(width)
 
-    def forward(self, v, u, centre, neighbour):
-        z = self.norm_of_edges(self.full(torch.cat([v[centre], v[neighbour], u], 1)))
+    def forward(self, v, u, center, neighbor):
+        z = self.norm_of_edges(self.full(torch.cat([v[center], v[neighbor], u], 1)))
         gate, core = z.chunk(2, dim=1)
         messages = torch.sigmoid(gate) * nn.functional.softplus(core)
-        rows = [messages[centre == i].sum(dim=0) for i in range(len(v))]
+        rows = [messages[center == i].sum(dim=0) for i in range(len(v))]
         return nn.functional.softplus(v + self.norm_of_sites(torch.stack(rows)))
 
 
@@ -52,11 +52,11 @@ class PlainProgram(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(128, n_outputs)
 
-    def forward(self, features, distances, centre, neighbour, crystals):
+    def forward(self, features, distances, center, neighbor, crystals):
         gaps = distances[:, None] - torch.arange(41).double() * 0.2
         v, u = self.embedding(features), torch.exp(-((gaps / 0.2) ** 2))
         for layer in self.layers:
-            v = layer(v, u, centre, neighbour)
+            v = layer(v, u, center, neighbor)
         pooled = torch.stack([v[sites].mean(dim=0) for sites in crystals])
         hidden = self.hidden(nn.functional.softplus(pooled))
         return self.output(self.dropout(nn.functional.softplus(hidden)))

@@ -86,7 +86,7 @@ def test_a_common_factor_of_the_weights_makes_no_difference(
     assert_same_weights(once, again)
 
 
-def test_weights_shift_what_is_learnt(graphs):
+def test_weights_shift_what_is_learned(graphs):
     # Two opinions of the same crystals: the weighted median, which absolute errors
     # seek, is that of the heavier one.
     both = type(graphs).concatenate([graphs, graphs])
@@ -174,7 +174,7 @@ def test_several_targets_by_scikit_learn_one_by_one(graphs, ionic):
     assert model.predict(graphs).shape == (60, 2)
 
 
-def test_a_missing_target_is_not_learnt_from(graphs, ionic):
+def test_a_missing_target_is_not_learned_from(graphs, ionic):
     y = np.stack([ionic.target, ionic.target], axis=1)
     y[::2, 0] = np.nan
     y[1::2, 1] = np.nan
@@ -446,7 +446,7 @@ def test_a_diverging_training_is_stopped_with_the_remedy(
     np.testing.assert_array_equal(outputs(model, graphs), before)
 
 
-def test_interrupting_leaves_what_was_learnt(estimator_class, target, graphs):
+def test_interrupting_leaves_what_was_learned(estimator_class, target, graphs):
     model = estimator_class(callbacks=[Interrupt()], **SMALL).set_params(
         max_epochs=9, batch_size=20
     )

@@ -203,7 +203,7 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     @abstractmethod
     def _encode_more_target(self, y, n_crystals):
-        """Check that y is of the kind learnt so far, and give the net's targets."""
+        """Check that y is of the kind learned so far, and give the net's targets."""
 
     @abstractmethod
     def _decode(self, outputs):
@@ -258,7 +258,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             If weights of the network overflow; it is left with those of the epoch
             before.
         ValueError
-            If y or `sample_weight` does not fit X or holds what cannot be learnt, or
+            If y or `sample_weight` does not fit X or holds what cannot be learned, or
             `warm_start` meets another network than that of the last fit.
         ImportError
             If `compile` is set and there is no Numba to compile for a CPU.
@@ -317,15 +317,15 @@ class BaseCGCNN(ABC, BaseEstimator):
     def _unchanged_on_error(self):
         """Keep a fitted model whole where bad input stops another fit half way.
 
-        Once a first epoch is over, what was learnt until then is kept instead.
+        Once a first epoch is over, what was learned until then is kept instead.
         """
         before = self.__dict__.copy()
         try:
             yield
         except BaseException:
             net, earlier = self.__dict__.get("net_"), before.get("net_")
-            learnt = net is not None and any(map(_is_whole, net.history))
-            if net is earlier or not learnt:
+            learned = net is not None and any(map(_is_whole, net.history))
+            if net is earlier or not learned:
                 self.__dict__ = before
             raise
 
@@ -341,7 +341,7 @@ class BaseCGCNN(ABC, BaseEstimator):
     def _select(self, crystals, targets, weights, network):
         """Make the graphs, and leave out the crystals of weight zero.
 
-        They would not count in the loss, but in the statistics of the normalisation.
+        They would not count in the loss, but in the statistics of the normalization.
         """
         graphs = self._make_graphs(crystals, network)
         weights = self._weigh_classes(targets, weights)
@@ -570,7 +570,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             matmul_precision=fitted["matmul_precision"],
         )
 
-    def _with_weights(self, weights, n_epochs, **learnt):
+    def _with_weights(self, weights, n_epochs, **learned):
         """Make a fitted estimator of weights that were trained elsewhere.
 
         Parameters
@@ -579,7 +579,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             By the names of the module; buffers may be left out.
         n_epochs : int
             How long they were trained, with losses that are not known.
-        **learnt
+        **learned
             What `fit` learns of the target.
 
         Returns
@@ -587,7 +587,7 @@ class BaseCGCNN(ABC, BaseEstimator):
         object
         """
         fitted = clone(self)
-        vars(fitted).update(learnt)
+        vars(fitted).update(learned)
         network = fitted._network_params()
         complete = {**make_module(network).state_dict(), **weights}
         state = fitted.__getstate__()

@@ -26,7 +26,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         the graphs given to `fit`.
     conv : {"gated", "shared"} or type of Conv, default="gated"
         The convolution: a gate for every edge (paper, Eq. 5), or the same weights for
-        all neighbours (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
+        all neighbors (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
     pooling : {"mean", "all_layers"} or type of Pooling, default="mean"
         How the sites of a crystal become one vector: their mean after the last
         convolution (Eq. S16), a mean over what all layers say of them (Eqs. S11 to
@@ -48,7 +48,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     site_features : str, sequence, mapping or SiteFeatures, default="properties"
         What is known of a site's element. "properties" are the nine of the paper's
         Table II, which may be named one by one, as in ``["group", "period"]``;
-        "learned" is a vector for each element, learnt from the training crystals that
+        "learned" is a vector for each element, learned from the training crystals that
         hold it; of an element that none holds it is as it was drawn. A table of one's
         own is a DataFrame or mapping by symbol or atomic number, an array with a row
         for each atomic number from 0, or the path of a JSON file with a mapping, such
@@ -58,9 +58,9 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
         the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
         a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own. None
-        leaves only who is whose neighbour.
+        leaves only who is whose neighbor.
     norm : {"batch"}, callable or None, default="batch"
-        Normalisation in the convolutions: batch normalisation as in the authors'
+        Normalization in the convolutions: batch normalization as in the authors'
         program, none as the equations are printed, or what makes a module from a width,
         like :class:`sklearn_cgcnn.nn.BatchNorm`: it is called with rows and with how
         many equal ones each stands for.
@@ -109,7 +109,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     compile : bool, default=False
         Whether to sum over the edges in compiled loops, with results that differ in
         their last digits. There are such for gated convolutions with a softplus and
-        batch normalisation or none. On a CPU, Numba compiles them (``pip install
+        batch normalization or none. On a CPU, Numba compiles them (``pip install
         numba``), once on a machine and in seconds; on one core, training then takes two
         thirds of the time, and prediction three quarters. On a CUDA GPU, torch does,
         anew in each process.

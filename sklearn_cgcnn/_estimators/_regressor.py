@@ -23,8 +23,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
 
     A crystal becomes a graph of sites and edges. Each site starts from properties of
     its element; each of `n_conv_layers` convolutions (paper, Eq. 5) updates it from its
-    neighbours and their distances; the mean over the sites (Eq. S16) goes through
-    `n_hidden_layers` hidden layers to the prediction. The target is standardised for
+    neighbors and their distances; the mean over the sites (Eq. S16) goes through
+    `n_hidden_layers` hidden layers to the prediction. The target is standardized for
     training and predictions are given in its own unit.
 
     These are the defaults. Each part of the network may be chosen, and searched over;
@@ -37,7 +37,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         the graphs given to `fit`.
     conv : {"gated", "shared"} or type of Conv, default="gated"
         The convolution: a gate for every edge (paper, Eq. 5), or the same weights for
-        all neighbours (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
+        all neighbors (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
     pooling : {"mean", "all_layers"} or type of Pooling, default="mean"
         How the sites of a crystal become one vector: their mean after the last
         convolution (Eq. S16), a mean over what all layers say of them (Eqs. S11 to
@@ -59,7 +59,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     site_features : str, sequence, mapping or SiteFeatures, default="properties"
         What is known of a site's element. "properties" are the nine of the paper's
         Table II, which may be named one by one, as in ``["group", "period"]``;
-        "learned" is a vector for each element, learnt from the training crystals that
+        "learned" is a vector for each element, learned from the training crystals that
         hold it; of an element that none holds it is as it was drawn. A table of one's
         own is a DataFrame or mapping by symbol or atomic number, an array with a row
         for each atomic number from 0, or the path of a JSON file with a mapping, such
@@ -69,9 +69,9 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
         the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
         a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own. None
-        leaves only who is whose neighbour.
+        leaves only who is whose neighbor.
     norm : {"batch"}, callable or None, default="batch"
-        Normalisation in the convolutions: batch normalisation as in the authors'
+        Normalization in the convolutions: batch normalization as in the authors'
         program, none as the equations are printed, or what makes a module from a width,
         like :class:`sklearn_cgcnn.nn.BatchNorm`: it is called with rows and with how
         many equal ones each stands for.
@@ -83,7 +83,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         Probability of dropping a hidden channel of a crystal, and of all its sites,
         during training, after each hidden layer.
     loss : str or callable, default="absolute_error"
-        What training minimises, on the standardised target: "absolute_error",
+        What training minimizes, on the standardized target: "absolute_error",
         "squared_error", "huber", a loss of torch by its class or as an instance, or a
         function of predictions and targets that gives one value for each.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
@@ -121,7 +121,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     compile : bool, default=False
         Whether to sum over the edges in compiled loops, with results that differ in
         their last digits. There are such for gated convolutions with a softplus and
-        batch normalisation or none. On a CPU, Numba compiles them (``pip install
+        batch normalization or none. On a CPU, Numba compiles them (``pip install
         numba``), once on a machine and in seconds; on one core, training then takes two
         thirds of the time, and prediction three quarters. On a CUDA GPU, torch does,
         anew in each process.
@@ -348,13 +348,13 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         self.target_mean_ = (weights * present).sum(axis=0) / total
         variance = (weights * (present - self.target_mean_) ** 2).sum(axis=0) / total
         self.target_scale_ = np.sqrt(variance)
-        return self._standardise(values)
+        return self._standardize(values)
 
     def _encode_first_target(self, y, weights):
-        standardised = self._encode_target(y, weights)
+        standardized = self._encode_target(y, weights)
         # What does not vary yet may do so in the crystals to come.
         self.target_scale_[self.target_scale_ == 0] = 1.0
-        return standardised
+        return standardized
 
     def _decode(self, outputs):
         values = self.target_mean_ + self.target_scale_ * outputs.astype(np.float64)
@@ -368,15 +368,15 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
                 f"y has shape {values.shape}; to suit the first call of partial_fit it "
                 f"must have {shape}"
             )
-        return self._standardise(values.reshape(n_crystals, -1))
+        return self._standardize(values.reshape(n_crystals, -1))
 
-    def _standardise(self, values):
+    def _standardize(self, values):
         # A target that never varies has no scale; it is predicted as its mean.
         scale = np.where(self.target_scale_ > 0, self.target_scale_, 1.0)
         # Always a column, as the network gives one: L1Loss would broadcast (n, 1)
         # against (n,).
-        standardised = (values - self.target_mean_) / scale
-        return torch.tensor(standardised, dtype=torch.float32)
+        standardized = (values - self.target_mean_) / scale
+        return torch.tensor(standardized, dtype=torch.float32)
 
     def _make_criterion(self):
         return make_criterion(self.loss)

@@ -25,7 +25,7 @@ def load_original_checkpoint(
     """Load a model that the program of the paper's authors has trained.
 
     The model predicts what their program would: it has its graphs (the 12 nearest
-    neighbours within 8 Å, cut at exactly 12), its weights and its normalisation of the
+    neighbors within 8 Å, cut at exactly 12), its weights and its normalization of the
     target. It is an estimator like any other, and can be trained on with
     ``set_params(warm_start=True)``.
 

@@ -276,9 +276,9 @@ def _unstrained_crystal(prototype: _Prototype, ions: dict[str, str]) -> Structur
     unit_cell = Structure(
         Lattice(prototype.lattice_vectors), elements, prototype.frac_coords
     )
-    centre, neighbor, _, distance = unit_cell.get_neighbor_list(1.01)
+    center, neighbor, _, distance = unit_cell.get_neighbor_list(1.01)
     radii = np.array([_radius(element) for element in elements])
-    lattice_parameter = np.max((radii[centre] + radii[neighbor]) / distance)
+    lattice_parameter = np.max((radii[center] + radii[neighbor]) / distance)
     return Structure(
         Lattice(lattice_parameter * unit_cell.lattice.matrix),
         elements,
@@ -312,14 +312,14 @@ def _repulsion_energies(
     elements = [site.specie.symbol for site in crystal]
     charges = np.array([_CHARGES[element] for element in elements])
     radii = np.array([_radius(element) for element in elements])
-    centre, neighbor, _, distance = crystal.get_neighbor_list(cutoff)
+    center, neighbor, _, distance = crystal.get_neighbor_list(cutoff)
 
-    attraction = _COULOMB_CONSTANT * np.abs(charges[centre] * charges[neighbor])
-    contact = radii[centre] + radii[neighbor]
+    attraction = _COULOMB_CONSTANT * np.abs(charges[center] * charges[neighbor])
+    contact = radii[center] + radii[neighbor]
     born = attraction * contact ** (_BORN_EXPONENT - 1) / _BORN_EXPONENT
     pair_energy = born / distance**_BORN_EXPONENT  # (n_pairs,), each pair twice
     site_energies = np.zeros(len(crystal))
-    np.add.at(site_energies, centre, 0.5 * pair_energy)
+    np.add.at(site_energies, center, 0.5 * pair_energy)
     return site_energies
 
 

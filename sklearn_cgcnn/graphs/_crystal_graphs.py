@@ -37,7 +37,7 @@ class CrystalGraphs:
     The sites of all crystals lie one after the other, and so do the edges of all
     sites: crystal ``i`` owns the sites ``site_offsets[i]:site_offsets[i + 1]``, and
     site ``s`` owns the edges ``edge_offsets[s]:edge_offsets[s + 1]``, of which it is
-    the centre. Nothing is padded, and no features are stored, only what they are
+    the center. Nothing is padded, and no features are stored, only what they are
     computed from. An edge runs from a site to one periodic image of another; several
     edges may join the same two sites (Xie and Grossman 2018, Fig. 1).
 
@@ -62,7 +62,7 @@ class CrystalGraphs:
     distances : ndarray of shape (n_edges,), float64
         Length of each edge in Å.
     edge_weights : ndarray of shape (n_edges,), uint16
-        How many equal edges of its centre each edge stands for.
+        How many equal edges of its center each edge stands for.
     edge_offsets : ndarray of shape (n_sites + 1,), int64
         Where each site's edges begin; the last entry is ``n_edges``.
     site_map : ndarray of shape (n_original_sites,), int32
@@ -140,12 +140,12 @@ class CrystalGraphs:
         Returns
         -------
         ndarray of shape (2, n_edges), int64
-            The centres, in ascending order, and the neighbours.
+            The centers, in ascending order, and the neighbors.
         """
         sites_per_crystal = np.diff(self.site_offsets)
         first_site = np.repeat(self.site_offsets[:-1], sites_per_crystal)
-        centres = np.repeat(np.arange(self.n_sites), np.diff(self.edge_offsets))
-        return np.stack([centres, self.neighbors + first_site[centres]])
+        centers = np.repeat(np.arange(self.n_sites), np.diff(self.edge_offsets))
+        return np.stack([centers, self.neighbors + first_site[centers]])
 
     @property
     def nbytes(self) -> int:

@@ -1,6 +1,6 @@
 """Merging sites that message passing cannot tell apart.
 
-Sites of one element whose neighbours, and their neighbours' neighbours, and so on, are
+Sites of one element whose neighbors, and their neighbors' neighbors, and so on, are
 of the same elements at the same distances carry equal features in every layer of the
 network. One of them can stand for all, with their number as its multiplicity, and so
 can one edge for all equal edges of a site: the supplement of the paper reduces sodium
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs._neighbors import Edges
 
-# Neighbours in the order of the distances that differ by less than this (in Å) are one:
+# Neighbors in the order of the distances that differ by less than this (in Å) are one:
 # hardly a gap in a crystal lies between 1e-5 and 1e-3 Å. Coordinates rounded to four
 # decimals part by more, and their sites stay apart.
 MERGE_TOLERANCE = 1e-4
@@ -39,9 +39,9 @@ class MergedSites(NamedTuple):
     n_sites : ndarray of shape (n_crystals,), int64
         How many merged sites each crystal has.
     edges : Edges
-        Of the merged sites, by centre and then by neighbour and distance.
+        Of the merged sites, by center and then by neighbor and distance.
     edge_weights : ndarray of shape (n_merged_edges,), uint16
-        How many equal edges of its centre each stands for.
+        How many equal edges of its center each stands for.
     site_map : ndarray of shape (n_sites,), int32
         The merged site that stands for each site, as its position within its crystal.
     """
@@ -82,14 +82,14 @@ def merge_equivalent_sites(
         position.
     """
     crystal = np.repeat(np.arange(len(n_sites)), n_sites)
-    centres = np.repeat(np.arange(len(crystal)), edges.counts)
-    neighbors = edges.neighbors + (np.cumsum(n_sites) - n_sites)[crystal[centres]]
-    classes = _classify_distances(edges.distances, crystal[centres])
-    colours = _refine(atomic_numbers, crystal, edges.counts, neighbors, classes)
+    centers = np.repeat(np.arange(len(crystal)), edges.counts)
+    neighbors = edges.neighbors + (np.cumsum(n_sites) - n_sites)[crystal[centers]]
+    classes = _classify_distances(edges.distances, crystal[centers])
+    colors = _refine(atomic_numbers, crystal, edges.counts, neighbors, classes)
 
     # Merged sites in the order of the first site that each stands for, which keeps
     # those of a crystal together.
-    _, first, group = np.unique(colours, return_index=True, return_inverse=True)
+    _, first, group = np.unique(colors, return_index=True, return_inverse=True)
     order = np.argsort(first)
     merged = np.argsort(order)[group]  # (n_sites,)
     representatives = first[order]
@@ -101,16 +101,16 @@ def merge_equivalent_sites(
     # Edges are equal if both their ends and their distances are; all sites that a
     # merged site stands for have the same number of them.
     n_merged, n_classes = len(representatives), classes.max(initial=0) + 1
-    key = (merged[centres] * n_merged + merged[neighbors]) * n_classes + classes
+    key = (merged[centers] * n_merged + merged[neighbors]) * n_classes + classes
     _, example, group, count = np.unique(
         key, return_index=True, return_inverse=True, return_counts=True
     )
-    merged_centres = merged[centres[example]]
-    weights = count // multiplicity[merged_centres]
+    merged_centers = merged[centers[example]]
+    weights = count // multiplicity[merged_centers]
     if weights.max(initial=0) > np.iinfo(np.uint16).max:
-        heaviest = int(crystal[representatives[merged_centres[weights.argmax()]]])
+        heaviest = int(crystal[representatives[merged_centers[weights.argmax()]]])
         raise StructureError(
-            f"a site has {weights.max()} equal neighbours, more than can be counted; "
+            f"a site has {weights.max()} equal neighbors, more than can be counted; "
             "lower the cutoff",
             index=heaviest,
         )
@@ -119,7 +119,7 @@ def merge_equivalent_sites(
         multiplicity=multiplicity.astype(np.int32),
         n_sites=merged_per_crystal,
         edges=Edges(
-            counts=np.bincount(merged_centres, minlength=n_merged),
+            counts=np.bincount(merged_centers, minlength=n_merged),
             neighbors=site_map[neighbors[example]].astype(np.int32),
             distances=np.bincount(group, weights=edges.distances) / count,
         ),
@@ -160,28 +160,28 @@ def _refine(
     neighbors: NDArray[np.int64],
     classes: NDArray[np.int64],
 ) -> NDArray[np.uint64]:
-    """Colour the sites so that only equivalent ones of one crystal share a colour.
+    """Color the sites so that only equivalent ones of one crystal share a color.
 
-    The refinement of Weisfeiler and Leman: a site's next colour is made of its own and
-    of the multiset of its edges, each a pair of distance and neighbour's colour, until
-    no more sites part. A colour is a hash of 64 bits and a multiset the sum of its
+    The refinement of Weisfeiler and Leman: a site's next color is made of its own and
+    of the multiset of its edges, each a pair of distance and neighbor's color, until
+    no more sites part. A color is a hash of 64 bits and a multiset the sum of its
     members' hashes; that two different ones should agree is a matter of 1 in 10^12 for
     a thousand crystals.
     """
     ends = np.cumsum(counts)
     of_distance = _mix(classes.astype(np.uint64))
-    colours = _mix(crystal.astype(np.uint64) << np.uint64(8) | atomic_numbers)
-    n_colours, n_before = len(np.unique(colours)), 0
-    while n_before < n_colours < len(colours):
+    colors = _mix(crystal.astype(np.uint64) << np.uint64(8) | atomic_numbers)
+    n_colors, n_before = len(np.unique(colors)), 0
+    while n_before < n_colors < len(colors):
         sums = np.zeros(len(neighbors) + 1, dtype=np.uint64)
-        np.cumsum(_mix(of_distance + colours[neighbors]), out=sums[1:])
-        colours = _mix(colours + _mix(sums[ends] - sums[ends - counts]))
-        n_before, n_colours = n_colours, len(np.unique(colours))
-    return colours
+        np.cumsum(_mix(of_distance + colors[neighbors]), out=sums[1:])
+        colors = _mix(colors + _mix(sums[ends] - sums[ends - counts]))
+        n_before, n_colors = n_colors, len(np.unique(colors))
+    return colors
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hash integers: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    """Hash integers: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

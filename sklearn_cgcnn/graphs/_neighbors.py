@@ -1,4 +1,4 @@
-"""Which sites are joined by an edge: the nearest neighbours, in whole shells."""
+"""Which sites are joined by an edge: the nearest neighbors, in whole shells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
 
-# Neighbours whose distances differ by less than this (in Å) belong to one shell. Files
+# Neighbors whose distances differ by less than this (in Å) belong to one shell. Files
 # round coordinates to about 5e-4 Å; chemically different shells lie further apart.
 SHELL_TOLERANCE = 1e-2
 
-# A first sphere that holds this many sites per neighbour asked for, at the crystal's
+# A first sphere that holds this many sites per neighbor asked for, at the crystal's
 # mean density, is large enough for all but one site in 3,000 of the Materials Project.
 _FIRST_SPHERE = 1.7
 _GROWTH = 1.3
@@ -25,12 +25,12 @@ SELF_DISTANCE = 1e-8
 
 
 class Edges(NamedTuple):
-    """The edges of several crystals, sorted by centre.
+    """The edges of several crystals, sorted by center.
 
     Attributes
     ----------
     counts : ndarray of shape (n_sites,), int64
-        How many edges each site is the centre of.
+        How many edges each site is the center of.
     neighbors : ndarray of shape (n_edges,), int32
         The other end, as a site's position within its own crystal.
     distances : ndarray of shape (n_edges,), float64
@@ -43,33 +43,33 @@ class Edges(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Pairs of sites: the centre counted over all crystals, the other in its own."""
+    """Pairs of sites: the center counted over all crystals, the other in its own."""
 
-    centres: NDArray[np.int64]
+    centers: NDArray[np.int64]
     neighbors: NDArray[np.int64]
     distances: NDArray[np.float64]
 
     def take(self, rows: NDArray[Any]) -> "_Pairs":
-        return _Pairs(self.centres[rows], self.neighbors[rows], self.distances[rows])
+        return _Pairs(self.centers[rows], self.neighbors[rows], self.distances[rows])
 
 
 @dataclass(frozen=True)
 class NearestNeighbors:  # numpydoc ignore=PR02
-    """Join every site to its nearest neighbours, never dividing a shell.
+    """Join every site to its nearest neighbors, never dividing a shell.
 
-    A site keeps every neighbour as near as its ``max_neighbors``-th, within
+    A site keeps every neighbor as near as its ``max_neighbors``-th, within
     `SHELL_TOLERANCE` (1e-2 Å). Cutting at exactly 12, as the authors' program does,
-    picks at random among neighbours at equal distance, so that its graph depends on
+    picks at random among neighbors at equal distance, so that its graph depends on
     the order of the sites and on the choice of the cell; this one depends on neither.
 
     Parameters
     ----------
     max_neighbors : int or None, default=12
-        The number of neighbours to reach. None keeps all within `cutoff`.
+        The number of neighbors to reach. None keeps all within `cutoff`.
     cutoff : float or None, default=None
         Largest distance in Å. None searches as far as needed.
     isolated_sites : {"raise", "keep"}, default="raise"
-        What becomes of a site without a neighbour within `cutoff`: an error, or a
+        What becomes of a site without a neighbor within `cutoff`: an error, or a
         site without edges.
     """
 
@@ -98,7 +98,7 @@ class NearestNeighbors:  # numpydoc ignore=PR02
         Raises
         ------
         StructureError
-            If two sites coincide, or a site has no neighbour within `cutoff` and
+            If two sites coincide, or a site has no neighbor within `cutoff` and
             `isolated_sites` is "raise". Its ``index`` is the crystal's position.
         """
         n_sites = np.array([len(cell.coords) for cell in cells])
@@ -106,7 +106,7 @@ class NearestNeighbors:  # numpydoc ignore=PR02
         radii = self._first_radii(cells)
         pending = [np.arange(n) for n in n_sites]
         kept: list[_Pairs] = []
-        while any(len(centres) for centres in pending):
+        while any(len(centers) for centers in pending):
             pairs = _search(cells, first_sites, pending, radii)
             _check_coincident(pairs, first_sites)
             reach = np.repeat(radii, n_sites)
@@ -114,14 +114,14 @@ class NearestNeighbors:  # numpydoc ignore=PR02
             # A site whose outermost shell may stick out of its sphere is searched
             # again.
             limits[limits > reach] = -np.inf
-            chosen = pairs.distances <= limits[pairs.centres]
+            chosen = pairs.distances <= limits[pairs.centers]
             kept.append(pairs.take(chosen))
             pending = [
-                centres[np.isneginf(limits[centres + first])]
-                for centres, first in zip(pending, first_sites[:-1], strict=True)
+                centers[np.isneginf(limits[centers + first])]
+                for centers, first in zip(pending, first_sites[:-1], strict=True)
             ]
             radii = np.minimum(radii * _GROWTH, self._largest_radius())
-        edges = _sort_by_centre(kept, int(first_sites[-1]))
+        edges = _sort_by_center(kept, int(first_sites[-1]))
         if self.isolated_sites == "raise":
             self._check_isolated(edges, first_sites)
         return edges
@@ -151,7 +151,7 @@ class NearestNeighbors:  # numpydoc ignore=PR02
         if len(isolated):
             crystal, site = _locate(isolated[0], first_sites)
             raise StructureError(
-                f"site {site} has no neighbour within cutoff={self.cutoff} Å; raise "
+                f"site {site} has no neighbor within cutoff={self.cutoff} Å; raise "
                 'the cutoff, or pass isolated_sites="keep" to have it without edges',
                 index=crystal,
             )
@@ -165,36 +165,36 @@ def _search(
 ) -> _Pairs:
     """Find all pairs within each crystal's radius of its pending sites."""
     found = []
-    for cell, first, centres, radius in zip(
+    for cell, first, centers, radius in zip(
         cells, first_sites[:-1], pending, radii, strict=True
     ):
-        if len(centres):
-            centre, neighbor, _, distance = find_points_in_spheres(
+        if len(centers):
+            center, neighbor, _, distance = find_points_in_spheres(
                 cell.coords,
-                cell.coords[centres],
+                cell.coords[centers],
                 r=radius,
                 pbc=np.array(cell.pbc, dtype=np.int64),
                 lattice=cell.lattice,
                 tol=SELF_DISTANCE,
             )
             found.append(
-                (centres[centre], np.full(len(centre), first), neighbor, distance)
+                (centers[center], np.full(len(center), first), neighbor, distance)
             )
-    centres, firsts, neighbors, distances = map(
+    centers, firsts, neighbors, distances = map(
         np.concatenate, zip(*found, strict=True)
     )
-    others = (neighbors != centres) | (distances > SELF_DISTANCE)
-    pairs = _Pairs(centres + firsts, neighbors, distances).take(others)
-    if (np.diff(pairs.centres) < 0).any():
-        pairs = pairs.take(np.argsort(pairs.centres, kind="stable"))
+    others = (neighbors != centers) | (distances > SELF_DISTANCE)
+    pairs = _Pairs(centers + firsts, neighbors, distances).take(others)
+    if (np.diff(pairs.centers) < 0).any():
+        pairs = pairs.take(np.argsort(pairs.centers, kind="stable"))
     return pairs
 
 
 def _kth_distance(pairs: _Pairs, k: int, n_sites: int) -> NDArray[np.float64]:
-    """Distance of each site's k-th neighbour; infinite where there are fewer."""
-    counts = np.bincount(pairs.centres, minlength=n_sites)
+    """Distance of each site's k-th neighbor; infinite where there are fewer."""
+    counts = np.bincount(pairs.centers, minlength=n_sites)
     farthest = pairs.distances.max(initial=0.0) + 1.0
-    order = np.argsort(pairs.centres * farthest + pairs.distances)
+    order = np.argsort(pairs.centers * farthest + pairs.distances)
     enough = counts >= k
     kth = np.full(n_sites, np.inf)
     firsts = np.cumsum(counts) - counts
@@ -202,16 +202,16 @@ def _kth_distance(pairs: _Pairs, k: int, n_sites: int) -> NDArray[np.float64]:
     return kth
 
 
-def _sort_by_centre(parts: Sequence[_Pairs], n_sites: int) -> Edges:
-    centres, neighbors, distances = map(np.concatenate, zip(*parts, strict=True))
+def _sort_by_center(parts: Sequence[_Pairs], n_sites: int) -> Edges:
+    centers, neighbors, distances = map(np.concatenate, zip(*parts, strict=True))
     if len(parts) > 1:
-        order = np.argsort(centres, kind="stable")
-        centres, neighbors, distances = (
-            centres[order],
+        order = np.argsort(centers, kind="stable")
+        centers, neighbors, distances = (
+            centers[order],
             neighbors[order],
             distances[order],
         )
-    counts = np.bincount(centres, minlength=n_sites)
+    counts = np.bincount(centers, minlength=n_sites)
     return Edges(counts, neighbors.astype(np.int32), distances)
 
 
@@ -219,7 +219,7 @@ def _check_coincident(pairs: _Pairs, first_sites: NDArray[np.int64]) -> None:
     coincident = np.flatnonzero(pairs.distances < COINCIDENT_DISTANCE)
     if len(coincident):
         pair = coincident[0]
-        crystal, site = _locate(pairs.centres[pair], first_sites)
+        crystal, site = _locate(pairs.centers[pair], first_sites)
         raise coincident_sites(
             site, pairs.neighbors[pair], pairs.distances[pair], crystal
         )

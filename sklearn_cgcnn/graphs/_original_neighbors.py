@@ -17,11 +17,11 @@ _MOST_IMAGES = 1e5
 
 @dataclass(frozen=True)
 class OriginalNeighbors:  # numpydoc ignore=PR02
-    """Join every site to exactly so many neighbours, as the authors' program does.
+    """Join every site to exactly so many neighbors, as the authors' program does.
 
     The nearest are taken, and among those at equal distance the ones that pymatgen's
     search finds first: which these are depends on the order of the sites, on the choice
-    of the cell and on the last digit of the distances. A site with too few neighbours
+    of the cell and on the last digit of the distances. A site with too few neighbors
     within the cutoff has edges to the first site of the crystal for each that is
     missing, one Å longer than the cutoff. For models that were trained on such graphs.
 
@@ -63,7 +63,7 @@ class OriginalNeighbors:  # numpydoc ignore=PR02
     def _find_in(
         self, cell: Cell, index: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Give neighbours and distances of shape (n_sites, max_neighbors)."""
+        """Give neighbors and distances of shape (n_sites, max_neighbors)."""
         heights = 1 / np.linalg.norm(np.linalg.inv(cell.lattice), axis=0)
         n_images = float(np.prod(2 * np.ceil(self.cutoff / heights) + 1))
         if n_images > _MOST_IMAGES:
@@ -73,7 +73,7 @@ class OriginalNeighbors:  # numpydoc ignore=PR02
                 "Structure.get_reduced_structure()",
                 index=index,
             )
-        centre, neighbor, _, distance = find_points_in_spheres(
+        center, neighbor, _, distance = find_points_in_spheres(
             cell.coords,
             cell.coords,
             r=self.cutoff,
@@ -81,20 +81,20 @@ class OriginalNeighbors:  # numpydoc ignore=PR02
             lattice=cell.lattice,
             tol=SELF_DISTANCE,
         )
-        others = (centre != neighbor) | (distance > SELF_DISTANCE)
-        centre, neighbor, distance = centre[others], neighbor[others], distance[others]
+        others = (center != neighbor) | (distance > SELF_DISTANCE)
+        center, neighbor, distance = center[others], neighbor[others], distance[others]
         if distance.min(initial=np.inf) < COINCIDENT_DISTANCE:
             pair = int(distance.argmin())
-            raise coincident_sites(centre[pair], neighbor[pair], distance[pair], index)
-        order = np.lexsort((distance, centre))  # stable, as the program's sort is
-        centre = centre[order]
+            raise coincident_sites(center[pair], neighbor[pair], distance[pair], index)
+        order = np.lexsort((distance, center))  # stable, as the program's sort is
+        center = center[order]
         n_sites = len(cell.coords)
-        firsts = np.searchsorted(centre, np.arange(n_sites))
-        rank = np.arange(len(centre)) - firsts[centre]
+        firsts = np.searchsorted(center, np.arange(n_sites))
+        rank = np.arange(len(center)) - firsts[center]
         kept = rank < self.max_neighbors
         shape = (n_sites, self.max_neighbors)
         neighbors = np.zeros(shape, dtype=np.int32)
         distances = np.full(shape, self.cutoff + 1.0)
-        neighbors[centre[kept], rank[kept]] = neighbor[order][kept]
-        distances[centre[kept], rank[kept]] = distance[order][kept]
+        neighbors[center[kept], rank[kept]] = neighbor[order][kept]
+        distances[center[kept], rank[kept]] = distance[order][kept]
         return neighbors, distances

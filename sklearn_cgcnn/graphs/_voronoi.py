@@ -24,21 +24,21 @@ _FIRST_SPHERE = 4.0
 _GROWTH = 1.4
 _LARGEST_SPHERE = 13.0
 
-# Å. Neighbours of sites that have none on some side, which close the cell far away.
+# Å. Neighbors of sites that have none on some side, which close the cell far away.
 _FAR = 1e3
 
 
 class _Bonds(NamedTuple):
-    """Pairs of a centre and an image of another site, with the face between them."""
+    """Pairs of a center and an image of another site, with the face between them."""
 
-    centres: NDArray[np.int64]
+    centers: NDArray[np.int64]
     neighbors: NDArray[np.int64]
     distances: NDArray[np.float64]
     solid_angles: NDArray[np.float64]
 
     def take(self, rows: NDArray[Any]) -> "_Bonds":
         return _Bonds(
-            self.centres[rows],
+            self.centers[rows],
             self.neighbors[rows],
             self.distances[rows],
             self.solid_angles[rows],
@@ -49,10 +49,10 @@ class _Bonds(NamedTuple):
 class VoronoiNeighbors:  # numpydoc ignore=PR02
     r"""Join sites that share a face of their Voronoi cells and are near enough.
 
-    The rule of the paper's supplement, for Eq. 4: neighbours within a cutoff whose
+    The rule of the paper's supplement, for Eq. 4: neighbors within a cutoff whose
     Voronoi cells have a face in common, and whose distance is less than the sum of
     their covalent radii (Cordero) and 0.25 Å. A face is only counted if it takes a
-    least solid angle, seen from the centre: in crystals of high symmetry many faces
+    least solid angle, seen from the center: in crystals of high symmetry many faces
     shrink to a point or a line, and would come and go with the last digit of the
     coordinates.
 
@@ -72,8 +72,8 @@ class VoronoiNeighbors:  # numpydoc ignore=PR02
     Notes
     -----
     The Voronoi cell of a site at the origin is the set of all v with
-    :math:`v \cdot x \le |x|^2 / 2` for every neighbour x. That is the polar body of
-    the convex hull of the points :math:`x / |x|^2`: a neighbour has a face if it is a
+    :math:`v \cdot x \le |x|^2 / 2` for every neighbor x. That is the polar body of
+    the convex hull of the points :math:`x / |x|^2`: a neighbor has a face if it is a
     corner of the hull, the outward normals of the hull's facets point to the corners of
     the cell, and the solid angle of a face is that of the normals of the facets which
     meet at its corner of the hull. So one hull for a site says all. The origin is among
@@ -109,13 +109,13 @@ class VoronoiNeighbors:  # numpydoc ignore=PR02
     def _find_in(self, cell: Cell, index: int) -> Edges:
         radii = self._radii(cell, index)
         bonds = find_faces(cell, index)
-        reach = radii[bonds.centres] + radii[bonds.neighbors] + BOND_TOLERANCE
+        reach = radii[bonds.centers] + radii[bonds.neighbors] + BOND_TOLERANCE
         kept = (
             (bonds.solid_angles >= self.min_solid_angle)
             & (bonds.distances < reach)
             & (bonds.distances <= self.cutoff)
         )
-        counts = np.bincount(bonds.centres[kept], minlength=len(cell.coords))
+        counts = np.bincount(bonds.centers[kept], minlength=len(cell.coords))
         alone = np.flatnonzero(counts == 0)
         if self.isolated_sites == "raise" and len(alone):
             raise StructureError(
@@ -153,7 +153,7 @@ def find_faces(cell: Cell, index: int = 0) -> _Bonds:
     Returns
     -------
     _Bonds
-        One for each face, sorted by centre; solid angles in steradians.
+        One for each face, sorted by center; solid angles in steradians.
 
     Raises
     ------
@@ -165,23 +165,23 @@ def find_faces(cell: Cell, index: int = 0) -> _Bonds:
     pending, found = np.arange(n_sites), []
     while len(pending):
         radius = min(radius, _LARGEST_SPHERE)
-        centres, neighbors, vectors, distances = _search(cell, pending, radius)
+        centers, neighbors, vectors, distances = _search(cell, pending, radius)
         if distances.min(initial=np.inf) < COINCIDENT_DISTANCE:
             pair = int(distances.argmin())
             raise coincident_sites(
-                pending[centres[pair]], neighbors[pair], distances[pair], index
+                pending[centers[pair]], neighbors[pair], distances[pair], index
             )
-        starts = np.searchsorted(centres, np.arange(len(pending) + 1))
+        starts = np.searchsorted(centers, np.arange(len(pending) + 1))
         solid_angles, widths = _solid_angles(vectors, distances, starts)
-        # A neighbour beyond twice the farthest corner of a cell has no part in it.
+        # A neighbor beyond twice the farthest corner of a cell has no part in it.
         done = (widths <= radius) | (radius >= _LARGEST_SPHERE)
-        rows = done[centres] & (solid_angles > 0)
+        rows = done[centers] & (solid_angles > 0)
         found.append(
-            _Bonds(pending[centres], neighbors, distances, solid_angles).take(rows)
+            _Bonds(pending[centers], neighbors, distances, solid_angles).take(rows)
         )
         pending, radius = pending[~done], radius * _GROWTH
     faces = _Bonds(*map(np.concatenate, zip(*found, strict=True)))
-    return faces.take(np.argsort(faces.centres, kind="stable"))
+    return faces.take(np.argsort(faces.centers, kind="stable"))
 
 
 def _search(
@@ -189,8 +189,8 @@ def _search(
 ) -> tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]
 ]:
-    """Find all neighbours of the pending sites, sorted by centre."""
-    centres, neighbors, images, distances = find_points_in_spheres(
+    """Find all neighbors of the pending sites, sorted by center."""
+    centers, neighbors, images, distances = find_points_in_spheres(
         cell.coords,
         cell.coords[pending],
         r=radius,
@@ -198,12 +198,12 @@ def _search(
         lattice=cell.lattice,
         tol=SELF_DISTANCE,
     )
-    others = (pending[centres] != neighbors) | (distances > SELF_DISTANCE)
+    others = (pending[centers] != neighbors) | (distances > SELF_DISTANCE)
     order = np.flatnonzero(others)
-    order = order[np.argsort(centres[order], kind="stable")]
-    centres, neighbors, distances = centres[order], neighbors[order], distances[order]
+    order = order[np.argsort(centers[order], kind="stable")]
+    centers, neighbors, distances = centers[order], neighbors[order], distances[order]
     ends = cell.coords[neighbors] + images[order] @ cell.lattice
-    return centres, neighbors, ends - cell.coords[pending[centres]], distances
+    return centers, neighbors, ends - cell.coords[pending[centers]], distances
 
 
 def _solid_angles(
@@ -211,32 +211,32 @@ def _solid_angles(
     distances: NDArray[np.float64],
     starts: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the solid angle of each neighbour's face, and twice each cell's radius.
+    """Give the solid angle of each neighbor's face, and twice each cell's radius.
 
     Parameters
     ----------
     vectors : ndarray of shape (n_neighbors, 3)
-        From the centres to their neighbours, one centre after the other.
+        From the centers to their neighbors, one center after the other.
     distances : ndarray of shape (n_neighbors,)
-    starts : ndarray of shape (n_centres + 1,)
-        Where the neighbours of each centre begin.
+    starts : ndarray of shape (n_centers + 1,)
+        Where the neighbors of each center begin.
 
     Returns
     -------
     solid_angles : ndarray of shape (n_neighbors,)
-    widths : ndarray of shape (n_centres,)
+    widths : ndarray of shape (n_centers,)
         Infinite where the cell is open.
     """
     inverted = vectors / distances[:, None] ** 2
     corners, normals, widths = [], [], np.empty(len(starts) - 1)
-    for centre, (start, stop) in enumerate(pairwise(starts.tolist())):
+    for center, (start, stop) in enumerate(pairwise(starts.tolist())):
         simplices, equations = _hull(inverted[start:stop])
         # The origin and what closes a flat hull have no faces.
-        of_neighbours = simplices.ravel() < stop - start
-        corners.append(simplices.ravel()[of_neighbours] + start)
-        normals.append(np.repeat(equations[:, :3], 3, axis=0)[of_neighbours])
+        of_neighbors = simplices.ravel() < stop - start
+        corners.append(simplices.ravel()[of_neighbors] + start)
+        normals.append(np.repeat(equations[:, :3], 3, axis=0)[of_neighbors])
         nearest = float(-equations[:, 3].max())
-        widths[centre] = 1 / nearest if nearest > 1e-12 else np.inf
+        widths[center] = 1 / nearest if nearest > 1e-12 else np.inf
     corner, normal = np.concatenate(corners), np.concatenate(normals)
     return _cone_angles(corner, normal, len(vectors)), widths
 
@@ -263,13 +263,13 @@ def _cone_angles(
     """Measure the solid angle between all normals of each corner."""
     if not len(corner):
         return np.zeros(n_corners)
-    centre = np.stack(
+    center = np.stack(
         [np.bincount(corner, normal[:, axis], n_corners) for axis in range(3)], axis=1
     )
-    norms = np.linalg.norm(centre, axis=1, keepdims=True)
-    centre = np.divide(centre, norms, out=np.zeros_like(centre), where=norms > 0)
+    norms = np.linalg.norm(center, axis=1, keepdims=True)
+    center = np.divide(center, norms, out=np.zeros_like(center), where=norms > 0)
     # Around the mean of its normals, from whatever direction is across it.
-    middle = centre[corner]  # (n_normals, 3)
+    middle = center[corner]  # (n_normals, 3)
     across = np.cross(middle, np.eye(3)[np.abs(middle).argmin(axis=1)])
     along = np.cross(middle, across)
     angle = np.arctan2((normal * along).sum(axis=1), (normal * across).sum(axis=1))

@@ -20,7 +20,7 @@ class CGCNN(nn.Module):
 
     The network of Xie and Grossman (2018), put together from parts. By default these
     are the parts of the authors' program: the convolution of Eq. 5 with batch
-    normalisation, the pooling of Eq. S16, and fully connected (L2) hidden layers after
+    normalization, the pooling of Eq. S16, and fully connected (L2) hidden layers after
     it.
 
     Parameters
@@ -110,13 +110,13 @@ class CGCNN(nn.Module):
         ----------
         atomic_numbers : Tensor of shape (n_sites,), int64
         edge_index : Tensor of shape (2, n_edges), int64
-            Centre and neighbour of each edge.
+            Center and neighbor of each edge.
         distances : Tensor of shape (n_edges,)
             In Å.
         multiplicity : Tensor of shape (n_sites,)
             How many sites of the crystal each stands for.
         edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its centre each stands for.
+            How many equal edges of its center each stands for.
         crystal_index : Tensor of shape (n_sites,), int64
             Which crystal each site belongs to.
         n_crystals : int
@@ -148,13 +148,13 @@ class CGCNN(nn.Module):
         ----------
         atomic_numbers : Tensor of shape (n_sites,), int64
         edge_index : Tensor of shape (2, n_edges), int64
-            Centre and neighbour of each edge.
+            Center and neighbor of each edge.
         distances : Tensor of shape (n_edges,)
             In Å.
         multiplicity : Tensor of shape (n_sites,)
             How many sites of the crystal each stands for.
         edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its centre each stands for.
+            How many equal edges of its center each stands for.
         crystal_index : Tensor of shape (n_sites,), int64
             Which crystal each site belongs to.
         n_crystals : int
@@ -193,13 +193,13 @@ class CGCNN(nn.Module):
         ----------
         atomic_numbers : Tensor of shape (n_sites,), int64
         edge_index : Tensor of shape (2, n_edges), int64
-            Centre and neighbour of each edge.
+            Center and neighbor of each edge.
         distances : Tensor of shape (n_edges,)
             In Å.
         multiplicity : Tensor of shape (n_sites,)
             How many sites of the crystal each stands for.
         edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its centre each stands for.
+            How many equal edges of its center each stands for.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Convolutions: each site learns of its neighbours."""
+"""Convolutions: each site learns of its neighbors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from sklearn_cgcnn.nn._gated_sum import gated_sum, normalised_gated_sum
+from sklearn_cgcnn.nn._gated_sum import gated_sum, normalized_gated_sum
 from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._norm import BatchNorm
 
 
 class Conv(nn.Module, ABC):
-    """Base of the convolutions: updates the site vectors from those of neighbours.
+    """Base of the convolutions: updates the site vectors from those of neighbors.
 
     A convolution of one's own inherits from it, takes these parameters, and gives the
     method below. What it does must be the same for equal sites and equal edges, whose
@@ -43,7 +43,7 @@ class Conv(nn.Module, ABC):
 
     Examples
     --------
-    The mean over what a linear map makes of the neighbours and the edges to them:
+    The mean over what a linear map makes of the neighbors and the edges to them:
 
     >>> import torch
     >>> from sklearn_cgcnn import CGCNNRegressor
@@ -54,12 +54,12 @@ class Conv(nn.Module, ABC):
     ...         self.linear = torch.nn.Linear(width + n_edge_features, width)
     ...
     ...     def forward(self, sites, graph):
-    ...         centre, neighbour = graph.edge_index
+    ...         center, neighbor = graph.edge_index
     ...         weights = graph.edge_weights[:, None]
-    ...         seen = torch.cat([sites[neighbour], graph.edge_features], dim=1)
+    ...         seen = torch.cat([sites[neighbor], graph.edge_features], dim=1)
     ...         messages = self.activation(self.linear(seen))
-    ...         total = torch.zeros_like(sites).index_add(0, centre, weights * messages)
-    ...         count = torch.zeros_like(sites[:, :1]).index_add(0, centre, weights)
+    ...         total = torch.zeros_like(sites).index_add(0, center, weights * messages)
+    ...         count = torch.zeros_like(sites[:, :1]).index_add(0, center, weights)
     ...         return sites + total / count
     >>> model = CGCNNRegressor(conv=MeanConv)
     """
@@ -110,7 +110,7 @@ class GatedConv(Conv):
         z_{(i,j)_k} = v_i \oplus v_j \oplus u_{(i,j)_k}
 
     with :math:`\sigma` the sigmoid and :math:`g` the activation. With a norm N, as in
-    the authors' program, which normalises :math:`z W_f \oplus z W_s` over the edges of
+    the authors' program, which normalizes :math:`z W_f \oplus z W_s` over the edges of
     the batch and the sum over its sites, and ends with an activation:
 
     .. math::
@@ -193,11 +193,11 @@ class GatedConv(Conv):
 
     def _sum_as_written(self, sites: Tensor, graph: Graph) -> Tensor:
         """Sum the messages as the equation says, whatever the norm and activation."""
-        centre, neighbour = graph.edge_index
-        of_centre, of_neighbour, of_edge = self.linear.weight.split(self.split, dim=1)
+        center, neighbor = graph.edge_index
+        of_center, of_neighbor, of_edge = self.linear.weight.split(self.split, dim=1)
         z = (
-            linear(sites, of_centre, self.linear.bias).index_select(0, centre)
-            + linear(sites, of_neighbour).index_select(0, neighbour)
+            linear(sites, of_center, self.linear.bias).index_select(0, center)
+            + linear(sites, of_neighbor).index_select(0, neighbor)
             + linear(graph.edge_features, of_edge)
         )  # (n_edges, 2 * n_channels)
         if self.edge_norm is not None:
@@ -205,7 +205,7 @@ class GatedConv(Conv):
         gate, core = z.chunk(2, dim=1)
         messages = torch.sigmoid(gate) * self.activation(core)  # (n_edges, n_channels)
         weighted = messages * graph.edge_weights[:, None]
-        return torch.zeros_like(sites).index_add(0, centre, weighted)
+        return torch.zeros_like(sites).index_add(0, center, weighted)
 
     def _sum_by_hand(self, sites: Tensor, graph: Graph) -> Tensor:
         """Sum the messages as `_sum_as_written` does, faster."""
@@ -217,7 +217,7 @@ class GatedConv(Conv):
         counts = graph.edge_counts
         if not norm.takes_statistics(counts):
             return gated_sum(sites, weight, *norm.linear_map(), graph)
-        summed, mean, var = normalised_gated_sum(
+        summed, mean, var = normalized_gated_sum(
             sites, weight, norm.weight, norm.bias, graph, norm.eps
         )
         norm.track(mean, var, counts.sum())
@@ -225,13 +225,13 @@ class GatedConv(Conv):
 
 
 class SharedConv(Conv):
-    r"""Convolution with the same weights for every neighbour (paper, Eq. 4).
+    r"""Convolution with the same weights for every neighbor (paper, Eq. 4).
 
     .. math::
         v_i' = g\Big(\big(\sum_{j,k} v_j \oplus u_{(i,j)_k}\big) W_c + v_i W_s + b\Big)
 
-    with :math:`g` the activation. It is a sum over the neighbours, not a mean. With a
-    norm the argument of g is normalised over the sites of the batch, which is our
+    with :math:`g` the activation. It is a sum over the neighbors, not a mean. With a
+    norm the argument of g is normalized over the sites of the batch, which is our
     choice, after what the authors' program does for Eq. 5.
 
     Parameters
@@ -249,7 +249,7 @@ class SharedConv(Conv):
 
     Notes
     -----
-    Nothing on an edge depends on both its ends. So the neighbours' vectors are mapped
+    Nothing on an edge depends on both its ends. So the neighbors' vectors are mapped
     before they are gathered, once per site, and the edge features after they are
     summed, once per site too. There is no bias before a norm that would cancel it.
     """
@@ -266,7 +266,7 @@ class SharedConv(Conv):
     ) -> None:
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
         self.split = (n_channels_in, n_edge_features)
-        self.of_neighbours = nn.Linear(sum(self.split), n_channels, bias=False)
+        self.of_neighbors = nn.Linear(sum(self.split), n_channels, bias=False)
         self.of_site = nn.Linear(n_channels_in, n_channels, bias=_needs_bias(norm))
         self.norm = None if norm is None else norm(n_channels)
 
@@ -282,14 +282,14 @@ class SharedConv(Conv):
         -------
         Tensor of shape (n_sites, n_channels)
         """
-        centre, neighbour = graph.edge_index
-        of_neighbour, of_edge = self.of_neighbours.weight.split(self.split, dim=1)
+        center, neighbor = graph.edge_index
+        of_neighbor, of_edge = self.of_neighbors.weight.split(self.split, dim=1)
         weight = graph.edge_weights[:, None]
-        mapped = linear(sites, of_neighbour).index_select(0, neighbour) * weight
+        mapped = linear(sites, of_neighbor).index_select(0, neighbor) * weight
         of_site = self.of_site(sites).to(mapped.dtype)  # which autocast may round
-        summed = of_site.index_add(0, centre, mapped)
+        summed = of_site.index_add(0, center, mapped)
         of_edges = sites.new_zeros(len(sites), graph.n_edge_features)
-        of_edges = of_edges.index_add(0, centre, graph.edge_features * weight)
+        of_edges = of_edges.index_add(0, center, graph.edge_features * weight)
         summed = summed + linear(of_edges, of_edge)  # (n_sites, n_channels)
         if self.norm is not None:
             summed = self.norm(summed, graph.multiplicity)

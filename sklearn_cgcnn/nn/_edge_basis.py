@@ -62,15 +62,15 @@ class GaussianBasis(EdgeBasis):
 
     .. math:: u_k(d) = \exp(-(d - \mu_k)^2 / \sigma^2)
 
-    with centres :math:`\mu_k` at equal steps from `start` to `stop` and a width
+    with centers :math:`\mu_k` at equal steps from `start` to `stop` and a width
     :math:`\sigma` of one step.
 
     Parameters
     ----------
     start, stop : float, default=0.0, 8.0
-        First and last centre in Å.
+        First and last center in Å.
     step : float, default=0.2
-        From one centre to the next, in Å.
+        From one center to the next, in Å.
     """
 
     centers: Tensor
@@ -125,7 +125,7 @@ class GaussianBasis(EdgeBasis):
         Returns
         -------
         columns : Tensor of shape (n_edges, n_entries), int32
-            Those of the nearest centres.
+            Those of the nearest centers.
         values : Tensor of shape (n_edges, n_entries)
             Their Gaussians, of the basis's own type; zero beyond either end.
         """
@@ -214,7 +214,7 @@ class OneHotBasis(EdgeBasis):
 
 
 class NoEdgeFeatures(EdgeBasis):
-    """No features: edges only say which sites are neighbours."""
+    """No features: edges only say which sites are neighbors."""
 
     empty: Tensor
 

@@ -24,9 +24,9 @@ class EdgeBlock:
     ----------
     edges : slice
         Which of the edges of the batch they are.
-    centre, neighbour : Tensor of shape (n_edges,), int32
+    center, neighbor : Tensor of shape (n_edges,), int32
     weights : Tensor of shape (n_edges,)
-        How many equal edges of its centre each stands for.
+        How many equal edges of its center each stands for.
     rows, factors : Tensor of shape (n_edges, n_rows)
         What each edge is the sum of: rows of a table, times factors.
     one_by_one, starts : Tensor of shape (n_edges,), int32
@@ -36,12 +36,12 @@ class EdgeBlock:
     n_features : int
         Number of edge features.
     is_sorted : bool
-        Whether the edges are sorted by their centres.
+        Whether the edges are sorted by their centers.
     """
 
     edges: slice
-    centre: Tensor
-    neighbour: Tensor
+    center: Tensor
+    neighbor: Tensor
     weights: Tensor
     rows: Tensor
     factors: Tensor
@@ -67,8 +67,8 @@ class EdgeBlock:
         """
         return _sum_rows(table, self.rows.view(-1), self.starts, self.factors.view(-1))
 
-    def at_centre(self, sites: Tensor) -> Tensor:
-        """Take the row of each edge's centre, times the weight of the edge.
+    def at_center(self, sites: Tensor) -> Tensor:
+        """Take the row of each edge's center, times the weight of the edge.
 
         Parameters
         ----------
@@ -78,16 +78,16 @@ class EdgeBlock:
         -------
         Tensor of shape (n_edges, width)
         """
-        return _sum_rows(sites, self.centre, self.one_by_one, self.weights)
+        return _sum_rows(sites, self.center, self.one_by_one, self.weights)
 
-    def add_to_centres(
+    def add_to_centers(
         self,
         total: Tensor,
         rows: Tensor,
         index: Tensor | None = None,
         factors: Tensor | None = None,
     ) -> None:
-        """Add to each site a row for every edge of which it is the centre.
+        """Add to each site a row for every edge of which it is the center.
 
         Parameters
         ----------
@@ -100,20 +100,20 @@ class EdgeBlock:
             What they are multiplied by. None stands for ones.
         """
         if not self.is_sorted:
-            total.index_add_(0, self.centre, _taken(rows, index, factors))
+            total.index_add_(0, self.center, _taken(rows, index, factors))
             return
-        sites, starts = self._by_centre
+        sites, starts = self._by_center
         index = self.one_by_one if index is None else index
         total[sites] += _sum_rows(rows, index, starts, factors)
 
-    def add_to_neighbours(
+    def add_to_neighbors(
         self,
         total: Tensor,
         rows: Tensor,
         index: Tensor | None = None,
         factors: Tensor | None = None,
     ) -> None:
-        """Add to each site a row for every edge of which it is the neighbour.
+        """Add to each site a row for every edge of which it is the neighbor.
 
         Parameters
         ----------
@@ -126,9 +126,9 @@ class EdgeBlock:
             What they are multiplied by. None stands for ones.
         """
         if not self.is_sorted:
-            total.index_add_(0, self.neighbour, _taken(rows, index, factors))
+            total.index_add_(0, self.neighbor, _taken(rows, index, factors))
             return
-        order, sites, starts = self._by_neighbour
+        order, sites, starts = self._by_neighbor
         index = order if index is None else index[order]
         factors = None if factors is None else factors[order]
         total[sites] += _sum_rows(rows, index, starts, factors)
@@ -143,14 +143,14 @@ class EdgeBlock:
         return slice(first - self.first_feature, last + 1 - self.first_feature)
 
     @cached_property
-    def _by_centre(self) -> tuple[slice, Tensor]:
-        """Which sites are centres, and where the edges of each begin."""
-        return _runs(self.centre)
+    def _by_center(self) -> tuple[slice, Tensor]:
+        """Which sites are centers, and where the edges of each begin."""
+        return _runs(self.center)
 
     @cached_property
-    def _by_neighbour(self) -> tuple[Tensor, slice, Tensor]:
-        """Sort by neighbour: the order, which sites, and where those of each begin."""
-        ordered, order = self.neighbour.sort()
+    def _by_neighbor(self) -> tuple[Tensor, slice, Tensor]:
+        """Sort by neighbor: the order, which sites, and where those of each begin."""
+        ordered, order = self.neighbor.sort()
         return order.to(torch.int32), *_runs(ordered)
 
 
@@ -158,13 +158,13 @@ def divide(edges: EdgeList, size: int | None) -> list[EdgeBlock]:
     """Divide edges into blocks, each the sum of its two sites' and its features' terms.
 
     The table that :meth:`EdgeBlock.gather` takes holds one after the other what sites
-    give as centres, what they give as neighbours, and what the edge features give.
+    give as centers, what they give as neighbors, and what the edge features give.
 
     Parameters
     ----------
     edges : EdgeList
     size : int or None
-        Number of edges of a block. The edges are then to be sorted by their centres.
+        Number of edges of a block. The edges are then to be sorted by their centers.
         None for all of them in one, without a look at any value.
 
     Returns
@@ -188,8 +188,8 @@ def divide(edges: EdgeList, size: int | None) -> list[EdgeBlock]:
         blocks.append(
             EdgeBlock(
                 edges=part,
-                centre=ends[0, part],
-                neighbour=ends[1, part],
+                center=ends[0, part],
+                neighbor=ends[1, part],
                 weights=edges.weights[part],
                 rows=rows[part],
                 factors=factors[part],

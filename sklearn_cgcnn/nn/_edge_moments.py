@@ -1,6 +1,6 @@
 r"""Means and covariances over the edges of a batch, from sums over its sites.
 
-What a convolution normalises, :math:`z_k = a_i + b_j + u_k W` for an edge k from site i
+What a convolution normalizes, :math:`z_k = a_i + b_j + u_k W` for an edge k from site i
 to site j, is a sum of three terms, of which two belong to sites. So its mean is a sum
 of three means, and the covariance of z with each term one of sums over sites, in which
 the edges appear with what all convolutions have in common. No tensor of the size of the
@@ -58,10 +58,10 @@ class EdgeMoments:
             The mean of z.
         """
         share_of_site = self.shares[: len(self._by_site)]
-        as_centre, as_neighbour = share_of_site.view(2, -1) @ sites
-        features = torch.cat([as_centre, as_neighbour, self.of_features])
+        as_center, as_neighbor = share_of_site.view(2, -1) @ sites
+        features = torch.cat([as_center, as_neighbor, self.of_features])
         mean = weight.to(features.dtype) @ features
-        means = as_centre, as_neighbour
+        means = as_center, as_neighbor
         return terms_of(sites, weight, self._edges.parts, means), mean
 
     def covariances(self, terms: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,7 @@ class EdgeMoments:
     def take_out(
         self, sums: Tensor, terms: Tensor, covariances: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Take out of gradients what a normalisation does not let through, in place.
+        """Take out of gradients what a normalization does not let through, in place.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class EdgeMoments:
         Returns
         -------
         to_scale, to_shift : Tensor of shape (width,)
-            The gradients of what follows the normalisation.
+            The gradients of what follows the normalization.
         """
         to_shift = sums[: len(self._by_site) // 2].sum(dim=0)
         to_scale = self._edges.take_out(

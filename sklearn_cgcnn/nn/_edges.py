@@ -17,9 +17,9 @@ class EdgeList:
     Attributes
     ----------
     edge_index : Tensor of shape (2, n_edges), int64
-        Centre and neighbour of each edge.
+        Center and neighbor of each edge.
     weights : Tensor of shape (n_edges,)
-        How many equal edges of its centre each stands for.
+        How many equal edges of its center each stands for.
     n_sites : int
     columns, values : Tensor of shape (n_edges, n_entries)
         Edge features, as :meth:`EdgeBasis.entries` gives them, with no gradient.
@@ -141,7 +141,7 @@ class Edges(Protocol):
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """Take out of gradients what a normalisation does not let through.
+        """Take out of gradients what a normalization does not let through.
 
         Parameters
         ----------

@@ -43,7 +43,7 @@ def gated_sum(
     return summed
 
 
-def normalised_gated_sum(
+def normalized_gated_sum(
     sites: Tensor,
     weight: Tensor,
     scale: Tensor,
@@ -51,7 +51,7 @@ def normalised_gated_sum(
     graph: Graph,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum the gated messages to each site, normalised over the edges of the batch.
+    """Sum the gated messages to each site, normalized over the edges of the batch.
 
     Parameters
     ----------
@@ -70,10 +70,10 @@ def normalised_gated_sum(
     -------
     summed : Tensor of shape (n_sites, n_channels)
     mean, var : Tensor of shape (2 * n_channels,)
-        Of what was normalised, the variance without correction.
+        Of what was normalized, the variance without correction.
     """
     results: tuple[Tensor, Tensor, Tensor] = _apply(
-        _NormalisedGatedSum, sites, weight, scale, shift, graph, eps
+        _NormalizedGatedSum, sites, weight, scale, shift, graph, eps
     )
     return results
 
@@ -124,12 +124,12 @@ class _GatedSum(torch.autograd.Function):
         return to_sites, to_weight, to_scale, to_shift, None
 
 
-class _NormalisedGatedSum(torch.autograd.Function):
-    r"""As :func:`normalised_gated_sum`.
+class _NormalizedGatedSum(torch.autograd.Function):
+    r"""As :func:`normalized_gated_sum`.
 
     Let t be the terms of z, those of sites of mean zero, G the sums of the gradient of
     y over the edges from each site, and to each site, and times the features, P the
-    shares and C the covariances of :class:`EdgeMoments`. Batch normalisation of z then
+    shares and C the covariances of :class:`EdgeMoments`. Batch normalization of z then
     gives
 
     .. math::
@@ -186,20 +186,20 @@ def _gradients_of_map(
     parts: Sequence[tuple[int, int]],
 ) -> tuple[Tensor, Tensor]:
     """Go back from the terms, whose gradients are the sums times the scale."""
-    to_centre, to_neighbour, to_edge = split_terms(sums, len(sites))
+    to_center, to_neighbor, to_edge = split_terms(sums, len(sites))
     # Rather than the sums, the weight is scaled, which is smaller.
     scaled = (weight * scale[:, None]).to(weight.dtype).T
-    of_centre, of_neighbour, _ = split_terms(scaled, sites.shape[1])
+    of_center, of_neighbor, _ = split_terms(scaled, sites.shape[1])
     to_sites = torch.empty_like(sites)
 
     def go_back(start: int, stop: int) -> Tensor:
         part = slice(start, stop)
-        ends = [to[part].to(weight.dtype) for to in (to_centre, to_neighbour)]
-        multiply(ends[0], of_centre.T, out=to_sites[part])
+        ends = [to[part].to(weight.dtype) for to in (to_center, to_neighbor)]
+        multiply(ends[0], of_center.T, out=to_sites[part])
         if weight.dtype == sites.dtype:
-            to_sites[part].addmm_(ends[1], of_neighbour.T)
+            to_sites[part].addmm_(ends[1], of_neighbor.T)
         else:
-            to_sites[part] += ends[1] @ of_neighbour.T
+            to_sites[part] += ends[1] @ of_neighbor.T
         inputs = sites[part].to(weight.dtype).T
         return torch.cat([inputs @ to_end for to_end in ends])
 

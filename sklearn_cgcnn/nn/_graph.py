@@ -22,9 +22,9 @@ class Graph:
     Parameters
     ----------
     edge_index : Tensor of shape (2, n_edges), int64
-        Centre and neighbour of each edge.
+        Center and neighbor of each edge.
     edge_weights : Tensor of shape (n_edges,)
-        How many equal edges of its centre each stands for.
+        How many equal edges of its center each stands for.
     multiplicity : Tensor of shape (n_sites,)
         How many sites of its crystal each stands for.
     columns, values : Tensor of shape (n_edges, n_entries)
@@ -44,7 +44,7 @@ class Graph:
     ----------
     edge_index, edge_weights, multiplicity, columns, values, n_edge_features, n_threads,
     for_cpu
-        As given, except that for a CPU the edges are sorted by their centres if they
+        As given, except that for a CPU the edges are sorted by their centers if they
         were not.
     """
 

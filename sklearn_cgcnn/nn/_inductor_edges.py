@@ -23,10 +23,10 @@ class InductorEdges:
 
     def __init__(self, edges: EdgeList) -> None:
         self.edges = edges
-        centre, neighbour = edges.edge_index
+        center, neighbor = edges.edge_index
         features = (edges.columns.long() + 2 * edges.n_sites).unbind(dim=1)
         # Of the terms, which make up each edge, of shape (2 + n_entries, n_edges).
-        self.rows = torch.stack([centre, neighbour + edges.n_sites, *features])
+        self.rows = torch.stack([center, neighbor + edges.n_sites, *features])
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -95,14 +95,14 @@ def _sum_features(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Compute what :meth:`Edges.sum_features` does."""
     mean = shares @ features
-    centred = features - mean
-    weighted = centred * shares[:, None]
+    centerd = features - mean
+    weighted = centerd * shares[:, None]
     by_site = shares.new_zeros(2 * n_sites, features.shape[1])
     by_site = by_site.index_add(0, rows[0], weighted).index_add(0, rows[1], weighted)
     share_of_site = shares.new_zeros(2 * n_sites)
     share_of_site = share_of_site.index_add(0, rows[0], shares)
     share_of_site = share_of_site.index_add(0, rows[1], shares)
-    return mean, centred.T @ weighted, by_site, share_of_site
+    return mean, centerd.T @ weighted, by_site, share_of_site
 
 
 def _add_ends(

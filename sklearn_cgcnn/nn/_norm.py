@@ -1,4 +1,4 @@
-"""Normalisation over sites and over edges."""
+"""Normalization over sites and over edges."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from sklearn_cgcnn.nn._rounding import rounded_type
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of rows that stand for several equal ones.
+    """Batch normalization of rows that stand for several equal ones.
 
     Mean and variance are those of the rows written out as often as they count, and the
     running variance is corrected by that number (Bessel). With all counts one it is
     torch's :class:`~torch.nn.BatchNorm1d`, whose parameters, buffers and constants it
-    has, except that a batch of a single row, which has no variance, is normalised by
+    has, except that a batch of a single row, which has no variance, is normalized by
     the running statistics and leaves them alone. So is every batch while `weight` is
     frozen (``requires_grad=False``).
 
@@ -43,7 +43,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
-        """Normalise.
+        """Normalize.
 
         Parameters
         ----------
@@ -61,15 +61,15 @@ class BatchNorm(nn.Module):
         if not self.takes_statistics(counts):
             scale, shift = self.linear_map()
             return torch.addcmul(shift, rows, scale)
-        normalised, mean, var = _Normalise.apply(  # type: ignore[no-untyped-call]
+        normalized, mean, var = _Normalize.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, counts, self.eps
         )
         self.track(mean, var, counts.sum())
-        result: Tensor = normalised
+        result: Tensor = normalized
         return result
 
     def takes_statistics(self, counts: Tensor) -> bool:
-        """Say whether rows are to be normalised by their own statistics.
+        """Say whether rows are to be normalized by their own statistics.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class BatchNorm(nn.Module):
         return len(counts) > 1 or bool(counts.sum() > 1)
 
     def linear_map(self) -> tuple[Tensor, Tensor]:
-        """Give what normalising by the running statistics amounts to.
+        """Give what normalizing by the running statistics amounts to.
 
         Returns
         -------
@@ -116,8 +116,8 @@ class BatchNorm(nn.Module):
         self.running_var.lerp_(var * (n_rows / (n_rows - 1)), share)
 
 
-class _Normalise(torch.autograd.Function):
-    r"""Normalise rows by their weighted mean and variance.
+class _Normalize(torch.autograd.Function):
+    r"""Normalize rows by their weighted mean and variance.
 
     With the share :math:`p_i` of row i in the total count,
 

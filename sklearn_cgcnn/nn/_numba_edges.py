@@ -27,7 +27,7 @@ class NumbaEdges:
     Parameters
     ----------
     edges : EdgeList
-        Sorted by their centres.
+        Sorted by their centers.
     n_threads : int
         Number of threads that share the sites.
     """
@@ -37,20 +37,20 @@ class NumbaEdges:
         # Loops do not look whether they read and write what is theirs.
         _check_range("edge_index", edges.edge_index, edges.n_sites)
         _check_range("columns", edges.columns, edges.n_features)
-        self._centre, self._neighbour = edges.edge_index.to(torch.int32).contiguous()
+        self._center, self._neighbor = edges.edge_index.to(torch.int32).contiguous()
         all_sites = torch.arange(edges.n_sites + 1, dtype=torch.int32)
-        self._first_edges = torch.searchsorted(self._centre, all_sites, out_int32=True)
+        self._first_edges = torch.searchsorted(self._center, all_sites, out_int32=True)
         #: What the loops take first.
         self.arrays = _as_arrays(
             self._first_edges,
-            self._neighbour,
+            self._neighbor,
             edges.columns.to(torch.int32).contiguous(),
             edges.values.contiguous(),
             edges.weights.contiguous(),
         )
 
     @cached_property
-    def parts_by_centre(self) -> list[tuple[int, int]]:
+    def parts_by_center(self) -> list[tuple[int, int]]:
         """Divide the sites into runs of about as many edges for each thread."""
         cuts = torch.searchsorted(self._first_edges, self._wanted_cuts)
         return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
@@ -62,10 +62,10 @@ class NumbaEdges:
         One for each thread, as far as there are so many. So no two threads add to the
         same site.
         """
-        if self._n_threads == 1 or not len(self._centre):
+        if self._n_threads == 1 or not len(self._center):
             return [(0, self.edges.n_sites)]
-        first = torch.minimum(self._centre, self._neighbour)
-        last = torch.maximum(self._centre, self._neighbour)
+        first = torch.minimum(self._center, self._neighbor)
+        last = torch.maximum(self._center, self._neighbor)
         last_so_far = last.cummax(dim=0).values
         first_to_come = first.flip(0).cummin(dim=0).values.flip(0)
         possible = (last_so_far[:-1] < first_to_come[1:]).nonzero()[:, 0].int() + 1
@@ -80,7 +80,7 @@ class NumbaEdges:
     @cached_property
     def _wanted_cuts(self) -> Tensor:
         """Say at which edges there would be as many for each thread."""
-        parts = even_parts(len(self._centre), self._n_threads)
+        parts = even_parts(len(self._center), self._n_threads)
         return torch.tensor([start for start, _ in parts[1:]], dtype=torch.int32)
 
     def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
@@ -175,17 +175,17 @@ class _NumbaMessages:
                 start, stop, *self._args, *_as_arrays(room, summed)
             )
 
-        run_parts(sum_part, self._sums.parts_by_centre)
+        run_parts(sum_part, self._sums.parts_by_center)
         return summed
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
         """As :meth:`Messages.sum_gradients`."""
         terms, n_sites = self._terms, self._sums.edges.n_sites
         sums, grad = torch.empty_like(terms), grad.contiguous()
-        _, to_neighbour, to_features = split_terms(sums, n_sites)
+        _, to_neighbor, to_features = split_terms(sums, n_sites)
 
         def sum_part(start: int, stop: int) -> Tensor:
-            to_neighbour[start:stop] = 0
+            to_neighbor[start:stop] = 0
             of_part = torch.zeros_like(to_features)
             room = terms.new_empty(2, terms.shape[1])
             arrays = _as_arrays(grad, room, sums, of_part)

@@ -1,18 +1,18 @@
 """Loops over edges, compiled by Numba.
 
-Each goes over the edges of a run of centres, from ``start`` to ``stop``, unless it says
+Each goes over the edges of a run of centers, from ``start`` to ``stop``, unless it says
 otherwise, and keeps in the fastest cache what it computes for an edge. The arrays are
 contiguous, of single precision, unless they say otherwise, and of 32-bit integers:
 
 first_edges : (n_sites + 1,)
-    Which is the first edge of each centre, and of the next.
-neighbours : (n_edges,)
+    Which is the first edge of each center, and of the next.
+neighbors : (n_edges,)
 columns, values : (n_edges, n_entries)
     Edge features, as :meth:`EdgeBasis.entries` gives them.
 weights, shares : (n_edges,)
-    How many equal edges of its centre each stands for; what it counts in statistics.
+    How many equal edges of its center each stands for; what it counts in statistics.
 terms : (2 * n_sites + n_edge_features, width)
-    Of sites as centres, of sites as neighbours, of edge features.
+    Of sites as centers, of sites as neighbors, of edge features.
 scale, shift : (width,)
     What makes y of a sum of terms: first of the gates, then of the cores.
 
@@ -105,8 +105,8 @@ def _gather(
     shift: Any,
     columns: Any,
     values: Any,
-    centre: Any,
-    neighbour: Any,
+    center: Any,
+    neighbor: Any,
     edge: Any,
     first_feature: Any,
     y: Any,
@@ -114,7 +114,7 @@ def _gather(
     """Compute y of an edge."""
     width = len(y)
     for c in range(width):
-        y[c] = terms[centre, c] + terms[neighbour, c]
+        y[c] = terms[center, c] + terms[neighbor, c]
     n_entries = values.shape[1]
     # By four, so that y is read and written less often.
     for k in range(0, n_entries - 3, 4):
@@ -139,7 +139,7 @@ def sum_messages(
     start: int,
     stop: int,
     first_edges: Any,
-    neighbours: Any,
+    neighbors: Any,
     columns: Any,
     values: Any,
     weights: Any,
@@ -149,13 +149,13 @@ def sum_messages(
     y: Any,
     summed: Any,
 ) -> None:
-    """Sum the messages to each centre."""
+    """Sum the messages to each center."""
     n_sites, half = summed.shape
     for i in range(start, stop):
         for c in range(half):
             summed[i, c] = _ZERO
         for e in range(first_edges[i], first_edges[i + 1]):
-            j = n_sites + neighbours[e]
+            j = n_sites + neighbors[e]
             _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
             weight = weights[e]
             for c in range(half):
@@ -170,7 +170,7 @@ def sum_gradients(
     start: int,
     stop: int,
     first_edges: Any,
-    neighbours: Any,
+    neighbors: Any,
     columns: Any,
     values: Any,
     weights: Any,
@@ -184,7 +184,7 @@ def sum_gradients(
 ) -> None:
     """Sum the gradients of y over the edges of which each term is a part.
 
-    Those of neighbours, and of features, are added to what there is.
+    Those of neighbors, and of features, are added to what there is.
     """
     n_sites, half = grad.shape
     y, to_y = room[0], room[1]
@@ -193,7 +193,7 @@ def sum_gradients(
         for c in range(width):
             sums[i, c] = _ZERO
         for e in range(first_edges[i], first_edges[i + 1]):
-            j = n_sites + neighbours[e]
+            j = n_sites + neighbors[e]
             _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
             weight = weights[e]
             for c in range(half):
@@ -220,7 +220,7 @@ def sum_features(
     start: int,
     stop: int,
     first_edges: Any,
-    neighbours: Any,
+    neighbors: Any,
     columns: Any,
     values: Any,
     shares: Any,
@@ -237,7 +237,7 @@ def sum_features(
     n_sites, n_entries = len(by_site) // 2, values.shape[1]
     for i in range(start, stop):
         for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = n_sites + neighbours[e], float64(shares[e])
+            j, share = n_sites + neighbors[e], float64(shares[e])
             share_of_site[i] += shares[e]
             share_of_site[j] += shares[e]
             for k in range(n_entries):
@@ -255,7 +255,7 @@ def add_ends(
     start: int,
     stop: int,
     first_edges: Any,
-    neighbours: Any,
+    neighbors: Any,
     shares: Any,
     share_of_site: Any,
     terms: Any,
@@ -275,7 +275,7 @@ def add_ends(
             sums[j, c] += share_of_site[j] * terms[j, c]
     for i in range(start, stop):
         for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = n_sites + neighbours[e], shares[e]
+            j, share = n_sites + neighbors[e], shares[e]
             for c in range(width):
                 sums[i, c] += share * terms[j, c]
             for c in range(width):

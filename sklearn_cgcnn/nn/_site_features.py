@@ -29,7 +29,7 @@ class SiteFeatures(nn.Module):
                 "atomic number from 0, and a column for each feature"
             )
         table = table.detach().to(torch.get_default_dtype())
-        # What the network is made from, and not what it has learnt.
+        # What the network is made from, and not what it has learned.
         self.register_buffer("table", table, persistent=False)
 
     @property

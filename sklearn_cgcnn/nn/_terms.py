@@ -1,8 +1,8 @@
 r"""What sites and edge features add to the arguments of gates and cores.
 
 The linear map of :math:`v_i \oplus v_j \oplus u_k` for an edge k from site i to site j
-is a sum of terms. There is one for each site as a centre, one for each site as a
-neighbour, and one for each edge feature, here one below the other in this order.
+is a sum of terms. There is one for each site as a center, one for each site as a
+neighbor, and one for each edge feature, here one below the other in this order.
 """
 
 from collections.abc import Sequence
@@ -29,23 +29,23 @@ def terms_of(
     parts : sequence of tuple of int and int
         Runs of the sites, one for each thread.
     means : tuple of Tensor of shape (n_channels,) or None, default=None
-        What to subtract from sites as centres, and as neighbours. None for nothing.
+        What to subtract from sites as centers, and as neighbors. None for nothing.
 
     Returns
     -------
     Tensor of shape (2 * n_sites + n_edge_features, width)
     """
-    of_centre, of_neighbour, of_edge = split_terms(weight.T, sites.shape[1])
+    of_center, of_neighbor, of_edge = split_terms(weight.T, sites.shape[1])
     terms = sites.new_empty(2 * len(sites) + len(of_edge), len(weight))
-    as_centres, as_neighbours, of_features = split_terms(terms, len(sites))
+    as_centers, as_neighbors, of_features = split_terms(terms, len(sites))
 
     def map_part(start: int, stop: int) -> None:
         part = slice(start, stop)
-        centres = neighbours = sites[part]
+        centers = neighbors = sites[part]
         if means is not None:
-            centres, neighbours = (sites[part] - mean for mean in means)
-        multiply(centres, of_centre, out=as_centres[part])
-        multiply(neighbours, of_neighbour, out=as_neighbours[part])
+            centers, neighbors = (sites[part] - mean for mean in means)
+        multiply(centers, of_center, out=as_centers[part])
+        multiply(neighbors, of_neighbor, out=as_neighbors[part])
 
     run_parts(map_part, parts)
     of_features.copy_(of_edge)

@@ -28,7 +28,7 @@ class TorchEdges:
     ----------
     edges : EdgeList
     block_size : int or None
-        Number of edges of a block. The edges are then to be sorted by their centres.
+        Number of edges of a block. The edges are then to be sorted by their centers.
         None for all of them in one, without a look at any value.
     """
 
@@ -67,15 +67,15 @@ class TorchEdges:
         features, width = self.edges.features, self.edges.n_features
         mean = features.T @ shares
         by_site = shares.new_zeros(2 * self.edges.n_sites, width + 1)
-        by_centre, by_neighbour = by_site.chunk(2)
+        by_center, by_neighbor = by_site.chunk(2)
         covariance = shares.new_zeros(width, width)
         for block in self.blocks:
             share = shares[block.edges]
             rows = shares.new_ones(len(block), width + 1)
-            centred = torch.sub(features[block.edges], mean, out=rows[:, :-1])
-            block.add_to_centres(by_centre, rows, factors=share)
-            block.add_to_neighbours(by_neighbour, rows, factors=share)
-            covariance.addmm_(centred.T, centred * share[:, None])
+            centerd = torch.sub(features[block.edges], mean, out=rows[:, :-1])
+            block.add_to_centers(by_center, rows, factors=share)
+            block.add_to_neighbors(by_neighbor, rows, factors=share)
+            covariance.addmm_(centerd.T, centerd * share[:, None])
         return mean, covariance, by_site[:, :-1], by_site[:, -1]
 
     def add_ends(
@@ -83,13 +83,13 @@ class TorchEdges:
     ) -> Tensor:
         """As :meth:`Edges.add_ends`."""
         sums.addcmul_(terms, share_of_site[:, None])
-        (of_centres, of_neighbours), (by_centre, by_neighbour) = (
+        (of_centers, of_neighbors), (by_center, by_neighbor) = (
             rows.chunk(2) for rows in (terms, sums)
         )
         for block in self.blocks:
             share = shares[block.edges]
-            block.add_to_centres(by_centre, of_neighbours, block.neighbour, share)
-            block.add_to_neighbours(by_neighbour, of_centres, block.centre, share)
+            block.add_to_centers(by_center, of_neighbors, block.neighbor, share)
+            block.add_to_neighbors(by_neighbor, of_centers, block.center, share)
         return (terms * sums).sum(dim=0)
 
     def take_out(
@@ -122,7 +122,7 @@ class _TorchMessages:
             minus_gate, core = (block.gather(table) for table in self._tables)
             _, messages = _exp_and_softplus(core, self._near)
             messages /= minus_gate.exp_().add_(1)
-            block.add_to_centres(summed, messages, factors=block.weights)
+            block.add_to_centers(summed, messages, factors=block.weights)
         return summed
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
@@ -131,21 +131,21 @@ class _TorchMessages:
         blocks, tables = self._sums.blocks, self._tables
         all_features = self._sums.edges.features
         sums = grad.new_zeros(tables.shape[1], 2 * half)
-        to_centre, to_neighbour, to_edge = split_terms(sums, n_sites)
+        to_center, to_neighbor, to_edge = split_terms(sums, n_sites)
         room = grad.new_empty(max(map(len, blocks), default=0), 2 * half)
         for block in blocks:
             minus_gate, core = (block.gather(table) for table in tables)
             gate = minus_gate.exp_().add_(1).reciprocal_()
             one_plus_exp, softplus = _exp_and_softplus(core, self._near)
             to_y = room[: len(block)]
-            to_core = block.at_centre(grad).mul_(gate)
+            to_core = block.at_center(grad).mul_(gate)
             # The slope of a softplus is what the inverse of 1 + exp lacks to 1, and
             # that of a gate itself times what it lacks to 1.
             torch.addcdiv(to_core, to_core, one_plus_exp, value=-1, out=to_y[:, half:])
             to_gate = to_core.mul_(softplus)
             torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
-            block.add_to_centres(to_centre, to_y)
-            block.add_to_neighbours(to_neighbour, to_y)
+            block.add_to_centers(to_center, to_y)
+            block.add_to_neighbors(to_neighbor, to_y)
             features = all_features[block.edges, block.features]
             to_edge[block.features].addmm_(features.T, to_y)
         return sums

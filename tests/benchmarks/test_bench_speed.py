@@ -283,15 +283,15 @@ def by_neighbor_list(structures, radius=8.0, max_neighbors=12):
     table = torch.tensor(one_hot_site_features())
     made = []
     for structure in structures:
-        centre, neighbor, _, distances = structure.get_neighbor_list(radius)
-        order = np.lexsort((distances, centre))
-        centre, neighbor, distances = centre[order], neighbor[order], distances[order]
-        rank = np.arange(len(centre)) - np.searchsorted(centre, centre)
+        center, neighbor, _, distances = structure.get_neighbor_list(radius)
+        order = np.lexsort((distances, center))
+        center, neighbor, distances = center[order], neighbor[order], distances[order]
+        rank = np.arange(len(center)) - np.searchsorted(center, center)
         near = rank < max_neighbors
         made.append(
             data.Data(
                 x=table[[site.specie.Z for site in structure]],
-                edge_index=torch.tensor(np.stack([neighbor[near], centre[near]])),
+                edge_index=torch.tensor(np.stack([neighbor[near], center[near]])),
                 edge_attr=gaussians(distances[near]),
             )
         )
@@ -492,6 +492,6 @@ def test_cost_by_crystals_sites_and_cores(load_real):
             featurizer.transform(structures[:300])  # workers take time to start
             seconds = elapsed(featurizer.transform, structures)
             print(
-                f"  {connectivity} neighbours found on {n_jobs} core(s): "
+                f"  {connectivity} neighbors found on {n_jobs} core(s): "
                 f"{n_crystals / seconds:.0f} crystals a second"
             )

@@ -30,7 +30,7 @@ def bare_search(cells, radius=8.0):
 
 
 @pytest.mark.parametrize(("merge", "bar"), [(False, 2), (True, 3)])
-def test_featurization_against_a_bare_neighbour_search(load_real, merge, bar):
+def test_featurization_against_a_bare_neighbor_search(load_real, merge, bar):
     """2,000 crystals of the Materials Project, one core, search within 8 Å."""
     ratios = []
     for _ in range(7):

@@ -1,4 +1,4 @@
-"""What Voronoi neighbours cost, beside pymatgen's.
+"""What Voronoi neighbors cost, beside pymatgen's.
 
 Run by ``tox run -e bench -- -k voronoi``.
 """
@@ -11,7 +11,7 @@ from pymatgen.analysis.local_env import VoronoiNN
 from sklearn_cgcnn import CrystalGraphFeaturizer
 
 
-def test_voronoi_neighbours(load_real):
+def test_voronoi_neighbors(load_real):
     structures, _ = load_real(1000)
     featurizer = CrystalGraphFeaturizer(
         connectivity="voronoi", isolated_sites="keep", missing_radii="ignore"
@@ -27,7 +27,7 @@ def test_voronoi_neighbours(load_real):
             rule.get_all_voronoi_polyhedra(structure)
     theirs = 1e3 * (time.perf_counter() - start) / 100
     print(
-        f"\nVoronoi neighbours, ms a crystal on one core: {ours:.2f} whole graphs (of "
+        f"\nVoronoi neighbors, ms a crystal on one core: {ours:.2f} whole graphs (of "
         f"1,000 crystals), {theirs:.0f} VoronoiNN (of 100), ratio {theirs / ours:.0f}"
     )
     assert ours <= 15

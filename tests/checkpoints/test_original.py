@@ -107,14 +107,14 @@ def plain_prediction(checkpoint, atom_init, structure):
         nearest = sorted(found, key=lambda each: each.nn_distance)[:12]
         of_site = [(each.index, each.nn_distance) for each in nearest]
         edges.append(of_site + [(0, 9.0)] * (12 - len(of_site)))
-    centres = torch.arange(41).double() * 0.2
+    centers = torch.arange(41).double() * 0.2
     v = torch.tensor([atom_init[str(each.specie.Z)] for each in structure]).double()
     v = linear("embedding", v)
     for layer in range(checkpoint["args"]["n_conv"]):
         name, rows = f"convs.{layer}", []
         for i, of_site in enumerate(edges):
             z = [
-                torch.cat([v[i], v[j], torch.exp(-(((d - centres) / 0.2) ** 2))])
+                torch.cat([v[i], v[j], torch.exp(-(((d - centers) / 0.2) ** 2))])
                 for j, d in of_site
             ]
             z = norm(f"{name}.bn1", linear(f"{name}.fc_full", torch.stack(z)))
@@ -132,7 +132,7 @@ def plain_prediction(checkpoint, atom_init, structure):
 
 @pytest.fixture(scope="module")
 def sparse(ionic, irregular):
-    """Crystals of all kinds, some of which lack neighbours within 8 Å."""
+    """Crystals of all kinds, some of which lack neighbors within 8 Å."""
     alone = Structure(Lattice.cubic(7.5), ["Xe"], [[0, 0, 0]])
     pair = Structure(Lattice.cubic(20.0), ["H", "H"], [[0, 0, 0], [0, 0, 0.04]])
     return [*ionic.data[:15], *irregular[:15], alone, pair]

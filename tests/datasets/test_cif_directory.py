@@ -72,7 +72,7 @@ def test_targets(folder, table, expected):
     np.testing.assert_array_equal(found.target, expected)
 
 
-def test_labels_can_be_learnt(folder):
+def test_labels_can_be_learned(folder):
     write_table(folder, "mp-7,metal\n0012,salt\na b,salt\n")
     X, y = load_cif_directory(folder, return_X_y=True)
     model = CGCNNClassifier(max_epochs=2, random_state=0).fit(X, y)

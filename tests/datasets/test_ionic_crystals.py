@@ -77,7 +77,7 @@ def test_space_group_and_primitive_cell(prototype, number):
 
 
 @pytest.mark.parametrize(
-    ("prototype", "centre", "neighbor", "number"),
+    ("prototype", "center", "neighbor", "number"),
     [
         ("rocksalt", "Na", "Cl", 6),
         ("rocksalt", "Cl", "Na", 6),
@@ -95,10 +95,10 @@ def test_space_group_and_primitive_cell(prototype, number):
         ("perovskite", "O", "Ti", 2),
     ],
 )
-def test_coordination_number(prototype, centre, neighbor, number):
+def test_coordination_number(prototype, center, neighbor, number):
     crystal = unstrained(prototype)
     for site in crystal:
-        if site.specie.symbol != centre:
+        if site.specie.symbol != center:
             continue
         distances = [
             found.nn_distance
@@ -155,7 +155,7 @@ def test_madelung_constant(prototype, madelung_constant):
 def test_coulomb_energies_of_perovskite_are_those_of_a_direct_sum():
     """Sum over whole cells, made so symmetric that the sum converges.
 
-    A cell with an eighth of a Sr at each corner, Ti at the centre and half an O on
+    A cell with an eighth of a Sr at each corner, Ti at the center and half an O on
     each face has neither charge, dipole nor quadrupole, so cells far away do not
     matter; and its Σ q r² is zero, so its potential has the mean zero as Ewald's
     has. Taking the cells of a ball averages out what its next moment leaves.
@@ -262,8 +262,8 @@ def test_energies_do_not_depend_on_the_choice_of_cell(prototype):
     assert_allclose(_site_energies(supercell), np.repeat(energies, 6), rtol=1e-7)
 
     order = np.roll(np.arange(len(crystal)), 1)
-    relabelled = Structure.from_sites([crystal[i] for i in order])
-    assert_allclose(_site_energies(relabelled), energies[order], rtol=1e-9)
+    relabeled = Structure.from_sites([crystal[i] for i in order])
+    assert_allclose(_site_energies(relabeled), energies[order], rtol=1e-9)
 
     shift = [0.3, -0.2, 0.45]
     shifted = Structure(crystal.lattice, crystal.species, crystal.frac_coords + shift)

@@ -301,7 +301,7 @@ def test_target_must_be_a_numeric_column(matminer, target):
 # --- matminer's own --------------------------------------------------------------
 
 
-def test_every_dataset_with_structures_is_recognised():
+def test_every_dataset_with_structures_is_recognized():
     """Found by what matminer says of the columns, not by their names."""
     from matminer.datasets import get_available_datasets
 

@@ -58,11 +58,11 @@ def test_it_holds_what_it_was_made_of(graphs, structures):
 
 def test_edge_index_joins_sites_of_the_same_crystal(graphs):
     crystal = np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))
-    centre, neighbour = graphs.edge_index
-    assert (np.diff(centre) >= 0).all()
-    np.testing.assert_array_equal(crystal[centre], crystal[neighbour])
+    center, neighbor = graphs.edge_index
+    assert (np.diff(center) >= 0).all()
+    np.testing.assert_array_equal(crystal[center], crystal[neighbor])
     np.testing.assert_array_equal(
-        np.bincount(centre, minlength=graphs.n_sites), np.diff(graphs.edge_offsets)
+        np.bincount(center, minlength=graphs.n_sites), np.diff(graphs.edge_offsets)
     )
 
 

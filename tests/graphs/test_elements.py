@@ -162,8 +162,8 @@ def test_no_warning_for_missing_values():
     ("properties", "message"),
     [
         (
-            ["group", "colour"],
-            r"among \['group', .*'atomic_volume'\], got \['colour'\]",
+            ["group", "color"],
+            r"among \['group', .*'atomic_volume'\], got \['color'\]",
         ),
         ("group", r"did you mean \['group'\]"),
         ([], "at least one"),
@@ -176,8 +176,8 @@ def test_bad_names_are_refused(properties, message):
 
 
 def test_an_unknown_property_is_refused():
-    with pytest.raises(ValueError, match="got \\['colour'\\]"):
-        element_property("colour")
+    with pytest.raises(ValueError, match="got \\['color'\\]"):
+        element_property("color")
 
 
 # Its values

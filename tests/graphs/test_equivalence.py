@@ -68,10 +68,10 @@ def test_known_crystals(structure, sites, edges):
     graph.check()
     names = [Element.from_Z(z).symbol for z in graph.atomic_numbers]
     assert list(zip(names, graph.multiplicity, strict=True)) == sites
-    centre, neighbour = graph.edge_index
+    center, neighbor = graph.edge_index
     found = [
         (names[i], names[j], w)
-        for i, j, w in zip(centre, neighbour, graph.edge_weights, strict=True)
+        for i, j, w in zip(center, neighbor, graph.edge_weights, strict=True)
     ]
     assert sorted(found) == sorted(edges)
 
@@ -107,33 +107,33 @@ def distance_classes(distances):
 
 
 def partition_by_brute_force(graph):
-    """Refine with whole multisets for colours: no hash, no array, no shortcut."""
+    """Refine with whole multisets for colors: no hash, no array, no shortcut."""
     classes = distance_classes(graph.distances)
     edges = [[] for _ in range(graph.n_sites)]
-    for centre, neighbour, each in zip(*graph.edge_index, classes, strict=True):
-        edges[centre].append((neighbour, each))
-    colours = list(map(int, graph.atomic_numbers))
+    for center, neighbor, each in zip(*graph.edge_index, classes, strict=True):
+        edges[center].append((neighbor, each))
+    colors = list(map(int, graph.atomic_numbers))
     while True:
         signatures = [
             (
-                colours[i],
-                frozenset(Counter((d, colours[j]) for j, d in edges[i]).items()),
+                colors[i],
+                frozenset(Counter((d, colors[j]) for j, d in edges[i]).items()),
             )
             for i in range(graph.n_sites)
         ]
         names = {signature: n for n, signature in enumerate(dict.fromkeys(signatures))}
         refined = [names[signature] for signature in signatures]
-        if len(set(refined)) == len(set(colours)):
+        if len(set(refined)) == len(set(colors)):
             return refined
-        colours = refined
+        colors = refined
 
 
 def assert_merged_as_by_brute_force(structures):
     for many, few in zip(plain(structures), merged(structures), strict=True):
         assert few.site_map.tolist() == partition_by_brute_force(many)
         # Every edge is counted, and between the same sites at the same distances.
-        centre, neighbour = many.edge_index
-        written_out = zip(few.site_map[centre], few.site_map[neighbour], strict=True)
+        center, neighbor = many.edge_index
+        written_out = zip(few.site_map[center], few.site_map[neighbor], strict=True)
         count = Counter(written_out)
         first, second = few.edge_index
         total = few.edge_weights.astype(int) * few.multiplicity[first]
@@ -202,10 +202,10 @@ def test_a_3x3x3_supercell_gives_the_graph_of_the_primitive_cell(structure):
 
 @hypothesis
 @given(crystals, st.integers(0, 2**31))
-def test_relabelling_permutes_the_sites_and_nothing_else(structure, seed):
+def test_relabeling_permutes_the_sites_and_nothing_else(structure, seed):
     order = np.random.RandomState(seed).permutation(len(structure))
-    relabelled = Structure.from_sites([structure[i] for i in order])
-    before, after = merged([structure]), merged([relabelled])
+    relabeled = Structure.from_sites([structure[i] for i in order])
+    before, after = merged([structure]), merged([relabeled])
     assert after.n_sites == before.n_sites
     assert after.n_edges == before.n_edges
     np.testing.assert_array_equal(
@@ -265,9 +265,9 @@ def test_no_distance_moves_further_than_the_spread(ionic, irregular):
     for seed, structure in enumerate(structures):
         structure.perturb(3e-5 * (seed % 7))
     for many, few in zip(plain(structures), merged(structures), strict=True):
-        centre, neighbour = (few.site_map[end] for end in many.edge_index)
+        center, neighbor = (few.site_map[end] for end in many.edge_index)
         first, second = few.edge_index
-        for i, j, d in zip(centre, neighbour, many.distances, strict=True):
+        for i, j, d in zip(center, neighbor, many.distances, strict=True):
             same_ends = (first == i) & (second == j)
             assert abs(few.distances[same_ends] - d).min() < MERGE_SPREAD
 

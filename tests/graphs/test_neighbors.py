@@ -1,4 +1,4 @@
-"""Neighbours, against brute force over images and against known coordination."""
+"""Neighbors, against brute force over images and against known coordination."""
 
 import itertools
 
@@ -13,7 +13,7 @@ SHELL_TOLERANCE = 1e-2
 
 
 def find(structures, **settings):
-    """List, for each crystal, for each site, its edges as (neighbour, distance)."""
+    """List, for each crystal, for each site, its edges as (neighbor, distance)."""
     edges = NearestNeighbors(**settings).find([read_cell(s) for s in structures])
     ends = np.cumsum(edges.counts)
     per_site = iter(zip(ends - edges.counts, ends, strict=True))
@@ -27,7 +27,7 @@ def find(structures, **settings):
 
 
 def brute_force(structure, radius):
-    """All (neighbour, distance) within a radius of each site, by adding up images."""
+    """All (neighbor, distance) within a radius of each site, by adding up images."""
     matrix = structure.lattice.matrix
     heights = structure.lattice.volume / np.linalg.norm(
         [np.cross(matrix[(i + 1) % 3], matrix[(i + 2) % 3]) for i in range(3)], axis=1
@@ -92,7 +92,7 @@ def test_neighbors_of_real_crystals_are_those_of_brute_force(real_crystals):
 @pytest.mark.parametrize(
     ("structure", "shells"),
     [
-        # Rock salt: 6 unlike neighbours at a/2, then a whole shell of 12 at a/sqrt(2).
+        # Rock salt: 6 unlike neighbors at a/2, then a whole shell of 12 at a/sqrt(2).
         (
             Structure.from_spacegroup(
                 "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
@@ -104,7 +104,7 @@ def test_neighbors_of_real_crystals_are_those_of_brute_force(real_crystals):
             Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
             {8: [8], 12: [8, 6]},
         ),
-        # A face-centred cubic metal: 12 nearest, nothing more.
+        # A face-centerd cubic metal: 12 nearest, nothing more.
         (
             Structure(Lattice([[0, 2, 2], [2, 0, 2], [2, 2, 0]]), ["Cu"], [[0, 0, 0]]),
             {12: [12], 13: [12, 6]},
@@ -130,7 +130,7 @@ def test_a_shell_split_by_rounding_is_taken_whole():
 
 
 def test_slabs_and_chains_are_searched_far_enough():
-    # A vacuum makes the mean density a poor guide to where the neighbours are.
+    # A vacuum makes the mean density a poor guide to where the neighbors are.
     slab = Structure(Lattice.from_parameters(3, 3, 60, 90, 90, 120), ["C"], [[0, 0, 0]])
     chain = Structure(
         Lattice(np.diag([40.0, 40.0, 2.5]), pbc=(False, False, True)),
@@ -167,7 +167,7 @@ def test_an_isolated_site_is_named_or_kept():
             Lattice.cubic(9.0), ["H", "H", "He"], [[0] * 3, [0.08] * 3, [0.5] * 3]
         ),
     ]
-    with pytest.raises(StructureError, match=r"site 2 has no neighbour.*cutoff=4") as e:
+    with pytest.raises(StructureError, match=r"site 2 has no neighbor.*cutoff=4") as e:
         find(structures, cutoff=4.0)
     assert e.value.index == 1
     edges = find(structures, cutoff=4.0, isolated_sites="keep")

@@ -1,4 +1,4 @@
-"""Voronoi neighbours, against geometry and against pymatgen's VoronoiNN."""
+"""Voronoi neighbors, against geometry and against pymatgen's VoronoiNN."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ BATIO3 = Structure(
     [
         (SIMPLE, [(3.4, 6, 4 * np.pi / 6)]),
         (FCC, [(4 / np.sqrt(2), 12, 4 * np.pi / 12)]),
-        # The truncated octahedron: its squares as seen from the centre.
+        # The truncated octahedron: its squares as seen from the center.
         (
             BCC,
             [
@@ -39,7 +39,7 @@ BATIO3 = Structure(
 )
 def test_faces_of_simple_lattices(structure, shells):
     faces = find_faces(read_cell(structure))
-    of_first = faces.centres == 0
+    of_first = faces.centers == 0
     for distance, count, solid_angle in shells:
         shell = of_first & np.isclose(faces.distances, distance)
         angles = faces.solid_angles[shell]
@@ -52,9 +52,9 @@ def assert_faces_close(structures):
     """The faces of a cell take the whole sphere, and are shared with their areas."""
     for structure in structures:
         faces = find_faces(read_cell(structure))
-        total = np.bincount(faces.centres, faces.solid_angles, len(structure))
+        total = np.bincount(faces.centers, faces.solid_angles, len(structure))
         np.testing.assert_allclose(total, 4 * np.pi, rtol=1e-9)
-        assert (np.diff(faces.centres) >= 0).all()
+        assert (np.diff(faces.centers) >= 0).all()
 
 
 def test_faces_close(ionic, irregular):
@@ -94,7 +94,7 @@ def assert_faces_are_those_of_pymatgen(structures, least=0.05):
         cell = read_cell(structure, as_given=True)
         faces = find_faces(cell)
         for site, expected in enumerate(faces_of_pymatgen(structure, least)):
-            of_site = (faces.centres == site) & (faces.solid_angles >= least)
+            of_site = (faces.centers == site) & (faces.solid_angles >= least)
             assert of_site.sum() == len(expected), structure
             distances, angles = faces.distances[of_site], faces.solid_angles[of_site]
             np.testing.assert_allclose(np.sort(distances), expected[:, 0], atol=1e-6)
@@ -158,7 +158,7 @@ def test_two_layers():
     lattice = Lattice.from_parameters(2.8, 2.8, 60, 90, 90, 90)
     layers = Structure(lattice, ["Fe", "Fe"], [[0] * 3, [0, 0, 2.4 / 60]])
     faces = find_faces(read_cell(layers))
-    total = np.bincount(faces.centres, faces.solid_angles)
+    total = np.bincount(faces.centers, faces.solid_angles)
     np.testing.assert_allclose(total, 4 * np.pi)
     edges = VoronoiNeighbors().find([read_cell(layers)])
     assert edges.counts.tolist() == [5, 5]

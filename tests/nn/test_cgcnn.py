@@ -28,8 +28,8 @@ def softplus(x):
     return np.log1p(np.exp(x))
 
 
-def normalised(rows, norm, training):
-    """Batch normalisation in training, or by running statistics."""
+def normalized(rows, norm, training):
+    """Batch normalization in training, or by running statistics."""
     mean, var = norm.running_mean.numpy(), norm.running_var.numpy()
     if training:
         mean, var = rows.mean(axis=0), rows.var(axis=0)
@@ -50,25 +50,25 @@ def plain_gated(conv, v, u, edges, training):
     if conv.edge_norm is None:
         z = z + conv.linear.bias.detach().numpy()
     else:
-        z = normalised(z, conv.edge_norm, training)
+        z = normalized(z, conv.edge_norm, training)
     summed = np.zeros_like(v)
     for (i, _), z_k in zip(edges, z, strict=True):
         summed[i] += sigmoid(z_k[:width]) * softplus(z_k[width:])
     if conv.edge_norm is None:
         return v + summed
-    return softplus(v + normalised(summed, conv.site_norm, training))
+    return softplus(v + normalized(summed, conv.site_norm, training))
 
 
 def plain_shared(conv, v, u, edges, training):
-    """Eq. 4 one edge at a time, as printed or normalised over the sites."""
-    W_c = conv.of_neighbours.weight.detach().numpy().T
+    """Eq. 4 one edge at a time, as printed or normalized over the sites."""
+    W_c = conv.of_neighbors.weight.detach().numpy().T
     W_s = conv.of_site.weight.detach().numpy().T
     rows = v @ W_s
     for (i, j), u_k in zip(edges, u, strict=True):
         rows[i] += np.concatenate([v[j], u_k]) @ W_c
     if conv.norm is None:
         return softplus(rows + conv.of_site.bias.detach().numpy())
-    return softplus(normalised(rows, conv.norm, training))
+    return softplus(normalized(rows, conv.norm, training))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def as_graph(batch, edge_features):
     )
 
 
-def randomise(module):
+def randomize(module):
     """Give the norms statistics and scales that a mistake could not hide behind."""
     generator = torch.Generator().manual_seed(1)
     for each in module.modules():
@@ -120,7 +120,7 @@ def test_convolution_is_that_of_the_paper(
     random_graph, kind, plain, width, training, norm
 ):
     torch.manual_seed(0)
-    conv = randomise(kind(width, 6, 4, norm)).train(training)
+    conv = randomize(kind(width, 6, 4, norm)).train(training)
     v, edges = torch.randn(7, width).double(), random_graph["edge_index"]
     u = torch.randn(edges.shape[1], 4).double()
     expected = plain(conv, v.numpy(), u.numpy(), edges.T.tolist(), training)
@@ -164,7 +164,7 @@ def test_network_is_that_of_the_released_program(
         n_hidden_layers=n_hidden_layers,
         n_hidden_channels=5,
     )
-    net = randomise(net).train(training)
+    net = randomize(net).train(training)
 
     def plain_linear(layer, rows):
         return rows @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()

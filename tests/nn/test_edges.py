@@ -57,8 +57,8 @@ def test_no_edge_leads_from_one_part_to_another(sizes, n_threads, seed):
     for part, (start, stop) in enumerate(edges.parts):
         assert (part_of_site[start:stop] == -1).all()
         part_of_site[start:stop] = part
-    centre, neighbour = part_of_site[graph.edge_index]
-    np.testing.assert_array_equal(centre, neighbour)
+    center, neighbor = part_of_site[graph.edge_index]
+    np.testing.assert_array_equal(center, neighbor)
     assert part_of_site.min() == 0  # no site was left out
     assert len(edges.parts) <= min(n_threads, len(sizes))
 
@@ -66,7 +66,7 @@ def test_no_edge_leads_from_one_part_to_another(sizes, n_threads, seed):
 def test_parts_are_about_equal():
     sizes = [3, 4] * 14
     edges = several_crystals(sizes, n_threads=3).edges
-    for parts in (edges.parts, edges.parts_by_centre):
+    for parts in (edges.parts, edges.parts_by_center):
         lengths = [stop - start for start, stop in parts]
         assert len(lengths) == 3
         assert max(lengths) - min(lengths) <= 8

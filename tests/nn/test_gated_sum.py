@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph, _edge_blocks, _inductor_edges
-from sklearn_cgcnn.nn._gated_sum import normalised_gated_sum
+from sklearn_cgcnn.nn._gated_sum import normalized_gated_sum
 
 
 @pytest.fixture(params=[1, 7, 2048, "at once", "for a GPU", "1 thread", "2 threads"])
@@ -34,9 +34,9 @@ def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
         each.running_var.uniform_(0.5, 2)
     sites = (torch.randn(9, 6) + offset).to(dtype).requires_grad_()
     features = torch.rand(n_edges, n_features).to(dtype) + offset
-    # The third site is no centre, the ninth nobody's neighbour, some are both.
-    centre = torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])[torch.arange(n_edges) * 8 // 60]
-    edges = torch.stack([centre, torch.randint(0, 8, (n_edges,))])
+    # The third site is no center, the ninth nobody's neighbor, some are both.
+    center = torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])[torch.arange(n_edges) * 8 // 60]
+    edges = torch.stack([center, torch.randint(0, 8, (n_edges,))])
     counts = [torch.randint(1, 5, (n,)) for n in (n_edges, 9)]
     return conv, sites, (edges, *counts, features)
 
@@ -182,7 +182,7 @@ def test_far_arguments(way, dtype):
 
 
 @pytest.mark.parametrize("looked_at", [True, False])
-def test_learnt_edge_features_get_their_gradient(looked_at):
+def test_learned_edge_features_get_their_gradient(looked_at):
     conv, sites, (edges, weights, multiplicity, features) = make(torch.float64)
     graph = as_graph(edges, weights, multiplicity, features.requires_grad_())
     if looked_at:  # before, by what needed no gradient
@@ -225,7 +225,7 @@ def test_a_variance_of_nothing_is_not_below_zero(way):
     weight = conv.linear.weight.detach().clone()
     weight[:, 6:12] = -weight[:, :6]
     ones, zeros = torch.ones(12), torch.zeros(12)
-    summed, _, var = normalised_gated_sum(
+    summed, _, var = normalized_gated_sum(
         1000 * sites.detach(), weight, ones, zeros, graph, eps=1e-5
     )
     assert torch.isfinite(summed).all()

@@ -1,4 +1,4 @@
-"""Normalisation of rows that count, against torch's of rows written out."""
+"""Normalization of rows that count, against torch's of rows written out."""
 
 import pytest
 import torch
@@ -59,16 +59,16 @@ def test_gradients_are_those_of_finite_differences():
     rows = torch.randn(6, 5).double().requires_grad_()
     counts = torch.tensor([1, 2, 3, 1, 5, 1]).double()
 
-    def normalise(rows, weight, bias):
+    def normalize(rows, weight, bias):
         return torch.func.functional_call(
             ours, {"weight": weight, "bias": bias}, (rows, counts)
         )
 
-    assert torch.autograd.gradcheck(normalise, (rows, ours.weight, ours.bias))
+    assert torch.autograd.gradcheck(normalize, (rows, ours.weight, ours.bias))
 
 
 @pytest.mark.parametrize("n_rows", [0, 1])
-def test_rows_without_spread_are_normalised_by_running_statistics(n_rows):
+def test_rows_without_spread_are_normalized_by_running_statistics(n_rows):
     ours, theirs = pair()
     before = ours.state_dict()["running_mean"].clone()
     rows = torch.randn(n_rows, 5).double()
