@@ -10,11 +10,11 @@ import numpy as np
 from joblib import delayed, effective_n_jobs
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import BaseEstimator, TransformerMixin
 
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
+from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import (
@@ -153,7 +153,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check the parameters and the input; there is nothing to learn.
 

@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._batching import PackedDataset
+from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn.callbacks import GaussianWeights
 from sklearn_cgcnn.graphs import one_hot_site_features
 from sklearn_cgcnn.presets import preset, search_space

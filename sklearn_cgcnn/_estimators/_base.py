@@ -11,29 +11,29 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._batching import PackedDataset
-from sklearn_cgcnn._callbacks import DivergenceGuard, KeepBestEpoch, Progress
-from sklearn_cgcnn._estimators._parts import (
+from sklearn_cgcnn._estimators._network_spec import (
     check_module,
     describe_part,
     is_same_part,
     known_elements,
     make_module,
 )
-from sklearn_cgcnn._estimators._recipe import (
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
+from sklearn_cgcnn._training._callbacks import DivergenceGuard, KeepBestEpoch, Progress
+from sklearn_cgcnn._training._net import build_net, resolve_device
+from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._training._recipe import (
     OPTIMIZERS,
     SCHEDULES,
     make_optimizer_params,
     make_schedule,
 )
-from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
-from sklearn_cgcnn._net import build_net, resolve_device
 from sklearn_cgcnn._validation import (
     check_crystals,
     check_elements,
@@ -227,7 +227,7 @@ class BaseCGCNN(ABC, BaseEstimator):
 
     # Fitting
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Train the network.
 

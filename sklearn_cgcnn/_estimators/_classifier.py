@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
 from sklearn_cgcnn._validation import check_class_target, check_labels
 
 
@@ -286,7 +286,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         logits = torch.from_numpy(self._decode(self._predict_outputs(X)))
         return logits.softmax(dim=1).numpy()
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch more, at a constant learning rate.
 

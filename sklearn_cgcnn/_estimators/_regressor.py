@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import StrOptions
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
-from sklearn_cgcnn._estimators._recipe import LOSSES, make_criterion
+from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
+from sklearn_cgcnn._training._recipe import LOSSES, make_criterion
 from sklearn_cgcnn._validation import check_regression_target, check_sample_weight
 
 
@@ -308,7 +308,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         ]
         return float(np.mean(scores))
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch more, at a constant learning rate.
 

@@ -12,10 +12,10 @@ from joblib import delayed
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
 
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
+from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
 _TABLE = "id_prop.csv"

@@ -15,7 +15,8 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import Species
 from pymatgen.core.structure import Structure
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+
+from sklearn_cgcnn._sklearn_compat import Interval, validate_params
 
 # Each element has one charge, so that a bare element says which ion it is and the
 # energy is a function of the undecorated structure.

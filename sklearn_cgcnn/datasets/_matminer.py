@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
 
+from sklearn_cgcnn._sklearn_compat import validate_params
 from sklearn_cgcnn.exceptions import DatasetIntegrityError, DatasetUnavailableError
 
 if TYPE_CHECKING:

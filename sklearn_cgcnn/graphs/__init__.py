@@ -2,12 +2,13 @@
 
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
-from sklearn_cgcnn.graphs._element_table import element_table
-from sklearn_cgcnn.graphs._elements import one_hot_site_features
+from sklearn_cgcnn.graphs._elements import element_table, one_hot_site_features
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
-from sklearn_cgcnn.graphs._neighbors import NearestNeighbors
-from sklearn_cgcnn.graphs._original_neighbors import OriginalNeighbors
-from sklearn_cgcnn.graphs._voronoi import VoronoiNeighbors
+from sklearn_cgcnn.graphs._neighbors import (
+    NearestNeighbors,
+    OriginalNeighbors,
+    VoronoiNeighbors,
+)
 
 __all__ = [
     "Cell",

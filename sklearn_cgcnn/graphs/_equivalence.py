@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_cgcnn.exceptions import StructureError
-from sklearn_cgcnn.graphs._neighbors import Edges
+from sklearn_cgcnn.graphs._neighbors._nearest import Edges
 
 # Neighbors in the order of the distances that differ by less than this (in Å) are one:
 # hardly a gap in a crystal lies between 1e-5 and 1e-3 Å. Coordinates rounded to four

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from sklearn_cgcnn._ops._threads import loop_threads
 from sklearn_cgcnn.nn._conv import Conv, GatedConv
 from sklearn_cgcnn.nn._edge_basis import EdgeBasis
 from sklearn_cgcnn.nn._graph import Graph
@@ -12,7 +13,6 @@ from sklearn_cgcnn.nn._norm import BatchNorm
 from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
 from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
 from sklearn_cgcnn.nn._site_features import SiteFeatures
-from sklearn_cgcnn.nn._threads import loop_threads
 
 
 class CGCNN(nn.Module):

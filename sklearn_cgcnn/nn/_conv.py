@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from sklearn_cgcnn.nn._gated_sum import gated_sum, normalized_gated_sum
+from sklearn_cgcnn._ops._gated_sum import gated_sum, normalized_gated_sum
 from sklearn_cgcnn.nn._graph import Graph
 from sklearn_cgcnn.nn._norm import BatchNorm
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from sklearn_cgcnn._ops._interface import to_dense
+
 
 class EdgeBasis(nn.Module, ABC):
     """Base of the edge bases: turns the length of an edge into features.
@@ -112,7 +114,7 @@ class GaussianBasis(EdgeBasis):
         Tensor of shape (n_edges, n_features)
             Of the basis's own type.
         """
-        return lay_out(*self.entries(distances), self.n_features)
+        return to_dense(*self.entries(distances), self.n_features)
 
     def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Expand distances, leaving out Gaussians that are less than a rounding error.
@@ -242,23 +244,6 @@ class NoEdgeFeatures(EdgeBasis):
             Of the basis's own type.
         """
         return self.empty.expand(len(distances), 0)
-
-
-def lay_out(columns: Tensor, values: Tensor, n_features: int) -> Tensor:
-    """Write out what entries leave out.
-
-    Parameters
-    ----------
-    columns, values : Tensor of shape (n_edges, n_entries)
-        As :meth:`EdgeBasis.entries` gives them.
-    n_features : int
-
-    Returns
-    -------
-    Tensor of shape (n_edges, n_features)
-    """
-    features = values.new_zeros(len(values), n_features)
-    return features.scatter_add_(1, columns.long(), values)
 
 
 EDGE_BASES: dict[str, type[GaussianBasis] | type[OneHotBasis]] = {

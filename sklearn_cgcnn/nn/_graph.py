@@ -5,12 +5,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn.nn._edge_basis import lay_out
-from sklearn_cgcnn.nn._edge_blocks import block_size
-from sklearn_cgcnn.nn._edge_moments import EdgeMoments
-from sklearn_cgcnn.nn._edges import EdgeList, Edges
-from sklearn_cgcnn.nn._inductor_edges import InductorEdges
-from sklearn_cgcnn.nn._torch_edges import TorchEdges
+from sklearn_cgcnn._ops._inductor_backend import InductorEdges
+from sklearn_cgcnn._ops._interface import EdgeList, Edges, to_dense
+from sklearn_cgcnn._ops._moments import EdgeMoments
+from sklearn_cgcnn._ops._torch_backend import TorchEdges
+from sklearn_cgcnn._ops._torch_blocks import block_size
 
 
 class Graph:
@@ -78,7 +77,7 @@ class Graph:
         """Lay out the features of the edges, of shape (n_edges, n_edge_features)."""
         # Whoever asks first may need no gradient of them, but the next.
         with torch.enable_grad():
-            return lay_out(self.columns, self.values, self.n_edge_features)
+            return to_dense(self.columns, self.values, self.n_edge_features)
 
     @cached_property
     def edge_counts(self) -> Tensor:
@@ -100,7 +99,7 @@ class Graph:
             return InductorEdges(edges)
         if self.n_threads is not None and edges.values.dtype == torch.float32:
             # Numba is not there for everyone, and takes a while to be imported.
-            from sklearn_cgcnn.nn._numba_edges import NumbaEdges
+            from sklearn_cgcnn._ops._numba_backend import NumbaEdges
 
             return NumbaEdges(edges, self.n_threads)
         return TorchEdges(edges, self._block_size if self.for_cpu else None)

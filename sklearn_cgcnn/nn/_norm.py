@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sklearn_cgcnn.nn._rounding import rounded_type
+from sklearn_cgcnn._ops._precision import rounded_type
 
 
 class BatchNorm(nn.Module):

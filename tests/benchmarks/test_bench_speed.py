@@ -34,9 +34,9 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 from torch import nn
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._batching import BatchIterator, PackedDataset
+from sklearn_cgcnn._ops._threads import compiled_loops
+from sklearn_cgcnn._training._packed import BatchIterator, PackedDataset
 from sklearn_cgcnn.graphs import one_hot_site_features
-from sklearn_cgcnn.nn._threads import compiled_loops
 
 BATCH, ROUNDS = 256, 5
 

@@ -1,0 +1,1 @@
+"""Training: where skorch meets crystals."""

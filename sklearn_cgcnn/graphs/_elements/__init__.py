@@ -1,0 +1,19 @@
+"""Properties of the elements and the tables of site features made from them."""
+
+from sklearn_cgcnn.graphs._elements._properties import (
+    MAX_ATOMIC_NUMBER,
+    PROPERTIES,
+    ElementProperty,
+    element_property,
+    one_hot_site_features,
+)
+from sklearn_cgcnn.graphs._elements._table import element_table
+
+__all__ = [
+    "MAX_ATOMIC_NUMBER",
+    "PROPERTIES",
+    "ElementProperty",
+    "element_property",
+    "element_table",
+    "one_hot_site_features",
+]

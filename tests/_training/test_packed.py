@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn._training._packed import (
+    BatchIterator,
+    EdgeBoundedIterator,
+    PackedDataset,
+)
+
+
+@pytest.fixture(scope="module")
+def graphs(ionic, irregular):
+    """Half of them symmetric, so that their sites and edges have weights."""
+    return CrystalGraphFeaturizer().transform(ionic.data[:20] + irregular[:20])
+
+
+@pytest.mark.parametrize("rows", [[0], [5, 3, 3, 39], list(range(40)), [39, 0]])
+def test_a_batch_is_its_crystals_side_by_side(graphs, rows):
+    targets = torch.arange(40.0)[:, None]
+    weights = torch.linspace(0, 1, 40)
+    dataset = PackedDataset(graphs, targets, weights)
+    batch, (picked, weights_picked) = dataset[torch.tensor(rows)]
+    assert torch.equal(weights_picked, weights[rows])
+    selected = graphs[rows]
+    assert len(batch) == batch.n_crystals == len(rows)
+    np.testing.assert_array_equal(picked[:, 0], rows)
+    np.testing.assert_array_equal(batch.atomic_numbers, selected.atomic_numbers)
+    np.testing.assert_array_equal(batch.edge_index, selected.edge_index)
+    np.testing.assert_array_equal(batch.distances, selected.distances)
+    np.testing.assert_array_equal(batch.multiplicity, selected.multiplicity)
+    np.testing.assert_array_equal(batch.edge_weights, selected.edge_weights)
+    np.testing.assert_array_equal(
+        batch.crystal_index,
+        np.repeat(np.arange(len(rows)), np.diff(selected.site_offsets)),
+    )
+
+
+def test_read_only_arrays_are_copied(graphs, tmp_path):
+    graphs.save(tmp_path / "graphs")
+    dataset = PackedDataset(type(graphs).load(tmp_path / "graphs", mmap_mode="r"))
+    dataset.distances += 1  # would be an error, or worse, on the file's own memory
+    assert dataset.targets.shape == (40,)
+
+
+def test_moving_a_batch_moves_every_tensor(graphs):
+    batch, _ = PackedDataset(graphs)[torch.arange(3)]
+    moved = batch.to("meta")
+    for tensor in vars(moved).values():
+        assert isinstance(tensor, int) or tensor.device.type == "meta"
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 39, 40, 100])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_crystal_comes_once_in_batches_of_equal_size(graphs, batch_size, shuffle):
+    dataset = PackedDataset(graphs, torch.arange(40.0))
+    generator = torch.Generator().manual_seed(0)
+    batches = BatchIterator(dataset, batch_size, shuffle, generator)
+    targets = [target for _, (target, _) in batches]
+    assert len(targets) == len(batches)
+    sizes = {len(target) for target in targets}
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+    order = torch.cat(targets).tolist()
+    assert sorted(order) == list(range(40))
+    assert (order == list(range(40))) != shuffle
+
+
+def test_shuffles_differ_from_pass_to_pass_and_repeat_by_seed(graphs):
+    dataset = PackedDataset(graphs, torch.arange(40.0))
+
+    def passes(seed):
+        generator = torch.Generator().manual_seed(seed)
+        batches = BatchIterator(dataset, 8, True, generator)
+        return [torch.cat([target for _, (target, _) in batches]) for _ in range(2)]
+
+    first, second = passes(0)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, passes(0)[0])
+    assert not torch.equal(first, passes(1)[0])
+
+
+@pytest.mark.parametrize("max_cost", [1, 60, 500, 10**6])
+def test_batches_are_as_large_as_their_edges_allow(graphs, max_cost):
+    dataset = PackedDataset(graphs, torch.arange(40.0))
+    batches = list(EdgeBoundedIterator(dataset, max_cost))
+    targets = torch.cat([target for _, (target, _) in batches])
+    assert targets.tolist() == list(range(40))
+    costs = [len(b.atomic_numbers) + b.edge_index.shape[1] for b, _ in batches]
+    of_first = [int(dataset.sizes[int(t[0])].sum()) for _, (t, _) in batches]
+    for (batch, _), cost in zip(batches, costs, strict=True):
+        assert cost <= max_cost or len(batch) == 1
+    for cost, next_ in zip(costs, of_first[1:], strict=False):
+        assert cost + next_ > max_cost  # no more would have gone in

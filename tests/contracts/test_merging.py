@@ -1,0 +1,172 @@
+"""Merging equivalent sites leaves the function, and its training, as they are.
+
+Equivalent sites carry equal features in every layer, so that one of them, counted as
+often as it occurs, enters every sum, mean and batch statistic as all of them would. In
+double precision nothing but the order of the sums is left to tell the two apart.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._estimators._network_spec import make_module
+from sklearn_cgcnn._training._net import build_net
+from sklearn_cgcnn._training._packed import PackedDataset
+
+
+def featurize(structures):
+    """Graphs merged, and unmerged with the distances of the merged ones."""
+    merged = CrystalGraphFeaturizer().transform(structures)
+    plain = CrystalGraphFeaturizer(merge_equivalent=False).transform(structures)
+    for many, few, first in zip(plain, merged, plain.site_offsets[:-1], strict=True):
+        edges = slice(*plain.edge_offsets[[first, first + many.n_sites]])
+        plain.distances[edges] = matched_distances(many, few)
+    return merged, plain
+
+
+def matched_distances(many, few):
+    """For each unmerged edge the length of the merged one between the same sites."""
+
+    def along_a_line(sites, distances):
+        return (sites[0] * few.n_sites + sites[1]) * 1e3 + distances
+
+    stored = along_a_line(few.edge_index, few.distances)
+    wanted = along_a_line(few.site_map[many.edge_index], many.distances)
+    order = np.argsort(stored)
+    middles = (stored[order][1:] + stored[order][:-1]) / 2
+    matched = few.distances[order[np.searchsorted(middles, wanted)]]
+    assert abs(matched - many.distances).max() < 1e-3
+    return matched
+
+
+def double_net(graphs, y, part, **params):
+    """A net in double precision, and the dataset that it learns from."""
+    module = make_module(network_params(**part))
+    net = build_net(
+        module.double(),
+        criterion=torch.nn.L1Loss(reduction="none"),
+        device="cpu",
+        batch_size=32,
+        optimizer=torch.optim.AdamW,
+        lr=3e-3,
+        **params,
+    )
+    y = (y - y.mean()) / y.std()
+    return net, PackedDataset(graphs, torch.tensor(y[:, None]))
+
+
+@pytest.fixture(scope="module")
+def generated(ionic, irregular):
+    structures = [
+        each.make_supercell([1, 1, 2], in_place=False) if i % 3 == 0 else each
+        for i, each in enumerate(ionic.data)
+    ]
+    structures += irregular
+    return *featurize(structures), np.linspace(-1, 1, len(structures))
+
+
+@pytest.fixture(scope="module")
+def real(load_real):
+    structures, energies = load_real(500)
+    return *featurize(structures), energies
+
+
+def network_params(**part):
+    model = CGCNNRegressor(**part)
+    model.target_mean_ = np.zeros(1)  # one output
+    return model._network_params()
+
+
+def assert_same_training(merged, plain, y, epochs=3, **part):
+    nets = {}
+    for graphs in (merged, plain):
+        net, dataset = double_net(graphs, y, part, max_epochs=epochs)
+        net._set_training(True)
+        batch, targets = dataset[torch.arange(64)]
+        net.get_loss(net.infer(batch), targets).backward()
+        gradients = {n: p.grad.clone() for n, p in net.module_.named_parameters()}
+        net.train(dataset, net.max_epochs)
+        state = {n: v.clone() for n, v in net.module_.state_dict().items()}
+        nets[graphs is merged] = gradients, state, net.predict_batches(dataset)
+    for name, gradient in nets[True][0].items():
+        scale = gradient.abs().max()
+        difference = (gradient - nets[False][0][name]).abs().max()
+        assert difference <= 1e-8 * scale, name
+    for name, value in nets[True][1].items():
+        difference = (value - nets[False][1][name]).abs().max()
+        assert difference <= 1e-6 * value.abs().max().clamp(min=1), name
+    return nets[True][2], nets[False][2]
+
+
+def test_training_is_the_same(generated):
+    assert_same_training(*generated)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"norm": None},
+        {"conv": "shared"},
+        {"conv": "shared", "norm": None},
+        {"pooling": "all_layers"},
+        {"readout": "site"},
+        {"dropout": 0.5},
+        {"readout": "site", "n_hidden_layers": 2, "dropout": 0.5},
+        {"edge_basis": None, "site_features": "learned", "activation": "tanh"},
+    ],
+    ids=str,
+)
+def test_training_of_every_part_is_the_same(generated, part):
+    assert_same_training(*generated, **part)
+
+
+def test_training_on_real_crystals_is_the_same(real):
+    assert_same_training(*real)
+
+
+def assert_same_predictions(merged, plain, y):
+    net, dataset = double_net(merged, y, {}, max_epochs=2)
+    net.train(dataset, net.max_epochs)
+    few = net.predict_batches(dataset)
+    many = net.predict_batches(PackedDataset(plain))
+    assert few.std() > 0.1
+    torch.testing.assert_close(few, many, rtol=1e-9, atol=1e-9 * few.std().item())
+
+
+def test_predictions_are_the_same(generated):
+    assert_same_predictions(*generated)
+
+
+def test_predictions_of_real_crystals_are_the_same(real):
+    assert_same_predictions(*real)
+
+
+@pytest.fixture(scope="module")
+def trained_on_real(load_real):
+    structures, energies = load_real(500)
+    model = CGCNNRegressor(max_epochs=20, random_state=0)
+    return model.fit(structures, energies), structures, energies
+
+
+def test_real_crystals_as_users_run_them(trained_on_real):
+    """In single precision, against the distances as they were found."""
+    model, structures, energies = trained_on_real
+    plain = CrystalGraphFeaturizer(merge_equivalent=False).transform(structures)
+    outputs = model.net_.predict_batches(PackedDataset(plain))[:, 0].numpy()
+    unmerged = model.target_mean_ + model.target_scale_ * outputs
+    difference = abs(model.predict(structures) - unmerged).max()
+    assert difference <= 1e-5 * energies.std()
+
+
+def test_jitter_that_parts_sites_hardly_moves_a_prediction(trained_on_real):
+    model, structures, energies = trained_on_real
+    rng = np.random.default_rng(0)
+    moved = [structure.copy() for structure in structures]
+    for structure in moved:
+        shifts = rng.normal(size=(len(structure), 3))
+        shifts *= 1e-5 / np.linalg.norm(shifts, axis=1, keepdims=True)
+        for site, shift in enumerate(shifts):
+            structure.translate_sites([site], shift, frac_coords=False)
+    difference = abs(model.predict(moved) - model.predict(structures)).max()
+    assert difference <= 1e-3 * energies.std()
