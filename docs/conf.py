@@ -9,7 +9,7 @@ copyright = f"2026, {author}"
 release = installed_version("sklearn-cgcnn")
 version = release
 
-# No intersphinx: the documentation builds without a network.
+# intersphinx is left out, so that the documentation builds without a network.
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -26,13 +26,13 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_theme_options = {"secondary_sidebar_items": ["page-toc"]}
 
-# The class template lists the members; numpydoc would list them a second time.
+# The class template lists the members already.
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    # Only these are run; the others, which want hours or data, are shown.
+    # Run only these. The other examples need hours or downloads, and are only shown.
     "filename_pattern": r"/plot_",
     "show_memory": False,
     "show_signature": False,

@@ -1,18 +1,21 @@
 """
-Bulk moduli, cross-validated
-============================
+Cross-validation of bulk moduli
+===============================
 
-How stiff is a crystal? The 1,181 inorganic compounds of de Jong et al. (2015), whose
-elastic constants were computed by density functional theory, are predicted by models
-that have not seen them. The dataset is downloaded on first use, or read from the folder
-in the environment variable ``MATMINER_DATA``. It runs for some minutes.
+The bulk modulus measures how strongly a crystal resists compression. This example
+predicts it for 1,181 inorganic compounds whose elastic constants de Jong et al. (2015)
+computed with density functional theory. Each compound is predicted by a model that was
+trained without it. The dataset is downloaded on first use, unless the environment
+variable ``MATMINER_DATA`` names a folder that contains it. The example runs for several
+minutes.
 """
 
 # %%
-# The data
-# --------
-# As in the paper, what is learned is the logarithm of the modulus (Voigt-Reuss-Hill
-# average, in GPa): an error of 0.05 is then one of 12 per cent.
+# Load the data
+# -------------
+# As in the paper, the target is the decimal logarithm of the modulus in GPa
+# (Voigt-Reuss-Hill average). An error of 0.05 in the logarithm is an error of 12 % in
+# the modulus.
 
 import numpy as np
 
@@ -23,9 +26,10 @@ structures, log_modulus = crystals.data, np.log10(crystals.target)
 print(crystals.DESCR)
 
 # %%
-# Graphs, once
-# ------------
-# Every fold shares the same graphs, so they are made before and not within.
+# Build the graphs once
+# ---------------------
+# All folds use the same graphs. Building them before the cross-validation avoids
+# building them again in each fold.
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 
@@ -33,9 +37,10 @@ graphs = CrystalGraphFeaturizer(verbose=1).fit_transform(structures)
 print(graphs)
 
 # %%
-# Five folds
-# ----------
-# Each crystal is predicted by the one model that was trained without it.
+# Cross-validate with five folds
+# ------------------------------
+# Each crystal is in the test set of one fold, and is predicted by the model of that
+# fold.
 
 from sklearn.model_selection import KFold, cross_val_predict
 
@@ -48,8 +53,8 @@ print(f"mean absolute error: {errors.mean():.4f} log10(GPa)")
 print(f"half of the crystals are within {np.median(errors):.4f}")
 
 # %%
-# The crystals that are hardest to predict are worth a look: often their neighbors bind
-# weakly, or the entry itself is doubtful.
+# The crystals with the largest errors are worth a closer look. In many of them the
+# bonds between neighbors are weak, or the entry in the dataset is doubtful.
 
 for row in np.argsort(errors)[::-1][:5]:
     formula = structures[row].composition.reduced_formula
@@ -59,7 +64,7 @@ for row in np.argsort(errors)[::-1][:5]:
     )
 
 # %%
-# Prediction against truth:
+# Compare the predictions with the computed values:
 
 import matplotlib.pyplot as plt
 from sklearn.metrics import PredictionErrorDisplay

@@ -2,16 +2,17 @@
 Lattice energies of ionic crystals
 ==================================
 
-A first model from beginning to end: generate crystals, learn their energies, judge the
-predictions, and keep the model in a file. It runs for less than a minute.
+This example trains a first model: it generates crystals, fits a regressor to their
+lattice energies, evaluates the predictions, and saves the model to a file. It runs for
+less than a minute.
 """
 
 # %%
-# The crystals
-# ------------
-# Rock salts, fluorites, perovskites and a few others, built from common ions and a
-# little strained. The target is the lattice energy that point charges with a
-# short-range repulsion would have, in eV per site.
+# Generate crystals
+# -----------------
+# The crystals are slightly strained rock salts, fluorites, perovskites and a few other
+# prototypes, built from common ions. The target is the lattice energy in eV per site.
+# It is computed from point charges and a short-range repulsion.
 
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
@@ -20,7 +21,7 @@ structures, energies = crystals.data, crystals.target
 print(structures[0])
 
 # %%
-# A quarter of them is set aside to be predicted.
+# Set a quarter of the crystals aside as a test set:
 
 from sklearn.model_selection import train_test_split
 
@@ -31,8 +32,8 @@ train, test, energies_train, energies_test = train_test_split(
 # %%
 # Fit and predict
 # ---------------
-# The regressor takes structures as they are. It makes their crystal graphs, builds the
-# network and trains it.
+# The regressor accepts structures directly. It builds their crystal graphs, and creates
+# and trains the network.
 
 from sklearn_cgcnn import CGCNNRegressor
 
@@ -41,7 +42,8 @@ model.fit(train, energies_train)
 predictions = model.predict(test)
 
 # %%
-# Is that any good? A model that knows nothing of crystals predicts the mean.
+# To judge the error, compare it with a baseline that predicts the mean of the training
+# energies for every crystal:
 
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_absolute_error
@@ -53,7 +55,7 @@ print(f"mean absolute error: {error:.3f} eV/site (dummy: {dummy_error:.3f} eV/si
 print(f"R² = {model.score(test, energies_test):.4f}")
 
 # %%
-# Every crystal of the test set, prediction against truth:
+# Plot the prediction for each crystal of the test set against its energy:
 
 import matplotlib.pyplot as plt
 from sklearn.metrics import PredictionErrorDisplay
@@ -65,10 +67,10 @@ display.ax_.set(xlabel="Predicted energy (eV/site)", ylabel="Lattice energy (eV/
 plt.show()
 
 # %%
-# Keep the model
+# Save the model
 # --------------
-# A fitted model is stored as any other of scikit-learn's, and predicts the same when it
-# comes back.
+# A fitted model can be saved with joblib, like other scikit-learn estimators. The
+# loaded model makes the same predictions.
 
 import tempfile
 from pathlib import Path
@@ -79,6 +81,6 @@ with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "lattice-energy.joblib"
     joblib.dump(model, path)
     reloaded = joblib.load(path)
-    print(f"the model takes {path.stat().st_size / 1024:.0f} kB")
+    print(f"size of the file: {path.stat().st_size / 1024:.0f} kB")
 
 print("same predictions:", (reloaded.predict(test) == predictions).all())

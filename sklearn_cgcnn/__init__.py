@@ -1,5 +1,9 @@
 """Crystal graph convolutional neural networks as scikit-learn estimators."""
 
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from sklearn_cgcnn._estimators import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 
@@ -10,4 +14,36 @@ __all__ = [
     "CGCNNRegressor",
     "CrystalGraphFeaturizer",
     "__version__",
+    "callbacks",
+    "checkpoints",
+    "datasets",
+    "exceptions",
+    "graphs",
+    "inspection",
+    "nn",
+    "presets",
 ]
+
+if TYPE_CHECKING:
+    from sklearn_cgcnn import (
+        callbacks,
+        checkpoints,
+        datasets,
+        exceptions,
+        graphs,
+        inspection,
+        nn,
+        presets,
+    )
+else:
+    # Hidden from type checkers, which would otherwise accept any attribute.
+    def __getattr__(name: str) -> ModuleType:
+        """Import a public submodule when it is first used (PEP 562)."""
+        if name in __all__:  # the estimators are found without this function
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, including submodules that are not imported yet."""
+    return sorted(__all__)

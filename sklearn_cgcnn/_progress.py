@@ -5,21 +5,25 @@ from typing import Any
 from tqdm.auto import tqdm
 
 
-def progress_bar(total: int | None, what: str, unit: str, verbose: int) -> "tqdm[Any]":
-    """Make a progress bar, silent unless asked for.
+def progress_bar(
+    total: int | None, description: str, unit: str, verbose: int
+) -> "tqdm[Any]":
+    """Create a progress bar, which is shown only if `verbose` is not 0.
 
     Parameters
     ----------
     total : int or None
-        How many units there are to do, where it is known.
-    what, unit : str
-        What is being done, and to what.
+        Expected number of units. None means that it is unknown.
+    description : str
+        Label of the bar, such as ``"training"``.
+    unit : str
+        Name of one unit, such as ``"epoch"``.
     verbose : int
-        Nothing is shown at 0.
+        0 hides the bar.
 
     Returns
     -------
     tqdm
-        To be used as a context manager and updated by units done.
+        To be used as a context manager. Call its `update` after each unit.
     """
-    return tqdm(total=total, desc=what, unit=unit, disable=not verbose)
+    return tqdm(total=total, desc=description, unit=unit, disable=not verbose)

@@ -1,4 +1,4 @@
-"""Callbacks for the estimators' parameter `callbacks`, beside those of skorch."""
+"""Callbacks for the estimators' parameter `callbacks`, in addition to skorch's."""
 
 from sklearn_cgcnn._training._callbacks import GaussianWeights, TrainReadoutOnly
 

@@ -1,7 +1,7 @@
-"""Errors of this package, each also the builtin error that it refines.
+"""Exceptions of this package.
 
-Code that catches ``ValueError`` or ``OSError`` keeps working; code that wants to
-tell the causes apart can.
+Each one is also a built-in exception. Code that catches ``ValueError`` or ``OSError``
+keeps working, and code that must tell the causes apart can catch these classes instead.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,14 @@ __all__ = [
 
 
 class StructureError(ValueError):
-    """A structure cannot become a crystal graph.
+    """A structure cannot be converted to a crystal graph.
 
     Parameters
     ----------
     message : str
+        What is wrong with the structure.
     index : int or None, default=None
-        Which of the structures at hand it is.
+        Position of the structure in the sequence that was passed.
     """
 
     def __init__(self, message: str, index: int | None = None) -> None:
@@ -34,21 +35,22 @@ class StructureError(ValueError):
 
 
 class GraphSettingsError(ValueError):
-    """Crystal graphs were made with other settings than those asked for."""
+    """Crystal graphs were made with settings that differ from the expected ones."""
 
 
 class GraphFormatError(ValueError):
-    """Stored crystal graphs are damaged, or of a format that is not known here."""
+    """A file of crystal graphs is damaged, or its format is unknown."""
 
 
 class CIFDirectoryError(ValueError):
-    """A folder of CIF files has no valid table, or files that cannot be read.
+    """A folder of CIF files has an invalid table, or files that cannot be read.
 
     Parameters
     ----------
     message : str
+        What is wrong with the folder.
     failed : mapping of str to str or None, default=None
-        Why files cannot be read, by the ids of their crystals.
+        Maps the id of each crystal whose file cannot be read to the reason.
     """
 
     def __init__(self, message: str, failed: Mapping[str, str] | None = None) -> None:
@@ -57,16 +59,16 @@ class CIFDirectoryError(ValueError):
 
 
 class CheckpointFormatError(ValueError):
-    """A file is no checkpoint of the original program, or a damaged one."""
+    """A file is damaged, or is not a checkpoint of the original program."""
 
 
 class DatasetUnavailableError(OSError):
-    """A dataset is neither on this machine nor could it be downloaded."""
+    """A dataset is not on this machine, and a download failed or was not allowed."""
 
 
 class DatasetIntegrityError(OSError):
-    """A dataset's file is not, byte for byte, the one that was published."""
+    """The file of a dataset differs from the published one."""
 
 
 class TrainingDivergedError(ArithmeticError):
-    """Weights of the network are no longer finite."""
+    """Weights of the network became infinite or NaN during training."""

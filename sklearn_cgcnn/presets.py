@@ -1,8 +1,8 @@
-"""The models of the paper and of its program, as parameters of the estimators.
+"""The models of the paper and of the original program, as estimator parameters.
 
-The paper prints equations and the ranges of a random search (Table S1), but not what
-the search chose, nor how long it trained. What is taken from elsewhere is marked as our
-choice.
+The paper gives equations and the ranges of a random search (Table S1). It gives neither
+the values that the search selected nor the length of the training. Values that are not
+from the paper are marked as our choice.
 """
 
 import copy
@@ -15,56 +15,61 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn.callbacks import GaussianWeights
+from sklearn_cgcnn.graphs import VoronoiNeighbors
 
 __all__ = ["preset", "search_space"]
 
-# The training runs to its last epoch, and returns to the best one.
+# Training runs to the last epoch, and then restores the weights of the best one.
 _NEVER = 1_000_000
 
-_AS_PRINTED: dict[str, Any] = {
-    "readout": "crystal",  # with an activation before it, which is our choice
+# Parameters that Eq. 4 and Eq. 5 of the paper have in common.
+_PAPER: dict[str, Any] = {
+    "readout": "crystal",  # the activation before it is our choice
     "n_conv_layers": 3,  # our choice, within Table S1
-    "n_site_channels": 64,  # our choice, between two of Table S1
+    "n_site_channels": 64,  # our choice, between two values of Table S1
     "n_hidden_layers": 1,  # our choice, within Table S1
     "n_hidden_channels": 64,  # our choice
     "site_features": "properties",  # Table II
     "edge_basis": "one-hot",  # Table III
     "norm": None,
-    "activation": "softplus",  # our choice: that of the authors' program
+    "activation": "softplus",  # our choice: as in the original program
     "dropout": 0.0,  # our choice, within Table S1
     "optimizer": "adam",
     "lr": exp(-6),  # our choice, within Table S1
     "lr_schedule": "constant",  # our choice
-    "weight_decay": 0.0,  # our choice: the recipe stops early instead
+    "weight_decay": 0.0,  # our choice: the best epoch is restored instead
     "max_epochs": 100,  # our choice
     "batch_size": 64,  # our choice
-    "early_stopping": True,  # by the loss, our choice: the paper by absolute error
-    "validation_fraction": 0.25,  # of 80 % of the crystals, as 20 % are for the test
+    "early_stopping": True,  # by the loss, our choice: the paper uses absolute errors
+    "validation_fraction": 0.25,  # of 80 % of the crystals: 20 % are the test set
     "n_iter_no_change": _NEVER,
     "callbacks": [GaussianWeights(exp(-4))],  # our choice, within Table S1
 }
 
-# By preset: for both estimators, for the regressor, for the classifier.
+# For each preset: parameters of both estimators, of the regressor, of the classifier.
 _PRESETS: Mapping[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "paper_eq4": (
         {
-            **_AS_PRINTED,
-            # That sites may be left alone, and elements have no radius, is our choice.
+            **_PAPER,
+            # It is our choice to keep sites without neighbors, and elements without a
+            # covalent radius.
             "featurizer": CrystalGraphFeaturizer(
-                connectivity="voronoi", isolated_sites="keep", missing_radii="ignore"
+                connectivity=VoronoiNeighbors(
+                    missing_radii="ignore", isolated_sites="keep"
+                )
             ),
             "conv": "shared",
             "pooling": "all_layers",
         },
-        {"loss": "squared_error"},  # our choice: that of the authors' program
+        {"loss": "squared_error"},  # our choice: as in the original program
         {},
     ),
     "paper_eq5": (
-        {**_AS_PRINTED, "featurizer": None, "conv": "gated", "pooling": "mean"},
-        {"loss": "squared_error"},  # our choice: that of the authors' program
+        {**_PAPER, "featurizer": None, "conv": "gated", "pooling": "mean"},
+        {"loss": "squared_error"},  # our choice: as in the original program
         {},
     ),
-    # What its command line has by default.
+    # The defaults of the original program's command line.
     "released": (
         {
             "featurizer": CrystalGraphFeaturizer(max_neighbors=12, cutoff=8.0),
@@ -75,7 +80,7 @@ _PRESETS: Mapping[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = 
             "n_site_channels": 64,
             "n_hidden_layers": 1,
             "n_hidden_channels": 128,
-            "site_features": "properties",  # our choice, where its file is not given
+            "site_features": "properties",  # our choice, in place of its atom_init.json
             "edge_basis": "gaussian",
             "norm": "batch",
             "activation": "softplus",
@@ -86,7 +91,8 @@ _PRESETS: Mapping[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = 
             "max_epochs": 30,
             "batch_size": 256,
             "early_stopping": True,
-            "validation_fraction": 0.1 / 0.9,  # as another tenth is for the test
+            "validation_fraction": 0.1
+            / 0.9,  # 10 % of all crystals: another tenth is the test set
             "n_iter_no_change": _NEVER,
         },
         {"dropout": 0.0, "loss": "squared_error"},
@@ -96,59 +102,66 @@ _PRESETS: Mapping[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = 
 
 
 def preset(name: str, *, classification: bool = False) -> dict[str, Any]:
-    """Give the parameters of a model of the paper or of its program.
+    """Return the estimator parameters of a model of the paper or the original program.
 
     Parameters
     ----------
     name : {"paper_eq4", "paper_eq5", "released"}
-        See :meth:`sklearn_cgcnn.CGCNNRegressor.from_preset`, which makes an estimator
-        of them.
+        The model: Eq. 4 or Eq. 5 of the paper, or the original program.
     classification : bool, default=False
-        Whether they are for a classifier.
+        Whether the parameters are for a classifier.
 
     Returns
     -------
-    dict
+    dict of str to object
+        Parameters of :class:`~sklearn_cgcnn.CGCNNClassifier` if `classification` is
+        True, otherwise of :class:`~sklearn_cgcnn.CGCNNRegressor`.
 
     Raises
     ------
     ValueError
-        If there is no such preset.
+        If there is no preset of this name.
+
+    See Also
+    --------
+    sklearn_cgcnn.CGCNNRegressor.from_preset : Make an estimator from a preset.
     """
     if name not in _PRESETS:
         raise ValueError(f"preset must be one of {sorted(_PRESETS)}, got {name!r}")
-    common, of_regressor, of_classifier = _PRESETS[name]
-    own = of_classifier if classification else of_regressor
-    return copy.deepcopy({**common, **own})
+    common, regressor, classifier = _PRESETS[name]
+    specific = classifier if classification else regressor
+    return copy.deepcopy({**common, **specific})
 
 
 def search_space(name: str) -> list[dict[str, list[Any]]]:
-    """Give what the paper searched over at random (supplement, Table S1).
+    """Return the space of the paper's random search (supplement, Table S1).
 
-    For Eq. 5 the paper searched over the number of convolutions, the regularization
-    and the step of Adam; for Eq. 4 over all that Table S1 has. Hidden layers are either
-    on the sites (L1), whose mean is then the prediction, or on the crystal (L2).
+    For Eq. 5 the paper searched over the number of convolutions, the regularization and
+    the learning rate of Adam. For Eq. 4 it searched over everything in Table S1. Hidden
+    layers act either on the sites (L1), and the prediction is the mean over the sites,
+    or on the crystal (L2).
 
     Parameters
     ----------
     name : {"paper_eq4", "paper_eq5"}
-        The preset that the search is to vary.
+        The preset whose parameters the search varies.
 
     Returns
     -------
     list of dict of str to list
-        As :class:`~sklearn.model_selection.RandomizedSearchCV` takes them.
+        Parameter distributions for
+        :class:`~sklearn.model_selection.RandomizedSearchCV`.
 
     Raises
     ------
     ValueError
-        If there is no such search in the paper.
+        If the paper has no search for this preset.
 
     Notes
     -----
-    The paper adds λ‖W‖² to its loss, whose gradient is 2λW; Adam in torch adds
-    `weight_decay` W, which is therefore 2λ here. Searching over the scale of the
-    Gaussians that the first weights are drawn from sets `callbacks`.
+    The paper adds λ‖W‖² to its loss. The gradient of this term is 2λW. Adam in torch
+    adds `weight_decay` W to the gradient, so that `weight_decay` is 2λ here. The
+    initial weights are drawn from Gaussians, and `callbacks` sets their scale.
 
     Examples
     --------
@@ -163,18 +176,31 @@ def search_space(name: str) -> list[dict[str, list[Any]]]:
     ...     cv=ShuffleSplit(1, test_size=0.25),
     ... )
     """
-    searched: dict[str, list[Any]] = {
+    if name not in ("paper_eq4", "paper_eq5"):
+        raise ValueError(
+            f"the paper has no search for {name!r}; use 'paper_eq4' or 'paper_eq5'"
+        )
+    space = _training_space()
+    if name == "paper_eq5":
+        return [space]
+    space |= _model_space()
+    on_sites = {"readout": ["site"], "pooling": ["mean"]}
+    return [
+        {**space, **on_sites, "n_hidden_layers": [1, 2, 3, 4]},
+        {**space, "n_hidden_layers": [1, 2, 3, 4, 5]},
+    ]
+
+
+def _training_space() -> dict[str, list[Any]]:
+    return {
         "n_conv_layers": [1, 2, 3, 4, 5],
         "weight_decay": [2 * exp(power) for power in (-6, -4, -2, 0)],
         "lr": [exp(power) for power in (-8, -7, -6, -5, -4, -3)],
     }
-    if name == "paper_eq5":
-        return [searched]
-    if name != "paper_eq4":
-        raise ValueError(
-            f"the paper has no search for {name!r}; choose 'paper_eq4' or 'paper_eq5'"
-        )
-    searched |= {
+
+
+def _model_space() -> dict[str, list[Any]]:
+    return {
         "site_features": [
             ("group", "period"),
             ("group", "period", "electronegativity"),
@@ -184,8 +210,3 @@ def search_space(name: str) -> list[dict[str, list[Any]]]:
         "callbacks": [[GaussianWeights(exp(power))] for power in (-8, -6, -4, -2)],
         "dropout": [0.0, 0.1, 0.2],
     }
-    on_sites = {"readout": ["site"], "pooling": ["mean"]}
-    return [
-        {**searched, **on_sites, "n_hidden_layers": [1, 2, 3, 4]},
-        {**searched, "n_hidden_layers": [1, 2, 3, 4, 5]},
-    ]

@@ -6,6 +6,8 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from helpers import SMALL
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 torch.set_num_threads(1)
@@ -15,6 +17,30 @@ torch.set_num_threads(1)
 def ionic():
     """Generated crystals of all prototypes with their energies."""
     return make_ionic_crystals(60, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def graphs(ionic):
+    """Graphs of the generated crystals."""
+    return CrystalGraphFeaturizer().transform(ionic.data)
+
+
+@pytest.fixture(params=[CGCNNRegressor, CGCNNClassifier])
+def estimator_class(request):
+    """Each estimator in turn."""
+    return request.param
+
+
+@pytest.fixture
+def estimator(estimator_class):
+    """Each estimator in turn, with a network that trains within a second."""
+    return estimator_class(**SMALL)
+
+
+@pytest.fixture
+def target(estimator_class, ionic):
+    """Energies for a regressor, prototypes for a classifier."""
+    return ionic.target if estimator_class is CGCNNRegressor else ionic.prototype
 
 
 @pytest.fixture(scope="session")

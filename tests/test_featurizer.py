@@ -1,53 +1,29 @@
+"""The featurizer as a transformer: parameters, rules, settings, input."""
+
+import json
+import pickle
+from dataclasses import dataclass
+
+import joblib
 import numpy as np
 import pytest
-from joblib import parallel_config
 from pymatgen.core import Lattice, Structure
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._featurizer import _chunks
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
+from sklearn_cgcnn.graphs import (
+    EdgeRule,
+    NearestNeighbors,
+    OriginalNeighbors,
+    VoronoiNeighbors,
+)
 
 SALT = Structure.from_spacegroup(
     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
 )
-
-
-def test_one_graph_per_crystal_in_order(irregular):
-    graphs = CrystalGraphFeaturizer().fit_transform(irregular)
-    for graph, structure in zip(graphs, irregular, strict=True):
-        assert graph.atomic_numbers.tolist() == list(structure.atomic_numbers)
-        assert (graph.multiplicity == 1).all()
-        assert graph.site_map.tolist() == list(range(len(structure)))
-        edges_per_site = np.add.reduceat(graph.edge_weights, graph.edge_offsets[:-1])
-        assert edges_per_site.min() >= 12
-
-
-def test_equivalent_sites_are_merged_unless_told_otherwise():
-    (merged,) = CrystalGraphFeaturizer().transform([SALT])
-    assert (merged.n_sites, merged.multiplicity.tolist()) == (2, [4, 4])
-    (plain,) = CrystalGraphFeaturizer(merge_equivalent=False).transform([SALT])
-    assert (plain.n_sites, plain.multiplicity.tolist()) == (8, [1] * 8)
-    assert (plain.edge_weights == 1).all()
-    assert plain.n_edges == 8 * 18
-    assert plain.site_map.tolist() == list(range(8))
-
-
-def test_processes_and_chunks_change_nothing(irregular):
-    many = irregular * 8  # more than one chunk
-    alone = CrystalGraphFeaturizer().transform(many)
-    shared = CrystalGraphFeaturizer(n_jobs=2).transform(many)
-    np.testing.assert_array_equal(alone.edge_index, shared.edge_index)
-    np.testing.assert_array_equal(alone.distances, shared.distances)
-
-
-def test_backends_that_cannot_yield_are_used_all_the_same(ionic):
-    many = ionic.data * 3  # more than one chunk
-    with parallel_config("multiprocessing"):
-        shared = CrystalGraphFeaturizer(n_jobs=2).transform(many)
-    alone = CrystalGraphFeaturizer().transform(many)
-    np.testing.assert_array_equal(alone.distances, shared.distances)
 
 
 def test_fit_is_not_needed_and_changes_nothing(irregular):
@@ -65,13 +41,197 @@ def test_graphs_carry_their_settings():
     featurizer = CrystalGraphFeaturizer(max_neighbors=np.int64(6), cutoff=4)
     settings = featurizer.transform([SALT]).settings
     assert settings == {
-        "max_neighbors": 6,
-        "cutoff": 4.0,
-        "connectivity": "nearest",
+        "connectivity": {"rule": "nearest", "max_neighbors": 6, "cutoff": 4.0},
         "merge_equivalent": True,
     }
-    twin = CrystalGraphFeaturizer(**settings)
+    assert json.loads(json.dumps(settings)) == settings
+    twin = CrystalGraphFeaturizer.from_settings(settings)
     assert twin.transform([SALT]).settings == settings
+
+
+def test_parameters_reach_the_graphs(irregular, capsys):
+    plain = CrystalGraphFeaturizer(merge_equivalent=False, verbose=1).transform([SALT])
+    assert plain.n_sites == len(SALT)
+    assert "featurizing: 100%" in capsys.readouterr().err
+    many = irregular * 8
+    serial = CrystalGraphFeaturizer().transform(many)
+    parallel = CrystalGraphFeaturizer(n_jobs=2).transform(many)
+    np.testing.assert_array_equal(serial.edge_index, parallel.edge_index)
+    np.testing.assert_array_equal(serial.distances, parallel.distances)
+
+
+# Edge rules
+
+
+@pytest.mark.parametrize(
+    ("params", "rule"),
+    [
+        ({}, NearestNeighbors()),
+        ({"max_neighbors": 6, "cutoff": 4.0}, NearestNeighbors(6, 4.0)),
+        ({"max_neighbors": None, "cutoff": 5}, NearestNeighbors(None, 5.0)),
+        ({"connectivity": "voronoi"}, VoronoiNeighbors()),
+        (
+            # Voronoi neighbors have no number to reach.
+            {"connectivity": "voronoi", "cutoff": 5.0, "max_neighbors": 6},
+            VoronoiNeighbors(cutoff=5.0),
+        ),
+        ({"connectivity": "original"}, OriginalNeighbors()),
+        (
+            {"connectivity": "original", "cutoff": 5.0, "max_neighbors": 6},
+            OriginalNeighbors(6, 5.0),
+        ),
+    ],
+    ids=str,
+)
+def test_a_name_makes_the_rule_from_the_parameters(params, rule):
+    named = CrystalGraphFeaturizer(**params)
+    with_rule = CrystalGraphFeaturizer(connectivity=rule)
+    assert named.graph_settings() == with_rule.graph_settings()
+    graphs = named.transform([SALT])
+    assert with_rule.transform(graphs) is graphs
+    np.testing.assert_array_equal(
+        with_rule.transform([SALT]).distances, graphs.distances
+    )
+
+
+@pytest.mark.parametrize("connectivity", ["nearest", "voronoi"])
+def test_isolated_sites_reach_the_rule(connectivity):
+    atom = Structure(Lattice.cubic(30.0), ["Xe"], [[0] * 3])
+    params = {"connectivity": connectivity, "cutoff": 5.0}
+    with pytest.raises(StructureError, match='isolated_sites="keep"'):
+        CrystalGraphFeaturizer(**params).transform([atom])
+    featurizer = CrystalGraphFeaturizer(**params, isolated_sites="keep")
+    assert featurizer.transform([atom]).n_edges == 0
+
+
+def test_policies_of_a_rule_do_not_tell_graphs_apart():
+    keep = VoronoiNeighbors(missing_radii="ignore", isolated_sites="keep")
+    assert keep != VoronoiNeighbors()
+    graphs = CrystalGraphFeaturizer(connectivity=keep).transform([SALT])
+    assert CrystalGraphFeaturizer(connectivity="voronoi").transform(graphs) is graphs
+
+
+@pytest.mark.parametrize(
+    ("rule", "params", "message"),
+    [
+        (
+            NearestNeighbors(),
+            {"max_neighbors": 6},
+            r"max_neighbors=6 conflicts with connectivity=NearestNeighbors\(.*; set it "
+            r"to its default, 12, and pass connectivity=NearestNeighbors"
+            r"\(max_neighbors=6, \.\.\.\)$",
+        ),
+        (
+            VoronoiNeighbors(),
+            {"max_neighbors": None},
+            r"max_neighbors=None conflicts .*VoronoiNeighbors.*default, 12$",
+        ),
+        (
+            OriginalNeighbors(),
+            {"cutoff": 8.0},
+            r"cutoff=8\.0 conflicts .*default, None, and pass .*\(cutoff=8\.0, ",
+        ),
+        (
+            VoronoiNeighbors(),
+            {"isolated_sites": "keep"},
+            r"isolated_sites='keep' conflicts .*default, 'raise', and pass ",
+        ),
+    ],
+    ids=["number", "number that it has not", "cutoff", "policy"],
+)
+def test_a_rule_and_its_parameters_exclude_each_other(rule, params, message):
+    featurizer = CrystalGraphFeaturizer(connectivity=rule, **params)
+    for method in ("fit", "transform"):
+        with pytest.raises(ValueError, match=message):
+            getattr(featurizer, method)([SALT])
+    with pytest.raises(ValueError, match=message):
+        featurizer.graph_settings()
+
+
+def test_a_rule_is_a_parameter_like_any_other(tmp_path):
+    rule = VoronoiNeighbors(min_solid_angle=0.1)
+    featurizer = CrystalGraphFeaturizer(connectivity=rule)
+    shown = f"CrystalGraphFeaturizer(connectivity={rule!r})"
+    assert repr(featurizer).split() == shown.split()
+    assert featurizer.get_params()["connectivity"] is rule
+    joblib.dump(featurizer, tmp_path / "featurizer")
+    for twin in (
+        clone(featurizer),
+        eval(repr(featurizer)),
+        pickle.loads(pickle.dumps(featurizer)),
+        joblib.load(tmp_path / "featurizer"),
+        CrystalGraphFeaturizer().set_params(connectivity=rule),
+    ):
+        assert twin.get_params() == featurizer.get_params()
+        assert twin.graph_settings() == featurizer.graph_settings()
+    assert featurizer.set_params(connectivity="nearest").connectivity == "nearest"
+    assert featurizer.graph_settings()["connectivity"]["rule"] == "nearest"
+
+
+def test_a_search_over_rules(ionic):
+    rules = ["nearest", VoronoiNeighbors(isolated_sites="keep")]
+    search = GridSearchCV(
+        CGCNNRegressor(
+            featurizer=CrystalGraphFeaturizer(), max_epochs=2, random_state=0
+        ),
+        {"featurizer__connectivity": rules},
+        cv=2,
+        error_score="raise",
+    ).fit(ionic.data[:20], ionic.target[:20])
+    assert search.cv_results_["param_featurizer__connectivity"].tolist() == rules
+    assert search.best_params_["featurizer__connectivity"] in rules
+    first, second = search.cv_results_["mean_test_score"]
+    assert first != second
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        NearestNeighbors(6, 4.0),
+        VoronoiNeighbors(cutoff=5.0, min_solid_angle=0.2),
+        OriginalNeighbors(5, 6.0),
+    ],
+)
+@pytest.mark.parametrize("merge_equivalent", [True, False])
+def test_a_featurizer_is_made_again_from_the_settings(rule, merge_equivalent):
+    featurizer = CrystalGraphFeaturizer(
+        connectivity=rule, merge_equivalent=merge_equivalent
+    )
+    settings = json.loads(json.dumps(featurizer.transform([SALT]).settings))
+    again = CrystalGraphFeaturizer.from_settings(settings, n_jobs=2, verbose=1)
+    assert again.get_params() == {**featurizer.get_params(), "n_jobs": 2, "verbose": 1}
+    assert again.graph_settings() == settings
+
+
+def test_settings_that_are_missing_have_their_default():
+    again = CrystalGraphFeaturizer.from_settings({})
+    assert again.get_params() == CrystalGraphFeaturizer().get_params()
+
+
+@dataclass(frozen=True)
+class OwnRule(EdgeRule):
+    cutoff: float = 4.0
+
+    def find_in_cell(self, cell):
+        return NearestNeighbors(None, self.cutoff).find_in_cell(cell)
+
+
+def test_graphs_of_your_own_rule_need_their_featurizer(ionic):
+    featurizer = CrystalGraphFeaturizer(connectivity=OwnRule(6.0))
+    graphs = featurizer.transform(ionic.data)
+    with pytest.raises(GraphSettingsError, match=r"OwnRule.*pass the featurizer that"):
+        CrystalGraphFeaturizer.from_settings(graphs.settings)
+    with pytest.raises(GraphSettingsError, match=r"OwnRule.*pass the featurizer that"):
+        CGCNNRegressor(max_epochs=1).fit(graphs, ionic.target)
+    model = CGCNNRegressor(featurizer=featurizer, max_epochs=1, random_state=0)
+    expected = model.fit(graphs, ionic.target).predict(graphs)
+    np.testing.assert_allclose(model.predict(ionic.data), expected, atol=1e-6)
+    other = CrystalGraphFeaturizer(connectivity=OwnRule(5.0)).transform(ionic.data)
+    with pytest.raises(GraphSettingsError, match=r"cutoff=5\.0 instead of 6\.0"):
+        model.predict(other)
 
 
 def test_graphs_pass_through_if_they_were_made_alike():
@@ -89,8 +249,10 @@ def test_graphs_pass_through_if_they_were_made_alike():
         ({"max_neighbors": 0}, "max_neighbors"),
         ({"max_neighbors": 2.5}, "max_neighbors"),
         ({"cutoff": -1.0}, "cutoff"),
-        ({"max_neighbors": None}, "give at least one"),
+        ({"max_neighbors": None}, "set at least one"),
         ({"connectivity": "all"}, "connectivity"),
+        ({"connectivity": {"rule": "nearest"}}, "connectivity"),
+        ({"connectivity": NearestNeighbors}, "connectivity"),
         ({"isolated_sites": "drop"}, "isolated_sites"),
     ],
 )
@@ -101,48 +263,7 @@ def test_impossible_parameters_are_refused(params, message):
             getattr(featurizer, method)([SALT])
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_structure_without_a_graph_is_named(irregular, n_jobs):
-    many = irregular * 8
-    many[250] = Structure(Lattice.cubic(4), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
-    with pytest.raises(
-        StructureError, match=r"X\[250\] \(.*Fe0.5.*\): site 0"
-    ) as error:
-        CrystalGraphFeaturizer(n_jobs=n_jobs).transform(many)
-    assert error.value.index == 250
-    many[250] = Structure(Lattice.cubic(4), ["Fe", "Co"], [[0, 0, 0], [0, 0, 0]])
-    with pytest.raises(StructureError, match=r"X\[250\] \(Fe1 Co1\): sites 0 and 1"):
-        CrystalGraphFeaturizer(n_jobs=n_jobs).transform(many)
-
-
-def test_progress_is_shown_when_asked_for(irregular, capsys):
-    CrystalGraphFeaturizer().transform(irregular)
-    assert capsys.readouterr().err == ""
-    CrystalGraphFeaturizer(verbose=1).transform(irregular)
-    assert "featurizing: 100%" in capsys.readouterr().err
-
-
-def test_an_iterator_is_read_as_it_is_needed(ionic):
-    """No more than two chunks of its structures are in memory at any time."""
-    alive, most = 0, 0
-
-    class Counted(Structure):
-        def __del__(self):
-            nonlocal alive
-            alive -= 1
-
-    def read():
-        nonlocal alive, most
-        for structure in ionic.data * 10:
-            alive += 1
-            most = max(most, alive)
-            yield Counted.from_sites(structure.sites)
-
-    streamed = CrystalGraphFeaturizer().fit_transform(read())
-    listed = CrystalGraphFeaturizer().transform(ionic.data * 10)
-    np.testing.assert_array_equal(streamed.edge_index, listed.edge_index)
-    np.testing.assert_array_equal(streamed.distances, listed.distances)
-    assert len(ionic.data) * 10 > 300 > most
+# Iterators
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -165,25 +286,3 @@ def test_estimators_take_no_iterators(ionic, estimator):
     y = ionic.target if isinstance(estimator, CGCNNRegressor) else ionic.prototype
     with pytest.raises(TypeError, match=r"pass list\(X\)"):
         estimator.fit(iter(ionic.data), y)
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
-def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(ionic, error, n_jobs):
-    def read():
-        for index in range(1500):
-            if index == 1000:
-                raise error
-            yield ionic.data[index % len(ionic.data)]
-
-    with pytest.raises(error):
-        CrystalGraphFeaturizer(n_jobs=n_jobs).transform(read())
-
-
-def test_chunks_end_by_crystals_and_by_sites():
-    def lengths(sizes):
-        return [(start, len(chunk)) for start, chunk in _chunks(map(range, sizes))]
-
-    assert lengths([]) == []
-    assert lengths([1] * 300) == [(0, 128), (128, 128), (256, 44)]
-    assert lengths([5000, 4000, 4000, 3, 3]) == [(0, 1), (1, 2), (3, 2)]

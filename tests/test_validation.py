@@ -41,35 +41,35 @@ def series(structures):
     ],
     ids=["list", "tuple", "Series", "1-D array", "column", "DataFrame", "IStructure"],
 )
-def test_structures_are_found_in_whatever_they_come(irregular, contain):
-    # Of equal sizes: numpy would take such a list for a matrix of sites.
+def test_structures_are_unpacked_from_their_container(irregular, contain):
+    # Of equal length, because numpy converts such a list to a 2-D array of sites.
     pairs = [s for s in irregular if len(s) == 2]
     assert len(pairs) > 1
-    found = check_crystals(contain(pairs))
-    assert isinstance(found, list)
-    assert found == pairs
+    crystals = check_crystals(contain(pairs))
+    assert isinstance(crystals, list)
+    assert crystals == pairs
 
 
-def test_graphs_are_found_in_whatever_they_come(irregular):
+def test_graphs_are_unpacked_from_their_container(irregular):
     graphs = CrystalGraphFeaturizer().transform(irregular)
     assert check_crystals(graphs) is graphs
-    for contained in (list(graphs), np.asarray(graphs)):
-        found = check_crystals(contained)
-        assert isinstance(found, CrystalGraphs)
-        np.testing.assert_array_equal(found.distances, graphs.distances)
+    for container in (list(graphs), np.asarray(graphs)):
+        crystals = check_crystals(container)
+        assert isinstance(crystals, CrystalGraphs)
+        np.testing.assert_array_equal(crystals.distances, graphs.distances)
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda s: s[0], TypeError, r"single Structure; write \[X\]"),
-        (lambda s: iter(s), TypeError, r"list_iterator.*pass list\(X\)"),
+        (lambda s: s[0], TypeError, r"single Structure; pass \[X\]"),
+        (lambda s: iter(s), TypeError, r"list_iterator.*only once; pass list\(X\)"),
         (lambda s: dict(enumerate(s)), TypeError, r"dict; pass list\(X.values\(\)\)"),
         (lambda s: "NaCl.cif", TypeError, "str; read the structures first"),
         (lambda s: None, TypeError, "is of type NoneType"),
         (lambda s: set(), TypeError, "is of type set"),
-        (lambda s: [], ValueError, "no crystals"),
-        (lambda s: np.zeros((3, 4)), ValueError, r"shape \(3, 4\).*its one column"),
+        (lambda s: [], ValueError, "no crystals: the list is empty; pass at least"),
+        (lambda s: np.zeros((3, 4)), ValueError, r"shape \(3, 4\).*select the column"),
         (lambda s: np.zeros(3), TypeError, r"X\[0\] is of type float64"),
         (lambda s: [*s, None], TypeError, r"X\[40\] is of type NoneType"),
         (lambda s: [*s, "NaCl.cif"], TypeError, r"X\[40\] is of type str"),
@@ -86,7 +86,7 @@ def test_graphs_are_found_in_whatever_they_come(irregular):
         (
             lambda s: CrystalGraphFeaturizer().transform(s)[:0],
             ValueError,
-            "no crystals",
+            "no crystals: the CrystalGraphs is empty",
         ),
     ],
     ids=[
@@ -106,7 +106,7 @@ def test_graphs_are_found_in_whatever_they_come(irregular):
         "no graphs",
     ],
 )
-def test_anything_else_is_refused_with_the_remedy(irregular, make, error, message):
+def test_anything_else_is_refused_with_a_remedy(irregular, make, error, message):
     with pytest.raises(error, match=message):
         check_crystals(make(irregular))
 
@@ -116,13 +116,13 @@ def test_anything_else_is_refused_with_the_remedy(irregular, make, error, messag
     [
         (None, "y is None"),
         ([1.0, 2.0], "2 values for 3 crystals"),
-        ([1.0, np.nan, 2.0], r"y\[1\] is nan, one of 1 values"),
+        ([1.0, np.nan, 2.0], r"y\[1\] is nan, but .*\(not finite: 1 of 3"),
         ([1.0, 2.0, np.inf], r"y\[2\] is inf"),
         (["a", "b", "c"], "CGCNNClassifier"),
         (np.zeros((3, 2, 2)), r"y has shape \(3, 2, 2\)"),
     ],
 )
-def test_targets_that_are_no_numbers_are_refused(y, message):
+def test_targets_that_are_not_finite_numbers_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_regression_target(y, 3)
 
@@ -138,10 +138,10 @@ def test_regression_targets_of_any_number_type():
         (None, "y is None"),
         (["a"], "1 values for 3 crystals"),
         ([0.1, 0.2, 0.3], "continuous"),
-        (["a", "a", "a"], "one class only"),
+        (["a", "a", "a"], "only one class"),
     ],
 )
-def test_targets_that_are_no_classes_are_refused(y, message):
+def test_targets_that_are_not_classes_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_class_target(y, 3)
 
@@ -161,10 +161,10 @@ def test_class_labels_of_any_type(labels):
     np.testing.assert_array_equal(classes[codes], labels)
 
 
-# Atoms of ASE
+# ASE Atoms
 
 
-def test_atoms_of_ase_become_structures(irregular):
+def test_ase_atoms_are_converted_to_structures(irregular):
     ase = pytest.importorskip("ase")
     from ase.build import bulk
 
@@ -174,32 +174,37 @@ def test_atoms_of_ase_become_structures(irregular):
     assert structure.volume == pytest.approx(5.64**3 / 4)
     mixed = check_crystals([irregular[0], salt])
     assert mixed == [irregular[0], structure]
-    with pytest.raises(TypeError, match=r"single Atoms; write \[X\]"):
+    with pytest.raises(TypeError, match=r"single Atoms; pass \[X\]"):
         check_crystals(salt)
-    with pytest.raises(StructureError, match=r"X\[1\] \(H2\): .*give them a cell"):
+    with pytest.raises(
+        StructureError, match=r"X\[1\] \(H2\) cannot be .*give it a cell"
+    ):
         check_crystals([salt, ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])])
 
 
-# What the messages say
+# Error messages
 
 
-def test_a_molecule_is_told_how_to_get_a_lattice():
+def test_the_error_for_a_molecule_explains_how_to_add_a_lattice():
     molecule = Molecule(["O", "H"], [[0] * 3, [0, 0, 1]])
-    with pytest.raises(TypeError, match=r"X is a Molecule, which has no lattice"):
+    with pytest.raises(TypeError, match=r"X is a Molecule, which has no lattice; give"):
         check_crystals(molecule)
     with pytest.raises(TypeError, match=r"X\[0\].*\(H1 O1\).*get_boxed_structure"):
         check_crystals([molecule])
 
 
-def test_graphs_of_mixed_settings_are_told_apart(irregular):
+def test_graphs_of_mixed_settings_are_refused(irregular):
     first = CrystalGraphFeaturizer().transform(irregular[:1])
     second = CrystalGraphFeaturizer(max_neighbors=6).transform(irregular[:1])
-    with pytest.raises(GraphSettingsError, match=r"X\[1\] was made with.*X\[0\] with"):
+    message = (
+        r"X\[1\] and X\[0\] were made with different .*max_neighbors=6 instead of 12"
+    )
+    with pytest.raises(GraphSettingsError, match=message):
         check_crystals([first, second])
 
 
-def test_complex_x_is_refused_in_scikit_learns_words():
-    with pytest.raises(ValueError, match="Complex data not supported: X holds numbers"):
+def test_complex_x_is_refused_in_the_words_of_scikit_learn():
+    with pytest.raises(ValueError, match="Complex data not supported: X contains"):
         check_crystals(np.zeros((3, 1), dtype=complex))
 
 
@@ -208,40 +213,44 @@ def test_complex_x_is_refused_in_scikit_learns_words():
     ("y", "error", "message"),
     [
         (None, ValueError, "requires y to be passed, but the target y is None"),
-        ([1, 2], ValueError, "y has 2 values for 3 crystals in X; give one each"),
-        ([[1, 2], [3], [4]], ValueError, "y is ragged; give one value each"),
+        ([1, 2], ValueError, "y has 2 values for 3 crystals in X; pass one per"),
+        (
+            [[1, 2], [3], [4]],
+            ValueError,
+            "y has rows of different lengths; pass the same",
+        ),
         ([1, None, 2], ValueError, r"y\[1\] is None"),
         ([1j, 2j, 3j], ValueError, "Complex data not supported: y is complex"),
-        (np.zeros((3, 2, 1)), ValueError, r"y has shape \(3, 2, 1\); it must have"),
+        (np.zeros((3, 2, 1)), ValueError, r"y has shape \(3, 2, 1\), but must have"),
         (np.zeros((3, 0)), ValueError, r"y has shape \(3, 0\)"),
-        (5.0, ValueError, r"y has shape \(\); it must have"),
-        (scipy.sparse.eye(3).tocsr(), TypeError, r"y is a sparse.*y.toarray\(\)"),
+        (5.0, ValueError, r"y has shape \(\), but must have"),
+        (scipy.sparse.eye(3).tocsr(), TypeError, r"y is a sparse.*pass y.toarray\(\)"),
         ([1, 2, np.nan], ValueError, r"y\[2\] is nan"),
         ([1, np.inf, 1], ValueError, r"y\[1\] is inf"),
     ],
     ids=str,
 )
-def test_targets_that_are_none(check, y, error, message):
+def test_invalid_targets_of_both_estimators(check, y, error, message):
     with pytest.raises(error, match=message):
         check(y, 3)
 
 
-def test_what_shape_a_target_must_have():
+def test_the_expected_shape_of_a_target_is_named():
     with pytest.raises(
-        ValueError, match=r"\(n_crystals,\) or \(n_crystals, n_outputs\)"
+        ValueError, match=r"shape \(n_crystals,\) or \(n_crystals, n_outputs\)$"
     ):
         check_regression_target(5.0, 1)
-    with pytest.raises(ValueError, match=r"must have \(n_crystals,\)$"):
+    with pytest.raises(ValueError, match=r"must have shape \(n_crystals,\)$"):
         check_class_target(np.zeros((3, 2)), 3)
 
 
-def test_a_none_in_a_table_is_named_by_its_row():
+def test_a_none_in_a_table_is_named_by_its_position():
     y = np.array([[1, 2], [3, 4], [5, None]], dtype=object)
-    with pytest.raises(ValueError, match=r"y\[2\] is None"):
+    with pytest.raises(ValueError, match=r"y\[2, 1\] is None.*with NaN"):
         check_regression_target(y, 3)
 
 
-def test_a_column_of_labels_is_taken_with_a_warning():
+def test_a_column_of_labels_causes_a_warning():
     with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
         classes, codes = check_class_target(np.array([["b"], ["a"], ["b"]]), 3)
     assert classes.tolist() == ["a", "b"]
@@ -257,49 +266,58 @@ def test_numbers_keep_their_shape(shape):
     np.testing.assert_array_equal(checked, y)
 
 
-def test_a_table_may_lack_values_but_no_column():
+def test_a_table_may_lack_values_but_not_a_whole_column():
     y = np.array([[1, np.nan], [np.nan, 2.0], [3, 4]])
     np.testing.assert_array_equal(check_regression_target(y, 3), y)
     y[:, 1] = np.nan
     with pytest.raises(ValueError, match=r"y\[:, 1\] is NaN for every crystal"):
         check_regression_target(y, 3)
-    # A row may lack all of them.
+    # A row may lack all its values.
     crystal_without = np.array([[np.nan, np.nan, np.nan], [1, 2, 3.0]])
     assert check_regression_target(crystal_without, 2).shape == (2, 3)
     with pytest.raises(ValueError, match=r"y\[:, 2\] is NaN for every crystal"):
         check_regression_target([[1, 2, np.nan], [np.nan, 2, np.nan]], 2)
     y[1, 1] = -np.inf
-    with pytest.raises(ValueError, match=r"y\[1, 1\] is -inf, one of 1 values"):
+    with pytest.raises(ValueError, match=r"y\[1, 1\] is -inf.*\(not finite: 1 of 6"):
         check_regression_target(y, 3)
 
 
 @pytest.mark.parametrize(
-    ("y", "kind"), [(["a", "b"], "str"), ([1.0, "b"], "str"), ([1, [2]], "list")]
+    ("y", "entry"),
+    [
+        (["a", "b"], r"y\[0\] is of type str"),
+        ([1.0, "b"], r"y\[1\] is of type str"),
+        ([1, [2]], r"y\[1\] is of type list"),
+    ],
 )
-def test_the_kind_of_what_is_no_number_is_named(y, kind):
+def test_position_and_type_of_a_target_that_is_not_a_number_are_named(y, entry):
     values = np.empty(2, dtype=object)
     values[:] = y
-    with pytest.raises(ValueError, match=f"of type {kind}; a regressor needs numbers"):
+    with pytest.raises(ValueError, match=f"{entry}, but a regressor needs numbers"):
         check_regression_target(values, 2)
 
 
 def test_labels_that_cannot_be_sorted():
     y = np.array([1, "a", 2], dtype=object)
-    with pytest.raises(ValueError, match=r"mixes labels.*make them all of one"):
+    with pytest.raises(
+        ValueError, match=r"labels that cannot.*convert all labels to one"
+    ):
         check_class_target(y, 3)
 
 
 def test_continuous_labels_are_refused():
     with pytest.raises(ValueError, match="continuous"):
         check_class_target([0.5, 1.5, 2.5], 3)
-    with pytest.raises(ValueError, match="one class only, 'a'; a classifier needs at"):
+    with pytest.raises(
+        ValueError, match="only one class, 'a', but a classifier needs at"
+    ):
         check_class_target(["a", "a", "a"], 3)
 
 
-# Weights
+# Sample weights
 
 
-def test_weights_of_every_form():
+def test_sample_weights_of_every_form():
     np.testing.assert_array_equal(check_sample_weight(None, 3), [1, 1, 1])
     np.testing.assert_array_equal(check_sample_weight(2, 3), [2, 2, 2])
     np.testing.assert_array_equal(check_sample_weight([0, 1, 2], 3), [0, 1, 2])
@@ -310,17 +328,17 @@ def test_weights_of_every_form():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1, 2], r"has shape \(2,\) for 3 crystals in X; give one weight each"),
+        ([1, 2], r"has shape \(2,\) for 3 crystals in X; pass one weight per"),
         (np.ones((3, 1)), r"has shape \(3, 1\)"),
-        ([1, -1, 1], r"sample_weight\[1\] is -1.0; make it positive and finite"),
+        ([1, -1, 1], r"sample_weight\[1\] is -1.0, but weights must be finite and not"),
         ([1, 1, np.nan], r"sample_weight\[2\] is nan"),
         ([np.inf, 1, 1], r"sample_weight\[0\] is inf"),
         ([0, 0, 0], "sample_weight is zero for every crystal"),
-        (["a", 1, 1], "sample_weight holds what is no number"),
+        (["a", 1, 1], "sample_weight contains values that are not numbers"),
         (-1.0, r"sample_weight\[0\] is -1.0"),
     ],
     ids=str,
 )
-def test_weights_that_are_none(weight, message):
+def test_invalid_sample_weights(weight, message):
     with pytest.raises(ValueError, match=message):
         check_sample_weight(weight, 3)

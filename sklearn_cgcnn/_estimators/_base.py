@@ -1,247 +1,133 @@
-"""What the regressor and the classifier share: from crystals to a trained network."""
+"""What the regressor and the classifier share: fit and prediction."""
 
 import copy
-import os
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
 
-from sklearn_cgcnn._estimators._network_spec import (
-    check_module,
-    describe_part,
-    is_same_part,
-    known_elements,
-    make_module,
-)
+from sklearn_cgcnn._estimators._equality import is_equal
+from sklearn_cgcnn._estimators._network_spec import NetworkSpec
+from sklearn_cgcnn._estimators._parameters import EstimatorParameters
+from sklearn_cgcnn._estimators._persistence import PersistentWeights, complete_weights
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
-from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
-from sklearn_cgcnn._training._callbacks import DivergenceGuard, KeepBestEpoch, Progress
-from sklearn_cgcnn._training._net import build_net, resolve_device
-from sklearn_cgcnn._training._packed import PackedDataset
-from sklearn_cgcnn._training._recipe import (
-    OPTIMIZERS,
-    SCHEDULES,
+from sklearn_cgcnn._sklearn_compat import fit_context
+from sklearn_cgcnn._training import (
+    CrystalNet,
+    DivergenceGuard,
+    KeepBestEpoch,
+    PackedDataset,
+    Progress,
+    build_net,
     make_optimizer_params,
     make_schedule,
+    resolve_device,
 )
 from sklearn_cgcnn._validation import (
     check_crystals,
     check_elements,
     check_sample_weight,
 )
-from sklearn_cgcnn.graphs import CrystalGraphs, element_table
-from sklearn_cgcnn.nn import (
-    ACTIVATIONS,
-    CONVS,
-    EDGE_BASES,
-    NORMS,
-    POOLINGS,
-    READOUTS,
-    EdgeBasis,
-    SiteFeatures,
+from sklearn_cgcnn.graphs import CrystalGraphs
+
+# Parameters, beside those of the network, that a net is made with. If none of them has
+# changed, partial_fit continues with the net and its optimizer.
+_NET_PARAMS = (
+    "loss",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "batch_size",
+    "callbacks",
+    "device",
+    "compile",
+    "matmul_precision",
+    "verbose",
 )
-from sklearn_cgcnn.presets import preset
 
 
-class BaseCGCNN(ABC, BaseEstimator):
-    """Base of the estimators: parameters, training, prediction, persistence."""
+class _TrainingData(NamedTuple):
+    """Graphs with the targets of the net and the weights of the loss."""
 
-    _fitted_params: dict
-    _parameter_constraints: ClassVar[dict] = {
-        "featurizer": [CrystalGraphFeaturizer, None],
-        "conv": [StrOptions(set(CONVS)), type],
-        "pooling": [StrOptions(set(POOLINGS)), type],
-        "readout": [StrOptions(set(READOUTS)), type],
-        "n_conv_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_site_channels": [Interval(Integral, 1, None, closed="left")],
-        "n_hidden_layers": [Interval(Integral, 0, None, closed="left")],
-        "n_hidden_channels": [Interval(Integral, 1, None, closed="left")],
-        "site_features": [
-            str,
-            os.PathLike,
-            Mapping,
-            "array-like",
-            SiteFeatures,
-        ],
-        "edge_basis": [StrOptions(set(EDGE_BASES)), EdgeBasis, None],
-        "norm": [StrOptions(set(NORMS)), callable, None],
-        "activation": [StrOptions(set(ACTIVATIONS)), callable],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions(SCHEDULES), callable],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, None],
-        "device": [str, torch.device],
-        "compile": ["boolean"],
-        "matmul_precision": [StrOptions({"float32", "tf32", "bfloat16"})],
-        "random_state": ["random_state"],
-        "n_jobs": [Integral, None],
-        "verbose": ["verbose"],
-    }
+    graphs: CrystalGraphs
+    targets: Tensor
+    weights: NDArray[np.float64]
+
+    def take(self, rows: NDArray[np.intp]) -> "_TrainingData":
+        return _TrainingData(self.graphs[rows], self.targets[rows], self.weights[rows])
+
+    def pack(self, device: torch.device) -> PackedDataset:
+        return PackedDataset(
+            self.graphs, self.targets, torch.tensor(self.weights).float(), device
+        )
+
+
+class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
+    """Base class of the estimators: fit and prediction."""
+
+    featurizer_: CrystalGraphFeaturizer
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+
+    # Implemented by the regressor and the classifier
 
     @abstractmethod
-    def __init__(
-        self,
-        *,
-        featurizer,
-        conv,
-        pooling,
-        readout,
-        n_conv_layers,
-        n_site_channels,
-        n_hidden_layers,
-        n_hidden_channels,
-        site_features,
-        edge_basis,
-        norm,
-        activation,
-        dropout,
-        optimizer,
-        lr,
-        lr_schedule,
-        weight_decay,
-        max_epochs,
-        batch_size,
-        early_stopping,
-        validation_fraction,
-        n_iter_no_change,
-        warm_start,
-        callbacks,
-        device,
-        compile,
-        matmul_precision,
-        random_state,
-        n_jobs,
-        verbose,
-    ):
-        self.featurizer = featurizer
-        self.conv = conv
-        self.pooling = pooling
-        self.readout = readout
-        self.n_conv_layers = n_conv_layers
-        self.n_site_channels = n_site_channels
-        self.n_hidden_layers = n_hidden_layers
-        self.n_hidden_channels = n_hidden_channels
-        self.site_features = site_features
-        self.edge_basis = edge_basis
-        self.norm = norm
-        self.activation = activation
-        self.dropout = dropout
-        self.optimizer = optimizer
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.weight_decay = weight_decay
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.device = device
-        self.compile = compile
-        self.matmul_precision = matmul_precision
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-
-    @classmethod
-    def from_preset(cls, name, **params):
-        """Make an estimator with the parameters of a model of the paper.
-
-        The presets are ``"paper_eq4"`` and ``"paper_eq5"``, the models of these
-        equations as they are printed, and ``"released"``, the authors' program with
-        what its command line has by default. They include optimizer and recipe. The
-        paper does not say what its search over parameters chose; the page "Models of
-        the paper" in the documentation says of each value where it comes from, and
-        which are our choice.
-
-        Parameters
-        ----------
-        name : {"paper_eq4", "paper_eq5", "released"}
-            The preset.
-        **params
-            Parameters of the estimator that differ from the preset's.
-
-        Returns
-        -------
-        object
-            The estimator, not fitted.
-
-        Raises
-        ------
-        ValueError
-            If there is no such preset.
-        TypeError
-            If the estimator has no such parameter.
-        """
-        chosen = preset(name, classification=issubclass(cls, ClassifierMixin))
-        return cls(**{**chosen, **params})
-
-    # What a regressor and a classifier do each in their own way
+    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
+        """Check y, learn how to decode predictions, and return the net's targets."""
 
     @abstractmethod
-    def _encode_target(self, y, weights):
-        """Check y, remember how to decode predictions, and give the net's targets."""
+    def _encode_more_target(self, y: Any, n_crystals: int) -> Tensor:
+        """Check y against the targets seen so far, and return the net's targets."""
 
     @abstractmethod
-    def _encode_more_target(self, y, n_crystals):
-        """Check that y is of the kind learned so far, and give the net's targets."""
+    def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Convert outputs of the network to the unit and shape of the target."""
 
     @abstractmethod
-    def _decode(self, outputs):
-        """Bring outputs of the network into the unit, and the shape, of the target."""
+    def _make_criterion(self) -> nn.Module:
+        """Return the loss, which gives one value per target."""
 
     @abstractmethod
-    def _make_criterion(self):
-        """Give the loss, one value for each target."""
+    def _n_outputs(self) -> int:
+        """Return the number of outputs of the network."""
 
-    @abstractmethod
-    def _n_outputs(self):
-        """Give the number of outputs of the network."""
+    def _stratify(self, targets: Tensor) -> NDArray[Any] | None:
+        """Return the labels by which the validation split is stratified, if any."""
+        return None
 
-    def _stratify(self, targets):
-        """Give the labels by which to stratify the validation split, if any."""
-        return
-
-    def _weigh_classes(self, targets, weights):
-        """Give the weights of the crystals with those of their classes."""
+    def _apply_class_weights(
+        self, targets: Tensor, weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the sample weights multiplied by class weights, if any."""
         return weights
 
-    # Fitting
+    # Fit
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals: pymatgen structures, or graphs made by
+            Crystals, as pymatgen structures or as graphs from
             :class:`CrystalGraphFeaturizer`.
         y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
-            What to predict of each. A regressor takes several targets as columns,
-            where NaN stands for a value that is not known.
+            Targets. A regressor accepts several targets as columns, where NaN marks a
+            missing value.
         sample_weight : array-like of shape (n_crystals,), default=None
-            How much each crystal counts in the loss. Those of weight zero are left
-            out. None gives all the same weight.
+            Sample weights in the loss. Crystals of weight zero are left out. None gives
+            every crystal the same weight.
 
         Returns
         -------
@@ -255,161 +141,173 @@ class BaseCGCNN(ABC, BaseEstimator):
         GraphSettingsError
             If X holds graphs made with other settings than those of `featurizer`.
         TrainingDivergedError
-            If weights of the network overflow; it is left with those of the epoch
-            before.
+            If weights of the network are no longer finite. The network then has the
+            weights of the epoch before.
         ValueError
-            If y or `sample_weight` does not fit X or holds what cannot be learned, or
-            `warm_start` meets another network than that of the last fit.
+            If `y` or `sample_weight` does not match X or has invalid values, or if
+            `warm_start` is set and the parameters describe another network than that of
+            the last fit.
         ImportError
-            If `compile` is set and there is no Numba to compile for a CPU.
+            If `compile` is set, the device is a CPU, and Numba is not installed.
         """
-        fitted = getattr(self, "net_", None) if self.warm_start else None
-        with self._unchanged_on_error():
+        previous = getattr(self, "net_", None) if self.warm_start else None
+        with self._restored_on_error():
             crystals = check_crystals(X)
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
-            network = self._network_params()
-            if fitted is None:
-                make_module(network)  # parts that do not fit, before any work is done
+            spec = self._current_spec()
+            if previous is None:
+                spec.build()  # parts that do not fit together fail before any work
             else:
-                self._check_same_network(
-                    network, "warm_start=True", "set warm_start=False"
+                spec.check_continues(
+                    self._network_spec, "warm_start=True", "set warm_start=False"
                 )
-            resolve_device(self.device, self.compile)  # before any work is done
+            resolve_device(self.device, self.compile)  # likewise
             self.featurizer_ = self._make_featurizer(crystals)
-            graphs, targets, weights = self._select(crystals, targets, weights, network)
+            data = self._training_data(crystals, targets, weights, spec)
             rng = check_random_state(self.random_state)
-            train, valid = self._split(graphs, targets, weights, rng)
-            self._start(rng, network, fitted, valid, schedule=self.lr_schedule)
-            check_module(self.net_.module_, network, graphs, self.matmul_precision)
+            train, valid = self._split(data, rng)
+            self._make_net(rng, spec, previous, valid, schedule=self.lr_schedule)
+            spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
             return self._train(train, int(self.max_epochs))
 
-    def _partial_fit(self, X, y, sample_weight, encode_first):
+    def _partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        encode_first: Callable[[Any, NDArray[np.float64]], Tensor],
+    ) -> Self:
         """Train for one more epoch at a constant learning rate."""
         if self.early_stopping:
             raise ValueError(
-                "partial_fit does not support early_stopping=True, as it holds nothing "
-                "out; set it to False"
+                "partial_fit does not support early_stopping=True, because it holds "
+                "out no crystals; set early_stopping=False"
             )
-        fitted = getattr(self, "net_", None)
-        with self._unchanged_on_error():
+        previous = getattr(self, "net_", None)
+        with self._restored_on_error():
             crystals = check_crystals(X)
             weights = check_sample_weight(sample_weight, len(crystals))
-            if fitted is None:
+            if previous is None:
                 targets = encode_first(y, weights)
-                network = self._network_params()
-                make_module(network)
+                spec = self._current_spec()
+                spec.build()
                 resolve_device(self.device, self.compile)
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
                 targets = self._encode_more_target(y, len(crystals))
-                network = self._network_params()
-                self._check_same_network(network, "partial_fit", "call fit")
-            graphs, targets, weights = self._select(crystals, targets, weights, network)
-            if fitted is None or not self._goes_on():
+                spec = self._current_spec()
+                spec.check_continues(self._network_spec, "partial_fit", "call fit")
+            data = self._training_data(crystals, targets, weights, spec)
+            if previous is None or not self._can_reuse_net():
                 rng = check_random_state(self.random_state)
-                self._start(rng, network, fitted, None, schedule="constant")
-                check_module(self.net_.module_, network, graphs, self.matmul_precision)
-            dataset = PackedDataset(graphs, targets, weights, self.net_.device)
-            return self._train(dataset, 1)
+                self._make_net(rng, spec, previous, None, schedule="constant")
+                spec.check_own_parts(
+                    self.net_.module_, data.graphs, self.matmul_precision
+                )
+            return self._train(data.pack(self.net_.device), 1)
 
     @contextmanager
-    def _unchanged_on_error(self):
-        """Keep a fitted model whole where bad input stops another fit half way.
+    def _restored_on_error(self) -> Iterator[None]:
+        """Restore the fitted model if bad input stops another fit halfway.
 
-        Once a first epoch is over, what was learned until then is kept instead.
+        After the first whole epoch, the weights learned so far are kept instead.
         """
         before = self.__dict__.copy()
         try:
             yield
         except BaseException:
-            net, earlier = self.__dict__.get("net_"), before.get("net_")
-            learned = net is not None and any(map(_is_whole, net.history))
-            if net is earlier or not learned:
+            net, previous = self.__dict__.get("net_"), before.get("net_")
+            learned = net is not None and any(map(_is_complete, net.history))
+            if net is previous or not learned:
                 self.__dict__ = before
             raise
 
-    def _make_featurizer(self, crystals):
-        """Choose the featurizer: the one given, or that of the graphs given."""
+    def _make_featurizer(self, crystals: Any) -> CrystalGraphFeaturizer:
+        """Return the featurizer of the parameters, or one for the graphs given."""
         if self.featurizer is not None:
-            return clone(self.featurizer)
-        settings = crystals.settings if isinstance(crystals, CrystalGraphs) else {}
-        return CrystalGraphFeaturizer(
-            **settings, n_jobs=self.n_jobs, verbose=self.verbose
-        )
+            copied: CrystalGraphFeaturizer = clone(self.featurizer)
+            return copied
+        if isinstance(crystals, CrystalGraphs):
+            return CrystalGraphFeaturizer.from_settings(
+                crystals.settings, n_jobs=self.n_jobs, verbose=self.verbose
+            )
+        return CrystalGraphFeaturizer(n_jobs=self.n_jobs, verbose=self.verbose)
 
-    def _select(self, crystals, targets, weights, network):
-        """Make the graphs, and leave out the crystals of weight zero.
-
-        They would not count in the loss, but in the statistics of the normalization.
-        """
-        graphs = self._make_graphs(crystals, network)
-        weights = self._weigh_classes(targets, weights)
-        rows = np.flatnonzero(weights)
-        if len(rows) < len(graphs):
-            graphs, targets, weights = graphs[rows], targets[rows], weights[rows]
-        return graphs, targets, torch.tensor(weights / weights.mean()).float()
-
-    def _make_graphs(self, crystals, network):
-        """Make the graphs, all of whose elements the network must have features of."""
+    def _make_graphs(self, crystals: Any, spec: NetworkSpec) -> CrystalGraphs:
+        """Return the graphs, after checking that all elements have features."""
         graphs = self.featurizer_.transform(crystals)
-        check_elements(graphs, known_elements(network["site_features"]))
+        check_elements(graphs, spec.known_elements())
         return graphs
 
-    def _split(self, graphs, targets, weights, rng):
-        """Put the training part, and what is held out of it, on the device."""
+    def _training_data(
+        self,
+        crystals: Any,
+        targets: Tensor,
+        weights: NDArray[np.float64],
+        spec: NetworkSpec,
+    ) -> _TrainingData:
+        """Return graphs, targets and weights, without crystals of weight zero.
+
+        Such crystals do not count in the loss, but they would in batch normalization.
+        """
+        graphs = self._make_graphs(crystals, spec)
+        weights = self._apply_class_weights(targets, weights)
+        data = _TrainingData(graphs, targets, weights)
+        rows = np.flatnonzero(weights)
+        if len(rows) < len(graphs):
+            data = data.take(rows)
+        return data._replace(weights=data.weights / data.weights.mean())
+
+    def _split(
+        self, data: _TrainingData, rng: np.random.RandomState
+    ) -> tuple[PackedDataset, PackedDataset | None]:
+        """Return the training crystals and the held-out ones, on the device."""
         device = resolve_device(self.device)
         if not self.early_stopping:
-            return PackedDataset(graphs, targets, weights, device), None
+            return data.pack(device), None
         try:
-            parts = train_test_split(
-                np.arange(len(graphs)),
+            train, valid = train_test_split(
+                np.arange(len(data.graphs)),
                 test_size=self.validation_fraction,
-                stratify=self._stratify(targets),
+                stratify=self._stratify(data.targets),
                 random_state=rng,
             )
         except ValueError as error:
             raise ValueError(
                 f"early_stopping=True cannot hold out validation_fraction="
-                f"{self.validation_fraction} of {len(graphs)} crystals ({error}); give "
-                "more crystals, another fraction, or set it to False"
+                f"{self.validation_fraction} of {len(data.graphs)} crystals ({error}); "
+                "give more crystals, another fraction, or set early_stopping=False"
             ) from error
-        return [
-            PackedDataset(graphs[rows], targets[rows], weights[rows], device)
-            for rows in parts
-        ]
+        return data.take(train).pack(device), data.take(valid).pack(device)
 
-    def _check_same_network(self, wanted, way, remedy):
-        """Check that the network to go on with is the one the parameters describe."""
-        network = self._fitted_params["network"]
-        for name, value in wanted.items():
-            if not is_same_part(value, network[name]):
-                found, asked = map(describe_part, (network[name], value))
-                raise ValueError(
-                    f"{way} goes on with a network of {name}={found}, but {name}="
-                    f"{asked} is asked for now; keep it, or {remedy} to begin anew"
-                )
-
-    def _start(self, rng, network, fitted, valid, schedule):
-        """Make the net that trains: a new network, or the one of a fitted net."""
+    def _make_net(
+        self,
+        rng: np.random.RandomState,
+        spec: NetworkSpec,
+        previous: CrystalNet | None,
+        valid: PackedDataset | None,
+        schedule: Any,
+    ) -> None:
+        """Make the net that trains a new network, or the one of the previous net."""
         seed = int(rng.randint(np.iinfo(np.int32).max))
-        if fitted is None:
+        if previous is None:
             self.loss_curve_, self.validation_scores_ = [], None
-            module = make_module(network, seed)
+            module, self._network_spec = spec.build(seed), spec
         else:
-            module, network = fitted.module_, self._fitted_params["network"]
-        self._fitted_params = self._params_to_predict(network)
-        # Those of the user first: what they do to weights, the others are to keep.
+            module = previous.module_
+        self._prediction_params = self._current_prediction_params()
+        # The user's callbacks come first: ours must see what they do to the weights.
         callbacks = copy.deepcopy(self.callbacks or [])
         callbacks += [DivergenceGuard(), Progress(self.verbose)]
         callbacks += make_schedule(schedule)
         if valid is not None:
             callbacks.append(KeepBestEpoch(self.n_iter_no_change))
-        # Only a net without a schedule, and without looks at held-out crystals, takes
-        # further epochs as it is.
-        goes_on = schedule == "constant" and valid is None
-        params = copy.deepcopy(self._training_params()) if goes_on else None
-        self._started_with = params
+        # Only a net without a schedule and without held-out crystals can be reused.
+        reusable = schedule == "constant" and valid is None
+        self._net_params = (
+            copy.deepcopy(self._current_net_params()) if reusable else None
+        )
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
@@ -418,7 +316,7 @@ class BaseCGCNN(ABC, BaseEstimator):
             callbacks=callbacks,
             valid=valid,
             seed=seed,
-            trained_before=fitted is not None,
+            has_trained_weights=previous is not None,
             compiled=self.compile,
             matmul_precision=self.matmul_precision,
             lr=self.lr,
@@ -426,193 +324,84 @@ class BaseCGCNN(ABC, BaseEstimator):
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
 
-    def _params_to_predict(self, network):
-        """Give what a copy needs to predict, whatever becomes of the parameters."""
+    def _current_spec(self) -> NetworkSpec:
+        return NetworkSpec.from_params(vars(self), self._n_outputs())
+
+    def _current_prediction_params(self) -> dict[str, Any]:
+        """Return what a copy needs to predict, even if parameters change later."""
         return {
-            "network": network,
             "batch_size": int(self.batch_size),
             "device": self.device,
             "compile": self.compile,
             "matmul_precision": self.matmul_precision,
         }
 
-    def _training_params(self):
-        """Give the parameters, beside those of the network, that a net is made with."""
-        names = (
-            "loss",
-            "optimizer",
-            "lr",
-            "weight_decay",
-            "batch_size",
-            "callbacks",
-            "device",
-            "compile",
-            "matmul_precision",
-            "verbose",
-        )
-        return {name: getattr(self, name, None) for name in names}
+    def _current_net_params(self) -> dict[str, Any]:
+        return {name: getattr(self, name, None) for name in _NET_PARAMS}
 
-    def _goes_on(self):
-        """Say whether another epoch needs no new net: none was changed, nor copied."""
-        started_with = self._started_with
-        return started_with is not None and is_same_part(
-            self._training_params(), started_with
-        )
+    def _can_reuse_net(self) -> bool:
+        """Return whether the net can train another epoch: no parameter changed."""
+        params = self._net_params
+        return params is not None and is_equal(self._current_net_params(), params)
 
-    def _train(self, dataset, epochs):
-        before = len(self.net_.history)
+    def _train(self, dataset: PackedDataset, epochs: int) -> Self:
+        n_before = len(self.net_.history)
         try:
             self.net_.train(dataset, epochs)
         finally:
-            self.net_.train_split = None  # lets go of the held-out crystals
-            # Also of a training that was interrupted, whose last epoch is not whole.
-            epochs = [row for row in self.net_.history[before:] if _is_whole(row)]
-            self.loss_curve_ += [float(row["train_loss"]) for row in epochs]
+            self.net_.train_split = None  # frees the held-out crystals
+            # After an interrupt the last epoch may be incomplete.
+            rows = [row for row in self.net_.history[n_before:] if _is_complete(row)]
+            self.loss_curve_ += [float(row["train_loss"]) for row in rows]
             self.n_iter_ = len(self.loss_curve_)
             if self.early_stopping:
-                scores = [-float(row["valid_loss"]) for row in epochs]
+                scores = [-float(row["valid_loss"]) for row in rows]
                 self.validation_scores_ = [*(self.validation_scores_ or []), *scores]
         return self
 
-    def _network_params(self):
-        """Give what the module is built from, apart from its weights."""
-        site_features = self.site_features
-        if not isinstance(site_features, SiteFeatures):
-            site_features = element_table(site_features)
-        return {
-            "site_features": copy.deepcopy(site_features),
-            "edge_basis": copy.deepcopy(self.edge_basis),
-            "n_outputs": self._n_outputs(),
-            "conv": self.conv,
-            "pooling": self.pooling,
-            "readout": self.readout,
-            "n_conv_layers": self.n_conv_layers,
-            "n_site_channels": self.n_site_channels,
-            "n_hidden_layers": self.n_hidden_layers,
-            "n_hidden_channels": self.n_hidden_channels,
-            "norm": copy.deepcopy(self.norm),
-            "activation": copy.deepcopy(self.activation),
-            "dropout": self.dropout,
-        }
+    def _load_weights(self, weights: Mapping[str, Any], n_epochs: int) -> None:
+        """Become fitted with weights from elsewhere; the target is already learned."""
+        self._validate_params()
+        spec = self._current_spec()
+        complete = complete_weights(spec, weights)
+        self._network_spec, self._net_params = spec, None
+        self._prediction_params = self._current_prediction_params()
+        self.featurizer_ = self._make_featurizer(None)
+        self.loss_curve_, self.validation_scores_ = [np.nan] * n_epochs, None
+        self.n_iter_ = n_epochs
+        self.net_ = self._restore_net(complete)
 
     # Prediction
 
-    def _predict_outputs(self, X):
-        """Run the network on crystals.
+    def _predict_outputs(self, X: Any) -> NDArray[np.float32]:
+        """Return the outputs of the network, of shape (n_crystals, n_outputs)."""
+        check_is_fitted(self)
+        graphs = self._make_graphs(X, self._network_spec)
+        dataset = PackedDataset(graphs, device=self.net_.device)
+        outputs: NDArray[np.float32] = self.net_.predict_batches(dataset).numpy()
+        return outputs
 
-        Returns
-        -------
-        ndarray of shape (n_crystals, n_outputs)
+    def _predict_contributions(self, X: Any) -> list[NDArray[np.float64]]:
+        """Return the contributions of the sites of each crystal, in their order.
+
+        Each array has shape (n_sites,) or (n_sites, n_outputs).
         """
         check_is_fitted(self)
-        graphs = self._make_graphs(X, self._fitted_params["network"])
+        graphs = self._make_graphs(X, self._network_spec)
         dataset = PackedDataset(graphs, device=self.net_.device)
-        return self.net_.predict_batches(dataset).numpy()
+        merged = self._decode(self.net_.predict_contributions(dataset).numpy())
+        return np.split(graphs.expand_sites(merged), graphs.site_map_offsets[1:-1])
 
-    def _predict_contributions(self, X):
-        """Run the network as far as what the sites of the crystals contribute.
-
-        Returns
-        -------
-        list of ndarray of shape (n_sites,) or (n_sites, n_outputs), float64
-            One for each crystal, in the order of its sites.
-        """
-        check_is_fitted(self)
-        graphs = self._make_graphs(X, self._fitted_params["network"])
-        dataset = PackedDataset(graphs, device=self.net_.device)
-        of_nodes = self.net_.predict_contributions(dataset).numpy()
-        of_sites = graphs.expand_sites(self._decode(of_nodes))
-        return np.split(of_sites, graphs.site_map_offsets[1:-1])
-
-    # Persistence: the weights as numpy arrays, and no net. What is stored then holds
-    # neither optimizer nor callbacks, and loads on a machine without the GPU that the
-    # network was trained on.
-
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        net = state.pop("net_", None)
-        if net is not None:
-            state["_started_with"] = None  # the optimizer stays behind
-            state["_weights"] = {
-                name: value.cpu().numpy()
-                for name, value in net.module_.state_dict().items()
-            }
-        return state
-
-    def __setstate__(self, state):
-        state = state.copy()
-        weights = state.pop("_weights", None)
-        super().__setstate__(state)
-        if weights is not None:
-            self.net_ = self._restore_net(weights)
-
-    def _restore_net(self, weights):
-        fitted = self._fitted_params
-        module = make_module(fitted["network"])
-        tensors = {name: torch.tensor(value) for name, value in weights.items()}
-        first = next(name for name, _ in module.named_parameters())
-        module.to(tensors[first].dtype).load_state_dict(tensors)
-        try:
-            device = resolve_device(fitted["device"])
-        except ValueError:
-            warnings.warn(
-                f"the model was fitted with device={str(fitted['device'])!r}, which "
-                "this machine does not have; it is loaded on the CPU",
-                stacklevel=2,
-            )
-            device = torch.device("cpu")
-        return build_net(
-            module,
-            criterion=torch.nn.Identity(),  # it predicts; training makes another net
-            device=device,
-            batch_size=fitted["batch_size"],
-            compiled=fitted["compile"],
-            matmul_precision=fitted["matmul_precision"],
-        )
-
-    def _with_weights(self, weights, n_epochs, **learned):
-        """Make a fitted estimator of weights that were trained elsewhere.
-
-        Parameters
-        ----------
-        weights : dict of str to Tensor
-            By the names of the module; buffers may be left out.
-        n_epochs : int
-            How long they were trained, with losses that are not known.
-        **learned
-            What `fit` learns of the target.
-
-        Returns
-        -------
-        object
-        """
-        fitted = clone(self)
-        vars(fitted).update(learned)
-        network = fitted._network_params()
-        complete = {**make_module(network).state_dict(), **weights}
-        state = fitted.__getstate__()
-        state |= {
-            "featurizer_": clone(self.featurizer),
-            "n_iter_": n_epochs,
-            "loss_curve_": [np.nan] * n_epochs,
-            "validation_scores_": None,
-            "_fitted_params": self._params_to_predict(network),
-            "_started_with": None,
-            "_weights": {name: each.numpy() for name, each in complete.items()},
-        }
-        fitted.__setstate__(state)
-        return fitted
-
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
 
 
-def _is_whole(epoch):
-    """Tell a row of a net's history that ended well from one that did not."""
+def _is_complete(epoch: Mapping[str, Any]) -> bool:
+    """Return whether an epoch of a net's history ended, and did not diverge."""
     return "dur" in epoch and not epoch.get("diverged")

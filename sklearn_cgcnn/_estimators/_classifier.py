@@ -1,128 +1,141 @@
 """Classification of crystals."""
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
 from sklearn_cgcnn._validation import check_class_target, check_labels
+from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
 
-class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
+class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
     """Crystal graph convolutional neural network for classes of crystals.
 
-    The network of :class:`CGCNNRegressor` with one output per class, a softmax over
-    them, and the cross-entropy as its loss (paper, supplement). Any number of classes
-    with labels of any type.
+    The network of :class:`CGCNNRegressor`, with one output per class, a softmax over
+    the outputs, and the cross-entropy as loss (paper, supplement). It supports two or
+    more classes with labels of any type that can be sorted.
 
     Parameters
     ----------
     featurizer : CrystalGraphFeaturizer or None, default=None
-        Turns structures into graphs. None means one with default settings, or those of
-        the graphs given to `fit`.
+        Turns structures into graphs. None uses the default settings, or the settings of
+        the graphs passed to `fit`.
     conv : {"gated", "shared"} or type of Conv, default="gated"
-        The convolution: a gate for every edge (paper, Eq. 5), or the same weights for
-        all neighbors (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
+        The convolution. "gated" has a gate on every edge (paper, Eq. 5). "shared" uses
+        the same weights for all neighbors (Eq. 4). To use another one, pass your own
+        subclass of :class:`sklearn_cgcnn.nn.Conv`.
     pooling : {"mean", "all_layers"} or type of Pooling, default="mean"
-        How the sites of a crystal become one vector: their mean after the last
-        convolution (Eq. S16), a mean over what all layers say of them (Eqs. S11 to
-        S13), or a subclass of :class:`sklearn_cgcnn.nn.Pooling`.
+        How the site vectors of a crystal become one vector. "mean" is the mean over the
+        sites after the last convolution (Eq. S16). "all_layers" is the mean over the
+        sites of contributions from all layers (Eqs. S11 to S13). To use another one,
+        pass your own subclass of :class:`sklearn_cgcnn.nn.Pooling`.
     readout : {"crystal", "site"} or type of Readout, default="crystal"
-        What hidden layers and output read: the pooled crystal, or each site, the mean
-        of whose values is then the prediction (Eqs. S14 and S15; see
-        :func:`sklearn_cgcnn.inspection.site_contributions`); or a subclass of
-        :class:`sklearn_cgcnn.nn.Readout`.
+        What hidden layers and output are applied to. "crystal" applies them to the
+        pooled vector. "site" applies them to each site and predicts the mean over the
+        sites (Eqs. S14 and S15; see
+        :func:`sklearn_cgcnn.inspection.site_contributions`). To use another one, pass
+        your own subclass of :class:`sklearn_cgcnn.nn.Readout`.
     n_conv_layers : int, default=3
         Number of convolutions.
     n_site_channels : int, default=64
         Width of the site vectors.
     n_hidden_layers : int, default=1
-        Number of hidden layers before the output: of the crystal (L2 in the paper), or
-        of each site (L1) with ``readout="site"``.
+        Number of hidden layers before the output. They are applied to the crystal (L2
+        in the paper), or to each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
-        Their width.
+        Width of the hidden layers.
     site_features : str, sequence, mapping or SiteFeatures, default="properties"
-        What is known of a site's element. "properties" are the nine of the paper's
-        Table II, which may be named one by one, as in ``["group", "period"]``;
-        "learned" is a vector for each element, learned from the training crystals that
-        hold it; of an element that none holds it is as it was drawn. A table of one's
-        own is a DataFrame or mapping by symbol or atomic number, an array with a row
-        for each atomic number from 0, or the path of a JSON file with a mapping, such
-        as the ``atom_init.json`` of the authors' program. It is used as it is: bring
-        the columns to similar ranges first.
+        Features of each site's element. "properties" uses the nine properties of the
+        paper's Table II. A list of names, as in ``["group", "period"]``, uses some of
+        them. "learned" learns a vector for each element; elements absent from the
+        training crystals keep their random initial vector. Your own table can be a
+        DataFrame or mapping by symbol or atomic number, an array with one row per
+        atomic number starting from 0, or the path of a JSON file with such a mapping,
+        for example the ``atom_init.json`` of the authors' program. Your own table is
+        not scaled, so bring its columns to similar ranges first.
     edge_basis : {"gaussian", "one-hot"}, EdgeBasis or None, default="gaussian"
-        Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
-        the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
-        a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own. None
-        leaves only who is whose neighbor.
+        Features of an edge, computed from its length. "gaussian" uses Gaussians from 0
+        to 8 Å in steps of 0.2 Å, as in the authors' program. "one-hot" uses 10 bins
+        from 0.7 to 5.2 Å, as in the paper's Table III. For another range or form, pass
+        an instance of :class:`sklearn_cgcnn.nn.EdgeBasis`. None uses connectivity
+        alone.
     norm : {"batch"}, callable or None, default="batch"
-        Normalization in the convolutions: batch normalization as in the authors'
-        program, none as the equations are printed, or what makes a module from a width,
-        like :class:`sklearn_cgcnn.nn.BatchNorm`: it is called with rows and with how
-        many equal ones each stands for.
+        Normalization in the convolutions. "batch" is batch normalization, as in the
+        authors' program. None uses no normalization, as the equations are printed. A
+        callable receives a width and returns a module, which is called with rows and
+        with the number of equal rows that each row stands for, like
+        :class:`sklearn_cgcnn.nn.BatchNorm`.
     activation : str or callable, default="softplus"
-        The function g of the paper, in convolutions and hidden layers: "softplus",
-        "relu", "silu", "tanh", "identity", a function of a tensor, or a module of torch
-        by its class or as an instance, of which there is one for the whole network.
+        The function g of the paper, used in convolutions and hidden layers: "softplus",
+        "relu", "silu", "tanh", "identity", a function of a tensor, or a torch module as
+        a class or an instance. The whole network shares one instance.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel of a crystal, and of all its sites,
-        during training, after each hidden layer.
+        Probability of dropping a hidden channel during training, after each hidden
+        layer. All sites of a crystal lose the same channels.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        The optimizer; "sgd" has a momentum of 0.9, which "one_cycle" moves between 0.85
-        and 0.95, as it does the first beta of the others. Any other by its class, or by
-        a partial of it with further arguments.
+        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" moves it
+        between 0.85 and 0.95, and likewise the first beta of the others. To use another
+        optimizer, pass its class, or a partial of it with further arguments.
     lr : float, default=0.01
-        Learning rate, the highest where it follows a schedule.
+        Learning rate. With a schedule it is the highest one.
     lr_schedule : {"one_cycle", "constant"} or callable, default="one_cycle"
-        How the learning rate changes: one rise and fall over the whole training, batch
-        by batch, or not at all. Any scheduler of torch by its class, or by a partial of
-        it, is stepped after every epoch.
+        Schedule of the learning rate. "one_cycle" rises and falls once over the whole
+        training and is stepped after every batch. To use another scheduler of torch,
+        pass its class or a partial of it; it is stepped after every epoch.
     weight_decay : float, default=0.01
-        Weight decay, as the optimizer defines it, where it has one.
+        Weight decay as the optimizer defines it. It has no effect on optimizers without
+        such a parameter.
     max_epochs : int, default=30
         Number of passes over the training crystals.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the crystals of each class, stop
-        when the loss on them has not fallen for `n_iter_no_change` epochs, and return
-        to the epoch where it was lowest. False trains on all crystals for `max_epochs`.
+        when the loss on them has not fallen for `n_iter_no_change` epochs, and restore
+        the epoch with the lowest loss. False trains on all crystals for `max_epochs`.
     validation_fraction : float, default=0.1
-        Fraction of the crystals held out by `early_stopping`.
+        Fraction of the crystals that `early_stopping` holds out.
     n_iter_no_change : int, default=10
         Number of epochs that `early_stopping` waits for a lower loss.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class, as a factor to `sample_weight`; "balanced" gives all
-        classes the same weight in total, and None gives all crystals the same.
+        Class weights, by which sample weights are multiplied. "balanced" gives all
+        classes the same total weight. None gives all crystals the same weight.
     warm_start : bool, default=False
-        Whether `fit` goes on with the weights of the last fit, with a new optimizer,
-        instead of drawing new ones.
+        Whether `fit` continues from the weights of the last fit, with a new optimizer.
+        False draws new initial weights.
     callbacks : list of skorch callbacks or None, default=None
-        What else is to happen during training, for example
-        ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, not changed.
+        Callbacks of the training, for example
+        ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, so that the
+        originals do not change.
     device : str or torch.device, default="auto"
-        Where to train and predict. "auto" takes a CUDA GPU where there is one.
+        Device to train and predict on. "auto" uses a CUDA GPU if there is one.
     compile : bool, default=False
-        Whether to sum over the edges in compiled loops, with results that differ in
-        their last digits. There are such for gated convolutions with a softplus and
-        batch normalization or none. On a CPU, Numba compiles them (``pip install
-        numba``), once on a machine and in seconds; on one core, training then takes two
-        thirds of the time, and prediction three quarters. On a CUDA GPU, torch does,
-        anew in each process.
+        Whether to sum over the edges in compiled loops. Results then differ in their
+        last digits. Supported for gated convolutions with softplus, with or without
+        batch normalization; others run as usual. On a CPU, Numba compiles the loops
+        (``pip install numba``), which takes seconds once per machine; on one core,
+        training then takes two thirds of the time and prediction three quarters. On a
+        CUDA GPU, torch compiles them in each process.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        What matrix products are rounded to, for GPUs that are faster then. "tf32"
-        rounds their factors to 11 bits of 24, and has no effect but on a CUDA GPU;
-        "bfloat16" rounds factors and products to 8, by torch's autocast. Sums over
-        edges, statistics and stored weights stay as they are.
+        Precision of matrix products. Lower precision is for GPUs on which it is faster.
+        "tf32" rounds the factors to 11 significant bits instead of 24; it has an effect
+        on CUDA GPUs only. "bfloat16" rounds factors and products to 8 bits, by torch's
+        autocast. Sums over edges, statistics and stored weights are not rounded.
     random_state : int, RandomState instance or None, default=None
-        Determines initial weights, batches, dropout and the held-out crystals. Pass an
-        int for the same result on every call, on the same processor with the same
-        number of threads. On a GPU sums are taken in no fixed order, and results differ
-        in their last digits.
+        Determines initial weights, batches, dropout and held-out crystals. Pass an int
+        for the same result on every call, on the same processor with the same number of
+        threads. On a GPU the order of sums varies, and with it the last digits.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0
@@ -131,24 +144,24 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, in ascending order.
+        Labels, in ascending order.
     featurizer_ : CrystalGraphFeaturizer
-        What turns structures into graphs at prediction.
+        Turns structures into graphs for prediction.
     net_ : skorch.NeuralNet
-        The trained net; its ``module_`` is the torch module.
+        The trained net. Its ``module_`` is the torch module.
     n_iter_ : int
-        Number of epochs trained, all calls of `partial_fit` and, with `warm_start`, of
-        `fit` together.
+        Number of epochs trained. Calls of `partial_fit`, and of `fit` with
+        `warm_start`, add to it.
     loss_curve_ : list of float
-        Mean training loss in each epoch.
+        Mean training loss of each epoch.
     validation_scores_ : list of float or None
-        Negative loss on the held-out crystals after each epoch; None without
+        Negative loss on the held-out crystals after each epoch. None without
         `early_stopping`.
 
     See Also
     --------
-    CGCNNRegressor : For numbers.
-    CrystalGraphFeaturizer : Makes the graphs.
+    CGCNNRegressor : Regression.
+    CrystalGraphFeaturizer : Turns structures into graphs.
 
     References
     ----------
@@ -165,8 +178,10 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     True
     """
 
-    classes_: np.ndarray
-    _parameter_constraints: ClassVar[dict] = {
+    class_weight: dict[Any, float] | str | None
+    classes_: NDArray[Any]
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseCGCNN._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -174,79 +189,47 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
     def __init__(
         self,
         *,
-        featurizer=None,
-        conv="gated",
-        pooling="mean",
-        readout="crystal",
-        n_conv_layers=3,
-        n_site_channels=64,
-        n_hidden_layers=1,
-        n_hidden_channels=128,
-        site_features="properties",
-        edge_basis="gaussian",
-        norm="batch",
-        activation="softplus",
-        dropout=0.0,
-        optimizer="adamw",
-        lr=0.01,
-        lr_schedule="one_cycle",
-        weight_decay=0.01,
-        max_epochs=30,
-        batch_size=64,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        class_weight=None,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        compile=False,
-        matmul_precision="float32",
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
-        super().__init__(
-            featurizer=featurizer,
-            conv=conv,
-            pooling=pooling,
-            readout=readout,
-            n_conv_layers=n_conv_layers,
-            n_site_channels=n_site_channels,
-            n_hidden_layers=n_hidden_layers,
-            n_hidden_channels=n_hidden_channels,
-            site_features=site_features,
-            edge_basis=edge_basis,
-            norm=norm,
-            activation=activation,
-            dropout=dropout,
-            optimizer=optimizer,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            weight_decay=weight_decay,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            compile=compile,
-            matmul_precision=matmul_precision,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+        featurizer: CrystalGraphFeaturizer | None = None,
+        conv: str | type[Conv] = "gated",
+        pooling: str | type[Pooling] = "mean",
+        readout: str | type[Readout] = "crystal",
+        n_conv_layers: int = 3,
+        n_site_channels: int = 64,
+        n_hidden_layers: int = 1,
+        n_hidden_channels: int = 128,
+        site_features: Any = "properties",
+        edge_basis: str | EdgeBasis | None = "gaussian",
+        norm: str | Callable[[int], nn.Module] | None = "batch",
+        activation: str | Callable[[Tensor], Tensor] = "softplus",
+        dropout: float = 0.0,
+        optimizer: str | Callable[..., Optimizer] = "adamw",
+        lr: float = 0.01,
+        lr_schedule: str | Callable[..., Any] = "one_cycle",
+        weight_decay: float = 0.01,
+        max_epochs: int = 30,
+        batch_size: int = 64,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
+        callbacks: list[Callback] | None = None,
+        device: str | torch.device = "auto",
+        compile: bool = False,
+        matmul_precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._store_params(locals())
 
-    def predict(self, X):
+    def predict(self, X: Any) -> NDArray[Any]:
         """Predict the most probable class.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals.
+            Crystals.
 
         Returns
         -------
@@ -261,20 +244,21 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
             If X holds graphs made with other settings than those used in `fit`.
         """
         codes = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[codes]
+        labels: NDArray[Any] = self.classes_[codes]
+        return labels
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probability of each class.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals.
+            Crystals.
 
         Returns
         -------
         ndarray of shape (n_crystals, n_classes), float64
-            Columns in the order of `classes_`, rows that add up to one.
+            Columns in the order of `classes_`. Each row sums to one.
 
         Raises
         ------
@@ -284,26 +268,30 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
             If X holds graphs made with other settings than those used in `fit`.
         """
         logits = torch.from_numpy(self._decode(self._predict_outputs(X)))
-        return logits.softmax(dim=1).numpy()
+        probabilities: NDArray[np.float64] = logits.softmax(dim=1).numpy()
+        return probabilities
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one epoch more, at a constant learning rate.
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one more epoch at a constant learning rate.
 
-        Optimizer, shuffles and dropout go on from call to call; a copy or a pickle
-        keeps only the weights, and begins a new optimizer.
+        The first call creates the network. Optimizer, shuffles and dropout continue
+        from call to call. A copy or a pickle keeps the weights alone and starts with a
+        new optimizer.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals.
+            Crystals.
         y : array-like of shape (n_crystals,)
-            The class of each.
+            Labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes that there will be; those of the first y if None. Later calls
-            may repeat them.
+            All classes that will occur in any call. None takes those of the first y.
+            Later calls may repeat them.
         sample_weight : array-like of shape (n_crystals,), default=None
-            How much each crystal counts.
+            Sample weights. None gives every crystal the same weight.
 
         Returns
         -------
@@ -316,56 +304,103 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):
         if hasattr(self, "net_") and not np.array_equal(announced, self.classes_):
             raise ValueError(
                 f"classes is {announced.tolist()}, but the first call of partial_fit "
-                f"had {self.classes_.tolist()}; keep to them"
+                f"had {self.classes_.tolist()}; pass the same classes, or none"
             )
 
-        def encode_first(y, weights):
+        def encode_first(y: Any, weights: NDArray[np.float64]) -> Tensor:
             self.classes_ = announced
             return self._encode_more_target(y, len(weights))
 
         return self._partial_fit(X, y, sample_weight, encode_first)
 
-    def _encode_target(self, y, weights):
+    def load_weights(
+        self,
+        weights: Mapping[str, Tensor | NDArray[Any]],
+        *,
+        classes: Any,
+        n_epochs: int = 0,
+    ) -> Self:
+        """Use weights that were trained elsewhere, instead of `fit`.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor or ndarray
+            Parameters and buffers of the network that the parameters of this estimator
+            describe, by the names of its module's state. Buffers may be left out.
+        classes : array-like of shape (n_classes,)
+            Labels of the outputs, in ascending order.
+        n_epochs : int, default=0
+            Number of epochs that the weights were trained for.
+
+        Returns
+        -------
+        CGCNNClassifier
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a weight is unknown, missing or of the wrong shape, or `classes` are not
+            in ascending order.
+        """
+        labels, codes = check_class_target(classes, len(classes))
+        if not np.array_equal(codes, np.arange(len(codes))):
+            raise ValueError(
+                f"classes is {list(classes)}; give the labels in ascending order, each "
+                "once, and order the outputs alike"
+            )
+        with self._restored_on_error():
+            self.classes_ = labels
+            self._load_weights(weights, n_epochs)
+        return self
+
+    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
         classes, codes = check_class_target(y, len(weights))
         continued = self.warm_start and hasattr(self, "net_")
         if continued and not np.array_equal(classes, self.classes_):
             raise ValueError(
-                f"warm_start=True goes on with the classes {self.classes_.tolist()}, "
-                f"but y has {classes.tolist()}; keep to them, or set warm_start=False"
+                "warm_start=True continues with the classes of the last fit, "
+                f"{self.classes_.tolist()}, but y has {classes.tolist()}; give all "
+                "classes of the last fit and no others, or set warm_start=False"
             )
         self.classes_ = classes
         return torch.tensor(codes)
 
-    def _decode(self, outputs):
-        return outputs.astype(np.float64)
-
-    def _encode_more_target(self, y, n_crystals):
+    def _encode_more_target(self, y: Any, n_crystals: int) -> Tensor:
         labels = check_labels(y, n_crystals)
         codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
         unknown = np.flatnonzero(self.classes_[codes] != labels)
         if len(unknown):
             label = labels.tolist()[unknown[0]]
             raise ValueError(
-                f"y[{unknown[0]}] is {label!r}, none of the classes "
-                f"{self.classes_.tolist()} of the first call of partial_fit; announce "
-                "all classes there"
+                f"y[{unknown[0]}] is {label!r}, which is not among the classes "
+                f"{self.classes_.tolist()} of the first call of partial_fit; pass all "
+                "classes to the first call"
             )
         return torch.tensor(codes)
 
-    def _weigh_classes(self, targets, weights):
+    def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        return outputs.astype(np.float64)
+
+    def _apply_class_weights(
+        self, targets: Tensor, weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         if self.class_weight is None:
             return weights
-        counted = self.classes_[targets.numpy()[weights > 0]]
-        of_class = compute_class_weight(
-            self.class_weight, classes=self.classes_, y=counted
+        codes = targets.numpy()
+        class_weights: NDArray[np.float64] = compute_class_weight(
+            self.class_weight,
+            classes=self.classes_,
+            y=self.classes_[codes[weights > 0]],
         )
-        return weights * of_class[targets.numpy()]
+        weighted: NDArray[np.float64] = weights * class_weights[codes]
+        return weighted
 
-    def _stratify(self, targets):
+    def _stratify(self, targets: Tensor) -> NDArray[Any]:
         return targets.numpy()
 
-    def _make_criterion(self):
-        return torch.nn.CrossEntropyLoss(reduction="none")
+    def _make_criterion(self) -> nn.Module:
+        return nn.CrossEntropyLoss(reduction="none")
 
-    def _n_outputs(self):
+    def _n_outputs(self) -> int:
         return len(self.classes_)

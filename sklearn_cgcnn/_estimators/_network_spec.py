@@ -1,15 +1,20 @@
-"""From the names and classes that a user gives to the parts of a network."""
+"""What a network is made of: its parts by name, table or class, and its widths."""
 
 import copy
-import functools
 import threading
-import types
-from numbers import Number
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._estimators._equality import is_equal
+from sklearn_cgcnn._ops import autocast
+from sklearn_cgcnn._training import PackedDataset
+from sklearn_cgcnn.graphs import CrystalGraphs, element_table
 from sklearn_cgcnn.nn import (
     ACTIVATIONS,
     CGCNN,
@@ -19,13 +24,17 @@ from sklearn_cgcnn.nn import (
     POOLINGS,
     READOUTS,
     Conv,
+    EdgeBasis,
     NoEdgeFeatures,
     Pooling,
     Readout,
     SiteFeatures,
 )
 
-_PARTS = {
+Part = TypeVar("Part", bound=nn.Module)
+
+# Fields that may hold the user's own class, function or module.
+_PARTS = (
     "conv",
     "pooling",
     "readout",
@@ -33,168 +42,256 @@ _PARTS = {
     "edge_basis",
     "norm",
     "activation",
-}
+)
+# torch draws initial weights from a generator that the whole process shares.
 _GLOBAL_GENERATOR = threading.Lock()
 
 
-def make_module(network_params, seed=0):
-    """Build the network, its weights drawn at random.
+@dataclass(frozen=True, eq=False)
+class NetworkSpec:
+    """What a network is made of, apart from its weights.
 
-    Parameters
+    The fields are the parameters of the estimators of the same names, except that
+    `site_features` is already a table, or the user's own module.
+
+    Attributes
     ----------
-    network_params : dict
-        Parameters of CGCNN, with site features as a table of the elements or as an
-        instance, edge basis by name, as an instance or None, and the other parts as
-        users name them.
-    seed : int, default=0
-        Determines the weights.
-
-    Returns
-    -------
-    CGCNN
+    site_features : ndarray of shape (n_elements, n_features), or SiteFeatures
+    edge_basis : str, EdgeBasis or None
+    n_outputs : int
+    conv, pooling, readout : str or type
+    n_conv_layers, n_site_channels, n_hidden_layers, n_hidden_channels : int
+    norm : str, callable or None
+    activation : str or callable
+    dropout : float
     """
-    params = copy.deepcopy(network_params)
-    params["site_features"] = _make_site_features(params["site_features"])
-    params["edge_basis"] = _make_edge_basis(params["edge_basis"])
-    params["conv"] = _choose_class("conv", params["conv"], CONVS, Conv)
-    params["pooling"] = _choose_class("pooling", params["pooling"], POOLINGS, Pooling)
-    params["readout"] = _choose_class("readout", params["readout"], READOUTS, Readout)
-    if isinstance(params["norm"], str):
-        params["norm"] = NORMS[params["norm"]]
-    # torch draws first weights from the generator of the whole process: one thread at a
-    # time, and left as it was.
-    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        params["activation"] = _make_activation(params["activation"])
-        return CGCNN(**params)
+
+    site_features: NDArray[np.float32] | SiteFeatures
+    edge_basis: str | EdgeBasis | None
+    n_outputs: int
+    conv: str | type[Conv]
+    pooling: str | type[Pooling]
+    readout: str | type[Readout]
+    n_conv_layers: int
+    n_site_channels: int
+    n_hidden_layers: int
+    n_hidden_channels: int
+    norm: str | Callable[[int], nn.Module] | None
+    activation: str | Callable[[Tensor], Tensor]
+    dropout: float
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], n_outputs: int) -> Self:
+        """Return the spec that the parameters of an estimator describe.
+
+        Parameters
+        ----------
+        params : mapping of str to object
+            Parameters of the estimator. Parts are copied.
+        n_outputs : int
+            Number of outputs of the network.
+
+        Returns
+        -------
+        NetworkSpec
+
+        Raises
+        ------
+        TypeError or ValueError
+            If `site_features` is not a valid table.
+        """
+        names = {each.name for each in fields(cls)} - {"site_features", "n_outputs"}
+        values = {name: copy.deepcopy(params[name]) for name in names}
+        site_features = params["site_features"]
+        if isinstance(site_features, SiteFeatures):
+            site_features = copy.deepcopy(site_features)
+        else:
+            site_features = element_table(site_features)
+        return cls(site_features=site_features, n_outputs=n_outputs, **values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, for storing."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def build(self, seed: int = 0) -> CGCNN:
+        """Return the network with random initial weights.
+
+        Parameters
+        ----------
+        seed : int, default=0
+            Seed of the weights.
+
+        Returns
+        -------
+        CGCNN
+
+        Raises
+        ------
+        TypeError or ValueError
+            If a part is not what the network can use.
+        """
+        spec = copy.deepcopy(self)
+        params = {
+            **spec.to_dict(),
+            "site_features": _site_features(spec.site_features),
+            "edge_basis": _edge_basis(spec.edge_basis),
+            "conv": _part_class("conv", spec.conv, CONVS, Conv),
+            "pooling": _part_class("pooling", spec.pooling, POOLINGS, Pooling),
+            "readout": _part_class("readout", spec.readout, READOUTS, Readout),
+            "norm": NORMS[spec.norm] if isinstance(spec.norm, str) else spec.norm,
+        }
+        # Seeding the shared generator is limited to one thread at a time, and its state
+        # is restored afterwards.
+        with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return CGCNN(**{**params, "activation": _activation(spec.activation)})
+
+    def restore(self, weights: Mapping[str, NDArray[Any]]) -> CGCNN:
+        """Return the network with given weights.
+
+        Parameters
+        ----------
+        weights : mapping of str to ndarray
+            All parameters and buffers of the module, by their names.
+
+        Returns
+        -------
+        CGCNN
+            Of the type of the weights.
+        """
+        module = self.build()
+        tensors = {name: torch.tensor(value) for name, value in weights.items()}
+        first = next(name for name, _ in module.named_parameters())
+        module.to(tensors[first].dtype).load_state_dict(tensors)
+        return module
+
+    def known_elements(self) -> NDArray[np.bool_]:
+        """Return which elements have features.
+
+        Returns
+        -------
+        ndarray of shape (n_elements,), bool
+            By atomic number.
+        """
+        if isinstance(self.site_features, SiteFeatures):
+            known: NDArray[np.bool_] = self.site_features.known_elements().cpu().numpy()
+            return known
+        return np.asarray(np.isfinite(self.site_features).all(axis=1))
+
+    def check_continues(self, fitted: "NetworkSpec", method: str, remedy: str) -> None:
+        """Check that training can continue with the network of an earlier fit.
+
+        Parameters
+        ----------
+        fitted : NetworkSpec
+            Spec of the network that was fitted before.
+        method : str
+            What continues the training, for the message.
+        remedy : str
+            How to start from a new network, for the message.
+
+        Raises
+        ------
+        ValueError
+            If any field differs.
+        """
+        for name, value in self.to_dict().items():
+            before = getattr(fitted, name)
+            if not is_equal(value, before):
+                raise ValueError(
+                    f"{method} continues with the network of the last fit, which has "
+                    f"{name}={_describe(before)}, but now {name}={_describe(value)}; "
+                    f"set it back, or {remedy} to start from a new network"
+                )
+
+    def check_own_parts(
+        self, module: CGCNN, graphs: CrystalGraphs, matmul_precision: str
+    ) -> None:
+        """Check on two crystals that the user's own parts work.
+
+        Parameters
+        ----------
+        module : CGCNN
+            Network built from this spec.
+        graphs : CrystalGraphs
+            The training crystals.
+        matmul_precision : {"float32", "tf32", "bfloat16"}
+            Precision of matrix products.
+
+        Raises
+        ------
+        ValueError
+            If the network fails, or its output has the wrong shape.
+        """
+        own = {name: getattr(self, name) for name in _PARTS}
+        own = {
+            name: part
+            for name, part in own.items()
+            if not isinstance(part, str | np.ndarray | None)
+        }
+        if not own:
+            return
+        rows = torch.arange(min(2, len(graphs)))
+        device = next(module.parameters()).device
+        batch, _ = PackedDataset(graphs[: len(rows)], device=device)[rows]
+        parts = ", ".join(f"{name}={part}" for name, part in own.items())
+        try:
+            with autocast(device, matmul_precision):
+                outputs = copy.deepcopy(module)(batch)
+            outputs.sum().backward()
+        except Exception as error:
+            raise ValueError(
+                f"the network does not work with {parts}: {type(error).__name__}: "
+                f"{error}; compare these parts with the classes of sklearn_cgcnn.nn"
+            ) from error
+        expected = (len(rows), self.n_outputs)
+        if tuple(outputs.shape) != expected:
+            raise ValueError(
+                f"the network with {parts} returns outputs of shape "
+                f"{tuple(outputs.shape)} for {len(rows)} crystals; expected {expected}"
+            )
 
 
-def check_module(module, network_params, graphs, matmul_precision):
-    """Check that a network with parts of one's own works, on two crystals.
-
-    Parameters
-    ----------
-    module : CGCNN
-    network_params : dict
-        What it was made from.
-    graphs : CrystalGraphs
-    matmul_precision : str
-        What matrix products are rounded to.
-
-    Raises
-    ------
-    ValueError
-        If it fails, or gives outputs of another shape than it should.
-    """
-    own = {
-        name: part
-        for name, part in network_params.items()
-        if name in _PARTS and not isinstance(part, str | np.ndarray | None)
-    }
-    if not own:
-        return
-    rows = torch.arange(min(2, len(graphs)))
-    device = next(module.parameters()).device
-    batch, _ = PackedDataset(graphs[: len(rows)], device=device)[rows]
-    parts = ", ".join(f"{name}={part}" for name, part in own.items())
-    rounded = matmul_precision == "bfloat16"
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
-            outputs = copy.deepcopy(module)(**batch.tensors())
-        outputs.sum().backward()
-    except Exception as error:
-        raise ValueError(
-            f"the network does not work with {parts}: {type(error).__name__}: {error}; "
-            "compare them with the classes of sklearn_cgcnn.nn"
-        ) from error
-    wanted = (len(rows), network_params["n_outputs"])
-    if tuple(outputs.shape) != wanted:
-        raise ValueError(
-            f"the network with {parts} gives outputs of shape {tuple(outputs.shape)} "
-            f"for {len(rows)} crystals, and must give {wanted}"
-        )
-
-
-def _choose_class(name, choice, named, base):
-    """Give the class of a part: the one of that name, or one of the user's own."""
-    if isinstance(choice, str):
-        return named[choice]
-    if not issubclass(choice, base):
+def _part_class(
+    name: str,
+    part: str | type[Part],
+    by_name: Mapping[str, type[Part]],
+    base: Any,  # type[Part], which mypy refuses for an abstract class
+) -> type[Part]:
+    """Return the class of a part, given by name or as the user's own class."""
+    if isinstance(part, str):
+        return by_name[part]
+    if not issubclass(part, base):
         raise TypeError(
-            f"{name}={choice.__name__} is no subclass of sklearn_cgcnn.nn."
-            f"{base.__name__}; inherit from it, or choose one of {sorted(named)}"
+            f"{name}={part.__name__} is not a subclass of sklearn_cgcnn.nn."
+            f"{base.__name__}; inherit from it, or choose one of {sorted(by_name)}"
         )
-    return choice
+    return part
 
 
-def _make_site_features(site_features):
+def _site_features(site_features: NDArray[np.float32] | SiteFeatures) -> SiteFeatures:
     if isinstance(site_features, SiteFeatures):
         return site_features
     return SiteFeatures(torch.tensor(site_features))
 
 
-def known_elements(site_features):
-    """Say of which elements there are features.
-
-    Parameters
-    ----------
-    site_features : ndarray of shape (n_elements, n_features), or SiteFeatures
-
-    Returns
-    -------
-    ndarray of shape (n_elements,), bool
-    """
-    if isinstance(site_features, SiteFeatures):
-        return site_features.known_elements().cpu().numpy()
-    return np.isfinite(site_features).all(axis=1)
-
-
-def _make_edge_basis(edge_basis):
+def _edge_basis(edge_basis: str | EdgeBasis | None) -> EdgeBasis:
     if edge_basis is None:
         return NoEdgeFeatures()
     return EDGE_BASES[edge_basis]() if isinstance(edge_basis, str) else edge_basis
 
 
-def _make_activation(activation):
+def _activation(activation: Any) -> Callable[[Tensor], Tensor]:
     if isinstance(activation, str):
         return ACTIVATIONS[activation]
-    return activation() if isinstance(activation, type) else activation
+    module: Callable[[Tensor], Tensor] = (
+        activation() if isinstance(activation, type) else activation
+    )
+    return module
 
 
-def is_same_part(wanted, found):
-    """Tell whether two descriptions of a part of the network agree, by their content.
-
-    Copies of modules, partials and other objects compare as different; these agree if
-    they are of one class and what they hold agrees.
-    """
-    if wanted is found:
-        return True
-    if isinstance(wanted, np.ndarray) and isinstance(found, np.ndarray):
-        return np.array_equal(wanted, found, equal_nan=True)
-    if isinstance(wanted, torch.Tensor) and isinstance(found, torch.Tensor):
-        return is_same_part(wanted.detach().cpu().numpy(), found.detach().cpu().numpy())
-    if isinstance(wanted, Number | str | type | types.FunctionType):
-        return wanted == found
-    if type(wanted) is not type(found):
-        return False
-    if isinstance(wanted, dict):
-        same_keys = wanted.keys() == found.keys()
-        return same_keys and all(is_same_part(wanted[k], found[k]) for k in wanted)
-    if isinstance(wanted, list | tuple):
-        pairs = zip(wanted, found, strict=False)
-        return len(wanted) == len(found) and all(is_same_part(*pair) for pair in pairs)
-    if isinstance(wanted, functools.partial):
-        return all(
-            is_same_part(getattr(wanted, name), getattr(found, name))
-            for name in ("func", "args", "keywords")
-        )
-    if hasattr(wanted, "__dict__"):
-        return is_same_part(vars(wanted), vars(found))
-    return bool(wanted == found)
-
-
-def describe_part(part):
-    """Write a description of a part short enough for a message."""
+def _describe(part: Any) -> Any:
+    """Return a description of a part that is short enough for a message."""
     if isinstance(part, np.ndarray):
         return f"<table of {part.shape[1]} features>"
     return part

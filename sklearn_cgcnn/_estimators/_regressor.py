@@ -1,19 +1,26 @@
 """Regression of a property of crystals."""
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
-from sklearn_cgcnn._training._recipe import LOSSES, make_criterion
+from sklearn_cgcnn._training import LOSSES, make_criterion
 from sklearn_cgcnn._validation import check_regression_target, check_sample_weight
+from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
 
-class CGCNNRegressor(RegressorMixin, BaseCGCNN):
+class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
     r"""Crystal graph convolutional neural network for a property of crystals.
 
     .. math::
@@ -21,120 +28,127 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         \odot g(z^{(t)} W_s^{(t)})\Big), \qquad
         z^{(t)} = v_i^{(t)} \oplus v_j^{(t)} \oplus u_{(i,j)_k}
 
-    A crystal becomes a graph of sites and edges. Each site starts from properties of
-    its element; each of `n_conv_layers` convolutions (paper, Eq. 5) updates it from its
-    neighbors and their distances; the mean over the sites (Eq. S16) goes through
-    `n_hidden_layers` hidden layers to the prediction. The target is standardized for
-    training and predictions are given in its own unit.
+    A crystal becomes a graph of sites and edges. Each site starts from the properties
+    of its element. Each of the `n_conv_layers` convolutions (paper, Eq. 5) updates it
+    from its neighbors and their distances. The mean over the sites (Eq. S16) passes
+    through `n_hidden_layers` hidden layers to the prediction. The target is
+    standardized for training; predictions are in the unit of the target.
 
-    These are the defaults. Each part of the network may be chosen, and searched over;
-    :meth:`from_preset` puts together the models of the paper and of its program.
+    This describes the defaults. Each part of the network is a parameter that can be
+    searched over. :meth:`from_preset` assembles the models of the paper and of its
+    program.
 
     Parameters
     ----------
     featurizer : CrystalGraphFeaturizer or None, default=None
-        Turns structures into graphs. None means one with default settings, or those of
-        the graphs given to `fit`.
+        Turns structures into graphs. None uses the default settings, or the settings of
+        the graphs passed to `fit`.
     conv : {"gated", "shared"} or type of Conv, default="gated"
-        The convolution: a gate for every edge (paper, Eq. 5), or the same weights for
-        all neighbors (Eq. 4), or a subclass of :class:`sklearn_cgcnn.nn.Conv`.
+        The convolution. "gated" has a gate on every edge (paper, Eq. 5). "shared" uses
+        the same weights for all neighbors (Eq. 4). To use another one, pass your own
+        subclass of :class:`sklearn_cgcnn.nn.Conv`.
     pooling : {"mean", "all_layers"} or type of Pooling, default="mean"
-        How the sites of a crystal become one vector: their mean after the last
-        convolution (Eq. S16), a mean over what all layers say of them (Eqs. S11 to
-        S13), or a subclass of :class:`sklearn_cgcnn.nn.Pooling`.
+        How the site vectors of a crystal become one vector. "mean" is the mean over the
+        sites after the last convolution (Eq. S16). "all_layers" is the mean over the
+        sites of contributions from all layers (Eqs. S11 to S13). To use another one,
+        pass your own subclass of :class:`sklearn_cgcnn.nn.Pooling`.
     readout : {"crystal", "site"} or type of Readout, default="crystal"
-        What hidden layers and output read: the pooled crystal, or each site, the mean
-        of whose values is then the prediction (Eqs. S14 and S15; see
-        :func:`sklearn_cgcnn.inspection.site_contributions`); or a subclass of
-        :class:`sklearn_cgcnn.nn.Readout`.
+        What hidden layers and output are applied to. "crystal" applies them to the
+        pooled vector. "site" applies them to each site and predicts the mean over the
+        sites (Eqs. S14 and S15; see
+        :func:`sklearn_cgcnn.inspection.site_contributions`). To use another one, pass
+        your own subclass of :class:`sklearn_cgcnn.nn.Readout`.
     n_conv_layers : int, default=3
         Number of convolutions.
     n_site_channels : int, default=64
         Width of the site vectors.
     n_hidden_layers : int, default=1
-        Number of hidden layers before the output: of the crystal (L2 in the paper), or
-        of each site (L1) with ``readout="site"``.
+        Number of hidden layers before the output. They are applied to the crystal (L2
+        in the paper), or to each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
-        Their width.
+        Width of the hidden layers.
     site_features : str, sequence, mapping or SiteFeatures, default="properties"
-        What is known of a site's element. "properties" are the nine of the paper's
-        Table II, which may be named one by one, as in ``["group", "period"]``;
-        "learned" is a vector for each element, learned from the training crystals that
-        hold it; of an element that none holds it is as it was drawn. A table of one's
-        own is a DataFrame or mapping by symbol or atomic number, an array with a row
-        for each atomic number from 0, or the path of a JSON file with a mapping, such
-        as the ``atom_init.json`` of the authors' program. It is used as it is: bring
-        the columns to similar ranges first.
+        Features of each site's element. "properties" uses the nine properties of the
+        paper's Table II. A list of names, as in ``["group", "period"]``, uses some of
+        them. "learned" learns a vector for each element; elements absent from the
+        training crystals keep their random initial vector. Your own table can be a
+        DataFrame or mapping by symbol or atomic number, an array with one row per
+        atomic number starting from 0, or the path of a JSON file with such a mapping,
+        for example the ``atom_init.json`` of the authors' program. Your own table is
+        not scaled, so bring its columns to similar ranges first.
     edge_basis : {"gaussian", "one-hot"}, EdgeBasis or None, default="gaussian"
-        Features of an edge's length: Gaussians at steps of 0.2 Å from 0 to 8 Å as in
-        the authors' program, 10 bins from 0.7 to 5.2 Å as in the paper's Table III, or
-        a :class:`sklearn_cgcnn.nn.EdgeBasis` with a range or form of one's own. None
-        leaves only who is whose neighbor.
+        Features of an edge, computed from its length. "gaussian" uses Gaussians from 0
+        to 8 Å in steps of 0.2 Å, as in the authors' program. "one-hot" uses 10 bins
+        from 0.7 to 5.2 Å, as in the paper's Table III. For another range or form, pass
+        an instance of :class:`sklearn_cgcnn.nn.EdgeBasis`. None uses connectivity
+        alone.
     norm : {"batch"}, callable or None, default="batch"
-        Normalization in the convolutions: batch normalization as in the authors'
-        program, none as the equations are printed, or what makes a module from a width,
-        like :class:`sklearn_cgcnn.nn.BatchNorm`: it is called with rows and with how
-        many equal ones each stands for.
+        Normalization in the convolutions. "batch" is batch normalization, as in the
+        authors' program. None uses no normalization, as the equations are printed. A
+        callable receives a width and returns a module, which is called with rows and
+        with the number of equal rows that each row stands for, like
+        :class:`sklearn_cgcnn.nn.BatchNorm`.
     activation : str or callable, default="softplus"
-        The function g of the paper, in convolutions and hidden layers: "softplus",
-        "relu", "silu", "tanh", "identity", a function of a tensor, or a module of torch
-        by its class or as an instance, of which there is one for the whole network.
+        The function g of the paper, used in convolutions and hidden layers: "softplus",
+        "relu", "silu", "tanh", "identity", a function of a tensor, or a torch module as
+        a class or an instance. The whole network shares one instance.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel of a crystal, and of all its sites,
-        during training, after each hidden layer.
+        Probability of dropping a hidden channel during training, after each hidden
+        layer. All sites of a crystal lose the same channels.
     loss : str or callable, default="absolute_error"
-        What training minimizes, on the standardized target: "absolute_error",
-        "squared_error", "huber", a loss of torch by its class or as an instance, or a
-        function of predictions and targets that gives one value for each.
+        Loss on the standardized target: "absolute_error", "squared_error", "huber", a
+        loss of torch as a class or an instance, or a function of predictions and
+        targets that returns one value per target.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        The optimizer; "sgd" has a momentum of 0.9, which "one_cycle" moves between 0.85
-        and 0.95, as it does the first beta of the others. Any other by its class, or by
-        a partial of it with further arguments.
+        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" moves it
+        between 0.85 and 0.95, and likewise the first beta of the others. To use another
+        optimizer, pass its class, or a partial of it with further arguments.
     lr : float, default=0.01
-        Learning rate, the highest where it follows a schedule.
+        Learning rate. With a schedule it is the highest one.
     lr_schedule : {"one_cycle", "constant"} or callable, default="one_cycle"
-        How the learning rate changes: one rise and fall over the whole training, batch
-        by batch, or not at all. Any scheduler of torch by its class, or by a partial of
-        it, is stepped after every epoch.
+        Schedule of the learning rate. "one_cycle" rises and falls once over the whole
+        training and is stepped after every batch. To use another scheduler of torch,
+        pass its class or a partial of it; it is stepped after every epoch.
     weight_decay : float, default=0.01
-        Weight decay, as the optimizer defines it, where it has one.
+        Weight decay as the optimizer defines it. It has no effect on optimizers without
+        such a parameter.
     max_epochs : int, default=100
         Number of passes over the training crystals.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the crystals, stop when the loss on
-        them has not fallen for `n_iter_no_change` epochs, and return to the epoch where
-        it was lowest. False trains on all crystals for `max_epochs`.
+        them has not fallen for `n_iter_no_change` epochs, and restore the epoch with
+        the lowest loss. False trains on all crystals for `max_epochs`.
     validation_fraction : float, default=0.1
-        Fraction of the crystals held out by `early_stopping`.
+        Fraction of the crystals that `early_stopping` holds out.
     n_iter_no_change : int, default=50
         Number of epochs that `early_stopping` waits for a lower loss.
     warm_start : bool, default=False
-        Whether `fit` goes on with the weights of the last fit, with a new optimizer,
-        instead of drawing new ones.
+        Whether `fit` continues from the weights of the last fit, with a new optimizer.
+        False draws new initial weights.
     callbacks : list of skorch callbacks or None, default=None
-        What else is to happen during training, for example
-        ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, not changed.
+        Callbacks of the training, for example
+        ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, so that the
+        originals do not change.
     device : str or torch.device, default="auto"
-        Where to train and predict. "auto" takes a CUDA GPU where there is one.
+        Device to train and predict on. "auto" uses a CUDA GPU if there is one.
     compile : bool, default=False
-        Whether to sum over the edges in compiled loops, with results that differ in
-        their last digits. There are such for gated convolutions with a softplus and
-        batch normalization or none. On a CPU, Numba compiles them (``pip install
-        numba``), once on a machine and in seconds; on one core, training then takes two
-        thirds of the time, and prediction three quarters. On a CUDA GPU, torch does,
-        anew in each process.
+        Whether to sum over the edges in compiled loops. Results then differ in their
+        last digits. Supported for gated convolutions with softplus, with or without
+        batch normalization; others run as usual. On a CPU, Numba compiles the loops
+        (``pip install numba``), which takes seconds once per machine; on one core,
+        training then takes two thirds of the time and prediction three quarters. On a
+        CUDA GPU, torch compiles them in each process.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        What matrix products are rounded to, for GPUs that are faster then. "tf32"
-        rounds their factors to 11 bits of 24, and has no effect but on a CUDA GPU;
-        "bfloat16" rounds factors and products to 8, by torch's autocast. Sums over
-        edges, statistics and stored weights stay as they are.
+        Precision of matrix products. Lower precision is for GPUs on which it is faster.
+        "tf32" rounds the factors to 11 significant bits instead of 24; it has an effect
+        on CUDA GPUs only. "bfloat16" rounds factors and products to 8 bits, by torch's
+        autocast. Sums over edges, statistics and stored weights are not rounded.
     random_state : int, RandomState instance or None, default=None
-        Determines initial weights, batches, dropout and the held-out crystals. Pass an
-        int for the same result on every call, on the same processor with the same
-        number of threads. On a GPU sums are taken in no fixed order, and results differ
-        in their last digits.
+        Determines initial weights, batches, dropout and held-out crystals. Pass an int
+        for the same result on every call, on the same processor with the same number of
+        threads. On a GPU the order of sums varies, and with it the last digits.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0
@@ -143,24 +157,25 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     Attributes
     ----------
     featurizer_ : CrystalGraphFeaturizer
-        What turns structures into graphs at prediction.
+        Turns structures into graphs for prediction.
     net_ : skorch.NeuralNet
-        The trained net; its ``module_`` is the torch module.
+        The trained net. Its ``module_`` is the torch module.
     n_iter_ : int
-        Number of epochs trained, all calls of `partial_fit` and, with `warm_start`, of
-        `fit` together.
+        Number of epochs trained. Calls of `partial_fit`, and of `fit` with
+        `warm_start`, add to it.
     loss_curve_ : list of float
-        Mean training loss in each epoch.
+        Mean training loss of each epoch.
     validation_scores_ : list of float or None
-        Negative loss on the held-out crystals after each epoch; None without
+        Negative loss on the held-out crystals after each epoch. None without
         `early_stopping`.
     target_mean_, target_scale_ : ndarray of shape (n_outputs,)
-        Mean and standard deviation of the training targets, by `sample_weight`.
+        Mean and standard deviation of the training targets, weighted by
+        `sample_weight`.
 
     See Also
     --------
-    CGCNNClassifier : For classes.
-    CrystalGraphFeaturizer : Makes the graphs.
+    CGCNNClassifier : Classification.
+    CrystalGraphFeaturizer : Turns structures into graphs.
 
     References
     ----------
@@ -176,7 +191,12 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     (3,)
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    loss: str | Callable[[Tensor, Tensor], Tensor]
+    target_mean_: NDArray[np.float64]
+    target_scale_: NDArray[np.float64]
+    _is_multioutput: bool
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseCGCNN._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), callable],
     }
@@ -184,84 +204,52 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
     def __init__(
         self,
         *,
-        featurizer=None,
-        conv="gated",
-        pooling="mean",
-        readout="crystal",
-        n_conv_layers=3,
-        n_site_channels=64,
-        n_hidden_layers=1,
-        n_hidden_channels=128,
-        site_features="properties",
-        edge_basis="gaussian",
-        norm="batch",
-        activation="softplus",
-        dropout=0.0,
-        loss="absolute_error",
-        optimizer="adamw",
-        lr=0.01,
-        lr_schedule="one_cycle",
-        weight_decay=0.01,
-        max_epochs=100,
-        batch_size=64,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=50,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        compile=False,
-        matmul_precision="float32",
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
-        super().__init__(
-            featurizer=featurizer,
-            conv=conv,
-            pooling=pooling,
-            readout=readout,
-            n_conv_layers=n_conv_layers,
-            n_site_channels=n_site_channels,
-            n_hidden_layers=n_hidden_layers,
-            n_hidden_channels=n_hidden_channels,
-            site_features=site_features,
-            edge_basis=edge_basis,
-            norm=norm,
-            activation=activation,
-            dropout=dropout,
-            optimizer=optimizer,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            weight_decay=weight_decay,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            device=device,
-            compile=compile,
-            matmul_precision=matmul_precision,
-            random_state=random_state,
-            n_jobs=n_jobs,
-            verbose=verbose,
-        )
-        self.loss = loss
+        featurizer: CrystalGraphFeaturizer | None = None,
+        conv: str | type[Conv] = "gated",
+        pooling: str | type[Pooling] = "mean",
+        readout: str | type[Readout] = "crystal",
+        n_conv_layers: int = 3,
+        n_site_channels: int = 64,
+        n_hidden_layers: int = 1,
+        n_hidden_channels: int = 128,
+        site_features: Any = "properties",
+        edge_basis: str | EdgeBasis | None = "gaussian",
+        norm: str | Callable[[int], nn.Module] | None = "batch",
+        activation: str | Callable[[Tensor], Tensor] = "softplus",
+        dropout: float = 0.0,
+        loss: str | Callable[[Tensor, Tensor], Tensor] = "absolute_error",
+        optimizer: str | Callable[..., Optimizer] = "adamw",
+        lr: float = 0.01,
+        lr_schedule: str | Callable[..., Any] = "one_cycle",
+        weight_decay: float = 0.01,
+        max_epochs: int = 100,
+        batch_size: int = 64,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 50,
+        warm_start: bool = False,
+        callbacks: list[Callback] | None = None,
+        device: str | torch.device = "auto",
+        compile: bool = False,
+        matmul_precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._store_params(locals())
 
-    def predict(self, X):
+    def predict(self, X: Any) -> NDArray[np.float64]:
         """Predict the property.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals.
+            Crystals.
 
         Returns
         -------
         ndarray of shape (n_crystals,) or (n_crystals, n_outputs), float64
-            In the unit, and with the dimensions, of the targets given to `fit`.
+            Predictions in the unit, and with the dimensions, of the targets in `fit`.
 
         Raises
         ------
@@ -272,18 +260,20 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         """
         return self._decode(self._predict_outputs(X))
 
-    def score(self, X, y, sample_weight=None):
-        """Compute R², averaged over targets, each over the crystals where it is known.
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R², averaged over the targets.
+
+        The R² of each target is computed from the crystals whose value is known.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals.
+            Crystals.
         y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
-            What is true of each; NaN where it is not known, as in `fit`, which the
-            scorers of scikit-learn do not take.
+            True values. NaN marks a missing value, as in `fit`. The scorers of
+            scikit-learn do not accept NaN.
         sample_weight : array-like of shape (n_crystals,), default=None
-            How much each crystal counts.
+            Sample weights. None gives every crystal the same weight.
 
         Returns
         -------
@@ -292,38 +282,42 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         Raises
         ------
         ValueError
-            If `y` does not suit X, or one of its columns is NaN for every crystal.
+            If `y` does not match X, or one of its columns is NaN for every crystal.
         """
         predicted = self.predict(X)
         true = check_regression_target(y, len(predicted))
         if not np.isnan(true).any():
-            return r2_score(true, predicted, sample_weight=sample_weight)
+            return float(r2_score(true, predicted, sample_weight=sample_weight))
         if true.shape != predicted.shape:
-            raise ValueError(f"y has shape {true.shape}, predictions {predicted.shape}")
+            raise ValueError(
+                f"y has shape {true.shape}, but predictions have shape "
+                f"{predicted.shape}; give one column per target"
+            )
         weights = check_sample_weight(sample_weight, len(true))
         scores = [
-            r2_score(values[known], guesses[known], sample_weight=weights[known])
-            for values, guesses in zip(true.T, predicted.T, strict=True)
-            for known in [~np.isnan(values)]
+            r2_score(column[known], guess[known], sample_weight=weights[known])
+            for column, guess in zip(true.T, predicted.T, strict=True)
+            for known in [~np.isnan(column)]
         ]
         return float(np.mean(scores))
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch more, at a constant learning rate.
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one more epoch at a constant learning rate.
 
-        The first call begins a network, with the mean and standard deviation of its
-        targets, which later calls keep. Optimizer, shuffles and dropout go on from call
-        to call; a copy or a pickle keeps only the weights, and begins a new optimizer.
+        The first call creates the network. It also takes the mean and standard
+        deviation of the targets, which later calls keep. Optimizer, shuffles and
+        dropout continue from call to call. A copy or a pickle keeps the weights alone
+        and starts with a new optimizer.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
-            The crystals.
+            Crystals.
         y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
-            What to predict of each.
+            Targets.
         sample_weight : array-like of shape (n_crystals,), default=None
-            How much each crystal counts.
+            Sample weights. None gives every crystal the same weight.
 
         Returns
         -------
@@ -332,59 +326,113 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):
         """
         return self._partial_fit(X, y, sample_weight, self._encode_first_target)
 
-    def _encode_target(self, y, weights):
+    def load_weights(
+        self,
+        weights: Mapping[str, Tensor | NDArray[Any]],
+        *,
+        target_mean: ArrayLike = 0.0,
+        target_scale: ArrayLike = 1.0,
+        n_epochs: int = 0,
+    ) -> Self:
+        """Use weights that were trained elsewhere, instead of `fit`.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor or ndarray
+            Parameters and buffers of the network that the parameters of this estimator
+            describe, by the names of its module's state. Buffers may be left out.
+        target_mean, target_scale : float or array-like of shape (n_outputs,)
+            Mean and standard deviation of the target, in its unit: a prediction is
+            ``target_mean + target_scale * output``. With floats predictions are
+            one-dimensional.
+        n_epochs : int, default=0
+            Number of epochs that the weights were trained for.
+
+        Returns
+        -------
+        CGCNNRegressor
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a weight is unknown, missing or of the wrong shape, or `target_mean` and
+            `target_scale` are not finite or differ in shape.
+        """
+        mean, scale = (
+            np.asarray(x, dtype=np.float64) for x in (target_mean, target_scale)
+        )
+        if (
+            mean.shape != scale.shape
+            or mean.ndim > 1
+            or not np.isfinite(mean + scale).all()
+        ):
+            raise ValueError(
+                f"target_mean has shape {mean.shape} and target_scale {scale.shape}; "
+                "give two finite floats, or one finite number per output in each"
+            )
+        with self._restored_on_error():
+            self._is_multioutput = mean.ndim == 1
+            self.target_mean_, self.target_scale_ = (
+                np.atleast_1d(mean),
+                np.atleast_1d(scale),
+            )
+            self._load_weights(weights, n_epochs)
+        return self
+
+    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
         values = check_regression_target(y, len(weights))
-        self._two_dimensional = values.ndim == 2
+        self._is_multioutput = values.ndim == 2
         values = values.reshape(len(values), -1)
-        # A missing target has no part in mean and deviation.
+        # Missing targets do not enter mean and deviation.
         weights = np.where(np.isnan(values), 0.0, weights[:, None])
         present = np.nan_to_num(values)
         total = weights.sum(axis=0)
         if not total.all():
             raise ValueError(
                 f"y[:, {int(np.argmin(total))}] is NaN for every crystal with a "
-                "positive sample_weight; leave that column out"
+                "positive sample_weight; leave this column out"
             )
         self.target_mean_ = (weights * present).sum(axis=0) / total
         variance = (weights * (present - self.target_mean_) ** 2).sum(axis=0) / total
         self.target_scale_ = np.sqrt(variance)
         return self._standardize(values)
 
-    def _encode_first_target(self, y, weights):
+    def _encode_first_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
         standardized = self._encode_target(y, weights)
-        # What does not vary yet may do so in the crystals to come.
+        # A target that is constant so far may vary in later calls.
         self.target_scale_[self.target_scale_ == 0] = 1.0
         return standardized
 
-    def _decode(self, outputs):
-        values = self.target_mean_ + self.target_scale_ * outputs.astype(np.float64)
-        return values if self._two_dimensional else values[:, 0]
-
-    def _encode_more_target(self, y, n_crystals):
+    def _encode_more_target(self, y: Any, n_crystals: int) -> Tensor:
         values = check_regression_target(y, n_crystals)
-        shape = (n_crystals, self._n_outputs())[: 1 + self._two_dimensional]
+        shape = (n_crystals, self._n_outputs())[: 1 + self._is_multioutput]
         if values.shape != shape:
             raise ValueError(
-                f"y has shape {values.shape}; to suit the first call of partial_fit it "
-                f"must have {shape}"
+                f"y has shape {values.shape}; after the first call of partial_fit it "
+                f"must have shape {shape}"
             )
         return self._standardize(values.reshape(n_crystals, -1))
 
-    def _standardize(self, values):
-        # A target that never varies has no scale; it is predicted as its mean.
+    def _standardize(self, values: NDArray[np.float64]) -> Tensor:
+        # A constant target has no scale. It is predicted as its mean.
         scale = np.where(self.target_scale_ > 0, self.target_scale_, 1.0)
-        # Always a column, as the network gives one: L1Loss would broadcast (n, 1)
+        # Always two-dimensional, like the outputs: L1Loss would broadcast (n, 1)
         # against (n,).
         standardized = (values - self.target_mean_) / scale
         return torch.tensor(standardized, dtype=torch.float32)
 
-    def _make_criterion(self):
+    def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        values = self.target_mean_ + self.target_scale_ * outputs.astype(np.float64)
+        return values if self._is_multioutput else values[:, 0]
+
+    def _make_criterion(self) -> nn.Module:
         return make_criterion(self.loss)
 
-    def _n_outputs(self):
+    def _n_outputs(self) -> int:
         return len(self.target_mean_)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

@@ -1,1 +1,35 @@
-"""Sums over the edges of a batch."""
+"""Sums over the edges of a batch: one interface, several back ends."""
+
+from sklearn_cgcnn._ops._dispatch import edge_sums
+from sklearn_cgcnn._ops._edge_list import EdgeList, to_dense
+from sklearn_cgcnn._ops._execution import (
+    autocast,
+    can_compile,
+    execution,
+    map_concurrently,
+)
+from sklearn_cgcnn._ops._gated_sum import (
+    gated_sum,
+    normalized_gated_sum,
+    supports_fused_sums,
+)
+from sklearn_cgcnn._ops._interface import EdgeSums, GatedMessages
+from sklearn_cgcnn._ops._moments import EdgeMoments
+from sklearn_cgcnn._ops._precision import autocast_dtype
+
+__all__ = [
+    "EdgeList",
+    "EdgeMoments",
+    "EdgeSums",
+    "GatedMessages",
+    "autocast",
+    "autocast_dtype",
+    "can_compile",
+    "edge_sums",
+    "execution",
+    "gated_sum",
+    "map_concurrently",
+    "normalized_gated_sum",
+    "supports_fused_sums",
+    "to_dense",
+]

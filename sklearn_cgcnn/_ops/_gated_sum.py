@@ -1,4 +1,4 @@
-"""The sum over gated messages, and its gradient."""
+"""The fused sum over gated messages, and its gradient."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,39 +7,61 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_cgcnn._ops._linear_terms import split_terms, terms_of
-from sklearn_cgcnn._ops._precision import multiply, rounded_type
-from sklearn_cgcnn._ops._threads import sum_parts
-from sklearn_cgcnn.nn._graph import Graph
+from sklearn_cgcnn._ops._interface import EdgeSums
+from sklearn_cgcnn._ops._linear_terms import linear_terms, split_terms
+from sklearn_cgcnn._ops._moments import EdgeMoments
+from sklearn_cgcnn._ops._precision import autocast_dtype, multiply, without_autocast
+from sklearn_cgcnn._ops._threads import sum_over_ranges
+
+
+def supports_fused_sums(values: Tensor) -> bool:
+    """Return whether the fused sums can be used with these edge features.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_edges, n_entries)
+        Values of the sparse edge features.
+
+    Returns
+    -------
+    bool
+        False if the features need a gradient, which the fused sums do not compute, or
+        if their device or dtype is not supported.
+    """
+    return (
+        not (values.requires_grad and torch.is_grad_enabled())
+        and values.device.type != "mps"  # older versions of torch lack embedding_bag
+        and values.dtype != torch.float16  # its range is too small for exponentials
+    )
 
 
 def gated_sum(
-    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, graph: Graph
+    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, sums: EdgeSums
 ) -> Tensor:
     r"""Sum the gated messages to each site.
 
     .. math:: \sum_{j,k} \sigma(y_f) \odot g(y_s), \qquad
         y_f \oplus y_s = \alpha \odot (v_i \oplus v_j \oplus u_{(i,j)_k}) W + \beta
 
-    with :math:`g` the softplus.
+    with :math:`g` the softplus (paper, Eq. 5).
 
     Parameters
     ----------
     sites : Tensor of shape (n_sites, n_channels)
-        The vectors v.
-    weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_edge_features)
-        The matrix W, transposed. Under autocast, it is rounded, and the sites for their
+        The site vectors v.
+    weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_features)
+        The matrix W, transposed. Under autocast it is rounded, and so are the sites in
         products with it.
     scale, shift : Tensor of shape (2 * n_channels,)
         :math:`\alpha` and :math:`\beta`.
-    graph : Graph
-        No gradient is given to its edge features.
+    sums : EdgeSums
+        The edges of the batch. Their features get no gradient.
 
     Returns
     -------
     Tensor of shape (n_sites, n_channels)
     """
-    summed: Tensor = _apply(_GatedSum, sites, weight, scale, shift, graph)
+    summed: Tensor = _apply(_GatedSum, sites, weight, scale, shift, sums)
     return summed
 
 
@@ -48,32 +70,40 @@ def normalized_gated_sum(
     weight: Tensor,
     scale: Tensor,
     shift: Tensor,
-    graph: Graph,
+    sums: EdgeSums,
+    moments: EdgeMoments,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum the gated messages to each site, normalized over the edges of the batch.
+    r"""Sum the gated messages to each site, normalized over the edges of the batch.
+
+    .. math:: y_f \oplus y_s = \gamma \odot \frac{z - \bar z}
+        {\sqrt{\operatorname{Var} z + \epsilon}} + \beta, \qquad
+        z = (v_i \oplus v_j \oplus u_{(i,j)_k}) W
 
     Parameters
     ----------
     sites : Tensor of shape (n_sites, n_channels)
         As for :func:`gated_sum`.
-    weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_edge_features)
-        Likewise.
-    scale, shift : Tensor of shape (2 * n_channels,)
-        What follows the division by the standard deviation.
-    graph : Graph
+    weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_features)
         As for :func:`gated_sum`.
+    scale, shift : Tensor of shape (2 * n_channels,)
+        :math:`\gamma` and :math:`\beta`.
+    sums : EdgeSums
+        The edges of the batch. Their features get no gradient.
+    moments : EdgeMoments
+        The moments of the same edges.
     eps : float
-        What is added to the variance.
+        The constant :math:`\epsilon` that is added to the variance.
 
     Returns
     -------
     summed : Tensor of shape (n_sites, n_channels)
     mean, var : Tensor of shape (2 * n_channels,)
-        Of what was normalized, the variance without correction.
+        Mean and variance of z over the edges, the variance without Bessel's correction.
+        They have no gradient.
     """
     results: tuple[Tensor, Tensor, Tensor] = _apply(
-        _NormalizedGatedSum, sites, weight, scale, shift, graph, eps
+        _NormalizedGatedSum, sites, weight, scale, shift, sums, moments, eps
     )
     return results
 
@@ -85,16 +115,16 @@ def _apply(
     scale: Tensor,
     *args: Any,
 ) -> Any:
-    """Apply a function, whose products alone autocast is to round."""
-    kind = rounded_type(sites)
-    if kind is None:
+    """Apply a function. Under autocast, round only its products with the weight."""
+    dtype = autocast_dtype(sites)
+    if dtype is None:
         return function.apply(sites, weight, scale, *args)
-    with torch.autocast(sites.device.type, enabled=False):
-        return function.apply(sites.to(scale.dtype), weight.to(kind), scale, *args)
+    with without_autocast(sites):
+        return function.apply(sites.to(scale.dtype), weight.to(dtype), scale, *args)
 
 
 class _GatedSum(torch.autograd.Function):
-    """As :func:`gated_sum`."""
+    """Compute :func:`gated_sum` and its gradient."""
 
     @staticmethod
     def forward(
@@ -103,41 +133,47 @@ class _GatedSum(torch.autograd.Function):
         weight: Tensor,
         scale: Tensor,
         shift: Tensor,
-        graph: Graph,
+        sums: EdgeSums,
     ) -> Tensor:
-        terms = terms_of(sites, weight, graph.edges.parts)
-        messages = graph.edges.messages(terms, scale, shift)
+        terms = linear_terms(sites, weight, sums.site_ranges)
+        messages = sums.messages(terms, scale, shift)
         ctx.save_for_backward(sites, weight, scale)
-        ctx.messages, ctx.parts = messages, graph.edges.parts
+        ctx.messages, ctx.site_ranges = messages, sums.site_ranges
         return messages.sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         sites, weight, scale = ctx.saved_tensors
-        sums = ctx.messages.sum_gradients(grad)
-        to_shift = sums[: len(sites)].sum(dim=0)
-        to_scale = None
+        grad_sums = ctx.messages.sum_gradients(grad)
+        # Every edge has one center, so that the rows of the centers hold every edge.
+        grad_shift = grad_sums[: len(sites)].sum(dim=0)
+        grad_scale = None
         if ctx.needs_input_grad[2]:
-            to_scale = (terms_of(sites, weight, ctx.parts) * sums).sum(dim=0)
-        to_sites, to_weight = _gradients_of_map(sums, sites, weight, scale, ctx.parts)
-        return to_sites, to_weight, to_scale, to_shift, None
+            terms = linear_terms(sites, weight, ctx.site_ranges)
+            grad_scale = (terms * grad_sums).sum(dim=0)
+        grad_sites, grad_weight = _linear_map_gradients(
+            grad_sums, sites, weight, scale, ctx.site_ranges
+        )
+        return grad_sites, grad_weight, grad_scale, grad_shift, None
 
 
 class _NormalizedGatedSum(torch.autograd.Function):
-    r"""As :func:`normalized_gated_sum`.
+    r"""Compute :func:`normalized_gated_sum` and its gradient.
 
-    Let t be the terms of z, those of sites of mean zero, G the sums of the gradient of
-    y over the edges from each site, and to each site, and times the features, P the
-    shares and C the covariances of :class:`EdgeMoments`. Batch normalization of z then
-    gives
+    Let t be the terms of z, those of the sites with mean zero, and let G be the
+    gradients of y summed over the edges that each term contributes to. P and C are the
+    mean coefficients and the covariances of :class:`EdgeMoments`. The gradient of batch
+    normalization is then
 
     .. math::
         \partial\beta = \sum_i G_i, \quad
         G' = G - P \, \partial\beta, \quad
         \partial\gamma = \sum_r \frac{t_r G'_r}{\sigma}, \quad
         \partial t = \frac{\gamma}{\sigma}
-            \Big(G' - \frac{C}{\sigma} \partial\gamma \Big).
+            \Big(G' - \frac{C}{\sigma} \partial\gamma \Big),
+
+    with the sum over i over the rows of the centers.
     """
 
     @staticmethod
@@ -147,61 +183,67 @@ class _NormalizedGatedSum(torch.autograd.Function):
         weight: Tensor,
         scale: Tensor,
         shift: Tensor,
-        graph: Graph,
+        sums: EdgeSums,
+        moments: EdgeMoments,
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        n_sites, moments = len(sites), graph.moments
-        terms, mean = moments.centred_terms(sites, weight)
+        terms, mean = moments.centered_terms(sites, weight)
         covariances, var = moments.covariances(terms)
         inverse_std = (var + eps).rsqrt()
-        scale_of_z = scale * inverse_std
-        # The terms of the features are not of mean zero.
-        mean_of_rest = moments.of_features @ terms[2 * n_sites :]
-        shift_of_z = shift - scale_of_z * mean_of_rest
-        messages = graph.edges.messages(terms, scale_of_z, shift_of_z)
-        ctx.save_for_backward(
-            sites, weight, scale_of_z, terms, covariances, inverse_std
-        )
-        ctx.messages, ctx.moments, ctx.parts = messages, moments, graph.edges.parts
+        z_scale = scale * inverse_std
+        # The terms of the sites have mean zero, those of the edge features do not.
+        features_mean = moments.feature_means @ terms[2 * len(sites) :]
+        z_shift = shift - z_scale * features_mean
+        messages = sums.messages(terms, z_scale, z_shift)
+        ctx.save_for_backward(sites, weight, z_scale, terms, covariances, inverse_std)
+        ctx.messages, ctx.moments = messages, moments
+        ctx.site_ranges = sums.site_ranges
         ctx.mark_non_differentiable(mean, var)
         return messages.sum(), mean, var
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        sites, weight, scale_of_z, terms, covariances, inverse_std = ctx.saved_tensors
-        sums = ctx.messages.sum_gradients(grad)
-        to_scale, to_shift = ctx.moments.take_out(sums, terms, covariances, inverse_std)
-        to_sites, to_weight = _gradients_of_map(
-            sums, sites, weight, scale_of_z, ctx.parts
+        sites, weight, z_scale, terms, covariances, inverse_std = ctx.saved_tensors
+        grad_sums = ctx.messages.sum_gradients(grad)
+        grad_scale, grad_shift = ctx.moments.project_gradients(
+            grad_sums, terms, covariances, inverse_std
         )
-        return to_sites, to_weight, to_scale, to_shift, None, None
+        grad_sites, grad_weight = _linear_map_gradients(
+            grad_sums, sites, weight, z_scale, ctx.site_ranges
+        )
+        return grad_sites, grad_weight, grad_scale, grad_shift, None, None, None
 
 
-def _gradients_of_map(
-    sums: Tensor,
+def _linear_map_gradients(
+    grad_sums: Tensor,
     sites: Tensor,
     weight: Tensor,
     scale: Tensor,
-    parts: Sequence[tuple[int, int]],
+    site_ranges: Sequence[tuple[int, int]],
 ) -> tuple[Tensor, Tensor]:
-    """Go back from the terms, whose gradients are the sums times the scale."""
-    to_center, to_neighbor, to_edge = split_terms(sums, len(sites))
-    # Rather than the sums, the weight is scaled, which is smaller.
-    scaled = (weight * scale[:, None]).to(weight.dtype).T
-    of_center, of_neighbor, _ = split_terms(scaled, sites.shape[1])
-    to_sites = torch.empty_like(sites)
+    """Compute the gradients of sites and weight.
 
-    def go_back(start: int, stop: int) -> Tensor:
-        part = slice(start, stop)
-        ends = [to[part].to(weight.dtype) for to in (to_center, to_neighbor)]
-        multiply(ends[0], of_center.T, out=to_sites[part])
+    The gradients of the terms are `grad_sums` times `scale`.
+    """
+    grad_center, grad_neighbor, grad_features = split_terms(grad_sums, len(sites))
+    # The weight is scaled, not the sums, because it is smaller.
+    scaled_weight = (weight * scale[:, None]).to(weight.dtype).T
+    center_weight, neighbor_weight, _ = split_terms(scaled_weight, sites.shape[1])
+    grad_sites = torch.empty_like(sites)
+
+    def multiply_range(start: int, stop: int) -> Tensor:
+        rows = slice(start, stop)
+        center, neighbor = (
+            each[rows].to(weight.dtype) for each in (grad_center, grad_neighbor)
+        )
+        multiply(center, center_weight.T, out=grad_sites[rows])
         if weight.dtype == sites.dtype:
-            to_sites[part].addmm_(ends[1], of_neighbor.T)
+            grad_sites[rows].addmm_(neighbor, neighbor_weight.T)
         else:
-            to_sites[part] += ends[1] @ of_neighbor.T
-        inputs = sites[part].to(weight.dtype).T
-        return torch.cat([inputs @ to_end for to_end in ends])
+            grad_sites[rows] += neighbor @ neighbor_weight.T
+        inputs = sites[rows].to(weight.dtype).T
+        return torch.cat([inputs @ center, inputs @ neighbor])
 
-    to_map = sum_parts(go_back, parts)
-    return to_sites, (torch.cat([to_map, to_edge]) * scale).T
+    grad_map = sum_over_ranges(multiply_range, site_ranges)
+    return grad_sites, (torch.cat([grad_map, grad_features]) * scale).T

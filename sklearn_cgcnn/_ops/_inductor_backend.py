@@ -1,4 +1,4 @@
-"""Edges with sums that torch compiles, each to a few kernels of a GPU."""
+"""Sums over edges that torch compiles, each to a few kernels of a GPU."""
 
 from functools import cache
 from typing import Any
@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from sklearn_cgcnn._ops._interface import EdgeList, Messages
+from sklearn_cgcnn._ops._edge_list import EdgeList
+from sklearn_cgcnn._ops._interface import GatedMessages
 
-# So many features are added up by a matrix product, rather than one by one.
-_MANY = 16
+# Above this number of entries per edge, a matrix product with the dense features takes
+# less time than adding the term of one entry after the other.
+_MAX_SEPARATE_ENTRIES = 16
 
 
-class InductorEdges:
-    """Edges with sums that torch compiles, of all of them at once.
+class InductorEdgeSums:
+    """Sums over all edges at once, compiled by torch.
 
     Parameters
     ----------
@@ -24,133 +26,142 @@ class InductorEdges:
     def __init__(self, edges: EdgeList) -> None:
         self.edges = edges
         center, neighbor = edges.edge_index
-        features = (edges.columns.long() + 2 * edges.n_sites).unbind(dim=1)
-        # Of the terms, which make up each edge, of shape (2 + n_entries, n_edges).
-        self.rows = torch.stack([center, neighbor + edges.n_sites, *features])
+        feature_rows = (edges.columns.long() + 2 * edges.n_sites).unbind(dim=1)
+        #: Rows of the terms that each edge is the sum of, of shape
+        #: (2 + n_entries, n_edges).
+        self.term_index = torch.stack([center, neighbor + edges.n_sites, *feature_rows])
 
     @property
-    def parts(self) -> list[tuple[int, int]]:
-        """As :attr:`Edges.parts`."""
+    def site_ranges(self) -> list[tuple[int, int]]:
+        """Return a single range with all sites: a GPU divides the work itself."""
         return [(0, self.edges.n_sites)]
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
-        """As :meth:`Edges.messages`."""
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+        """Implement :meth:`EdgeSums.messages`."""
         return _InductorMessages(self, terms, scale, shift)
 
-    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As :meth:`Edges.sum_features`."""
-        sums: tuple[Tensor, Tensor, Tensor, Tensor] = _compiled(_sum_features)(
-            self.rows, self.edges.features, shares, self.edges.n_sites
+    def feature_moments(
+        self, fractions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Implement :meth:`EdgeSums.feature_moments`."""
+        moments: tuple[Tensor, Tensor, Tensor, Tensor] = _compiled(_feature_moments)(
+            self.term_index, self.edges.features, fractions, self.edges.n_sites
         )
-        return sums
+        return moments
 
-    def add_ends(
-        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    def add_endpoint_terms(
+        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
-        """As :meth:`Edges.add_ends`."""
-        var: Tensor = _compiled(_add_ends)(
-            self.rows, shares, share_of_site, terms, sums
+        """Implement :meth:`EdgeSums.add_endpoint_terms`."""
+        var: Tensor = _compiled(_add_endpoint_terms)(
+            self.term_index, fractions, site_fractions, terms, sums
         )
         return var
 
-    def take_out(
+    def project_gradients(
         self,
         sums: Tensor,
         terms: Tensor,
-        shares: Tensor,
-        to_shift: Tensor,
+        mean_coefficients: Tensor,
+        grad_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """As :meth:`Edges.take_out`."""
-        to_scale: Tensor = _compiled(_take_out)(
-            sums, terms, shares, to_shift, covariances, inverse_std
+        """Implement :meth:`EdgeSums.project_gradients`."""
+        grad_scale: Tensor = _compiled(_project_gradients)(
+            sums, terms, mean_coefficients, grad_shift, covariances, inverse_std
         )
-        return to_scale
+        return grad_scale
 
 
 class _InductorMessages:
-    """Messages of terms, scaled and shifted."""
+    """Messages of all edges, computed anew for their sum and for their gradients."""
 
     def __init__(
-        self, edges: InductorEdges, terms: Tensor, scale: Tensor, shift: Tensor
+        self, sums: InductorEdgeSums, terms: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        self._edges = edges.edges
-        of_edges = self._edges.values, self._edges.features, self._edges.weights
-        self._args = edges.rows, *of_edges, terms, scale, shift
+        self._edges = edges = sums.edges
+        edge_args = sums.term_index, edges.values, edges.features, edges.weights
+        self._args = *edge_args, terms, scale, shift
 
     def sum(self) -> Tensor:
-        """As :meth:`Messages.sum`."""
+        """Implement :meth:`GatedMessages.sum`."""
         summed: Tensor = _compiled(_sum_messages)(*self._args, self._edges.n_sites)
         return summed
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
-        """As :meth:`Messages.sum_gradients`."""
+        """Implement :meth:`GatedMessages.sum_gradients`."""
         sums: Tensor = _compiled(_sum_gradients)(*self._args, grad)
         return sums
 
 
-def _sum_features(
-    rows: Tensor, features: Tensor, shares: Tensor, n_sites: int
+def _feature_moments(
+    term_index: Tensor, features: Tensor, fractions: Tensor, n_sites: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute what :meth:`Edges.sum_features` does."""
-    mean = shares @ features
-    centerd = features - mean
-    weighted = centerd * shares[:, None]
-    by_site = shares.new_zeros(2 * n_sites, features.shape[1])
-    by_site = by_site.index_add(0, rows[0], weighted).index_add(0, rows[1], weighted)
-    share_of_site = shares.new_zeros(2 * n_sites)
-    share_of_site = share_of_site.index_add(0, rows[0], shares)
-    share_of_site = share_of_site.index_add(0, rows[1], shares)
-    return mean, centerd.T @ weighted, by_site, share_of_site
+    """Compute :meth:`EdgeSums.feature_moments`."""
+    center, neighbor = term_index[0], term_index[1]
+    mean = fractions @ features
+    centered = features - mean
+    weighted = centered * fractions[:, None]
+    by_site = fractions.new_zeros(2 * n_sites, features.shape[1])
+    by_site = by_site.index_add(0, center, weighted).index_add(0, neighbor, weighted)
+    site_fractions = fractions.new_zeros(2 * n_sites)
+    site_fractions = site_fractions.index_add(0, center, fractions)
+    site_fractions = site_fractions.index_add(0, neighbor, fractions)
+    return mean, centered.T @ weighted, by_site, site_fractions
 
 
-def _add_ends(
-    rows: Tensor, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+def _add_endpoint_terms(
+    term_index: Tensor,
+    fractions: Tensor,
+    site_fractions: Tensor,
+    terms: Tensor,
+    sums: Tensor,
 ) -> Tensor:
-    """Compute what :meth:`Edges.add_ends` does."""
-    sums.addcmul_(terms, share_of_site[:, None])
-    sums.index_add_(0, rows[0], terms[rows[1]] * shares[:, None])
-    sums.index_add_(0, rows[1], terms[rows[0]] * shares[:, None])
+    """Compute :meth:`EdgeSums.add_endpoint_terms`."""
+    center, neighbor = term_index[0], term_index[1]
+    sums.addcmul_(terms, site_fractions[:, None])
+    sums.index_add_(0, center, terms[neighbor] * fractions[:, None])
+    sums.index_add_(0, neighbor, terms[center] * fractions[:, None])
     return (terms * sums).sum(dim=0)
 
 
-def _take_out(
+def _project_gradients(
     sums: Tensor,
     terms: Tensor,
-    shares: Tensor,
-    to_shift: Tensor,
+    mean_coefficients: Tensor,
+    grad_shift: Tensor,
     covariances: Tensor,
     inverse_std: Tensor,
 ) -> Tensor:
-    """Compute what :meth:`Edges.take_out` does."""
-    sums -= shares[:, None] * to_shift
-    to_scale = (terms * sums).sum(dim=0) * inverse_std
-    sums -= covariances * (inverse_std * to_scale)
-    return to_scale
+    """Compute :meth:`EdgeSums.project_gradients`."""
+    sums -= mean_coefficients[:, None] * grad_shift
+    grad_scale = (terms * sums).sum(dim=0) * inverse_std
+    sums -= covariances * (inverse_std * grad_scale)
+    return grad_scale
 
 
-def _gather(
-    rows: Tensor,
+def _gate_and_core_arguments(
+    term_index: Tensor,
     values: Tensor,
     features: Tensor,
     terms: Tensor,
     scale: Tensor,
     shift: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Compute what the gates and the cores are functions of."""
-    y = terms[rows[0]] + terms[rows[1]]
-    if values.shape[1] > _MANY:
-        y = y + features @ terms[len(terms) - features.shape[1] :]
-    else:  # one by one, which is not a sum to a compiler
+    """Compute the arguments of the sigmoid and of the softplus for each edge."""
+    z = terms[term_index[0]] + terms[term_index[1]]
+    if values.shape[1] > _MAX_SEPARATE_ENTRIES:
+        z = z + features @ terms[len(terms) - features.shape[1] :]
+    else:  # the compiler unrolls this loop into one expression, without a reduction
         for k in range(values.shape[1]):
-            y = y + values[:, k, None] * terms[rows[2 + k]]
-    gate, core = torch.addcmul(shift, y, scale).chunk(2, dim=1)
+            z = z + values[:, k, None] * terms[term_index[2 + k]]
+    gate, core = torch.addcmul(shift, z, scale).chunk(2, dim=1)
     return gate, core
 
 
 def _sum_messages(
-    rows: Tensor,
+    term_index: Tensor,
     values: Tensor,
     features: Tensor,
     weights: Tensor,
@@ -159,14 +170,16 @@ def _sum_messages(
     shift: Tensor,
     n_sites: int,
 ) -> Tensor:
-    """Compute what :meth:`Messages.sum` does."""
-    gate, core = _gather(rows, values, features, terms, scale, shift)
+    """Compute :meth:`GatedMessages.sum`."""
+    gate, core = _gate_and_core_arguments(
+        term_index, values, features, terms, scale, shift
+    )
     messages = torch.sigmoid(gate) * softplus(core) * weights[:, None]
-    return terms.new_zeros(n_sites, core.shape[1]).index_add(0, rows[0], messages)
+    return terms.new_zeros(n_sites, core.shape[1]).index_add(0, term_index[0], messages)
 
 
 def _sum_gradients(
-    rows: Tensor,
+    term_index: Tensor,
     values: Tensor,
     features: Tensor,
     weights: Tensor,
@@ -175,18 +188,21 @@ def _sum_gradients(
     shift: Tensor,
     grad: Tensor,
 ) -> Tensor:
-    """Compute what :meth:`Messages.sum_gradients` does."""
-    gate, core = _gather(rows, values, features, terms, scale, shift)
+    """Compute :meth:`GatedMessages.sum_gradients`."""
+    center, neighbor = term_index[0], term_index[1]
+    gate, core = _gate_and_core_arguments(
+        term_index, values, features, terms, scale, shift
+    )
     gate = torch.sigmoid(gate)
-    to_core = grad[rows[0]] * weights[:, None] * gate
-    to_gate = to_core * softplus(core) * (1 - gate)
-    to_y = torch.cat([to_gate, to_core * torch.sigmoid(core)], dim=1)
-    of_ends = terms.new_zeros(2 * len(grad), terms.shape[1])
-    of_ends = of_ends.index_add(0, rows[0], to_y).index_add(0, rows[1], to_y)
-    return torch.cat([of_ends, features.T @ to_y])
+    grad_core = grad[center] * weights[:, None] * gate
+    grad_gate = grad_core * softplus(core) * (1 - gate)
+    grad_y = torch.cat([grad_gate, grad_core * torch.sigmoid(core)], dim=1)
+    site_sums = terms.new_zeros(2 * len(grad), terms.shape[1])
+    site_sums = site_sums.index_add(0, center, grad_y).index_add(0, neighbor, grad_y)
+    return torch.cat([site_sums, features.T @ grad_y])
 
 
 @cache
 def _compiled(function: Any) -> Any:
-    """Compile for batches of any size, when it is first asked for."""
+    """Compile a function at its first use, for batches of any size."""
     return torch.compile(function, dynamic=True)

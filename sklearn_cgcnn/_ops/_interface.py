@@ -1,54 +1,34 @@
-"""Edges of a batch, and what the convolutions ask of them."""
+r"""What every back end computes: sums over the edges of one batch.
+
+A gated convolution applies a linear map to :math:`v_i \oplus v_j \oplus u_k`, for every
+edge k from a center i to a neighbor j. The result is a sum of *terms* t, rows that are
+computed once per site or once per edge feature:
+
+.. math:: z_k = a_i + b_j + u_k W = \sum_r x_{kr} t_r, \qquad t = a \oplus b \oplus W
+
+Row i of t is what site i contributes as a center, row ``n_sites + j`` what site j
+contributes as a neighbor, and the last ``n_features`` rows are what the edge features
+contribute. The *coefficients* :math:`x_{kr}` of edge k are 1 for its center, 1 for its
+neighbor and :math:`u_k` for the edge features; all others are 0.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 from torch import Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class EdgeList:
-    """The edges of a batch.
-
-    Attributes
-    ----------
-    edge_index : Tensor of shape (2, n_edges), int64
-        Center and neighbor of each edge.
-    weights : Tensor of shape (n_edges,)
-        How many equal edges of its center each stands for.
-    n_sites : int
-    columns, values : Tensor of shape (n_edges, n_entries)
-        Edge features, as :meth:`EdgeBasis.entries` gives them, with no gradient.
-    n_features : int
-        Number of features per edge.
-    """
-
-    edge_index: Tensor
-    weights: Tensor
-    n_sites: int
-    columns: Tensor
-    values: Tensor
-    n_features: int
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    @cached_property
-    def features(self) -> Tensor:
-        """Lay out the features, of shape (n_edges, n_features)."""
-        return to_dense(self.columns, self.values, self.n_features)
+from sklearn_cgcnn._ops._edge_list import EdgeList
 
 
-class Messages(Protocol):
-    r"""Messages :math:`\sigma(y_f) \odot g(y_s)`, with g the softplus.
+class GatedMessages(Protocol):
+    r"""The messages :math:`\sigma(y_f) \odot g(y_s)` of all edges, with g the softplus.
 
-    For each edge, :math:`y_f \oplus y_s` is the sum of its terms, scaled and shifted.
+    :math:`y_f \oplus y_s = \alpha \odot z + \beta` is computed from the terms of z, a
+    scale :math:`\alpha` and a shift :math:`\beta`.
     """
 
     def sum(self) -> Tensor:
-        """Sum the messages to each site.
+        """Sum the weighted messages to each site.
 
         Returns
         -------
@@ -56,124 +36,130 @@ class Messages(Protocol):
         """
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
-        """Sum the gradients of y over the edges of which each term is a part.
+        r"""Sum the gradients of y over the edges that each term contributes to.
 
         Parameters
         ----------
         grad : Tensor of shape (n_sites, n_channels)
-            That of the sums of the messages.
+            Gradient of the sums of the messages.
 
         Returns
         -------
-        Tensor of shape (2 * n_sites + n_edge_features, 2 * n_channels)
+        Tensor of shape (2 * n_sites + n_features, 2 * n_channels)
+            :math:`G_r = \sum_k x_{kr} \partial y_k`.
         """
 
 
-class Edges(Protocol):
-    """Sums over the edges of a batch, as one of several ways to compute gives them."""
+class EdgeSums(Protocol):
+    """Sums over the edges of one batch, as one back end computes them."""
 
     @property
-    def parts(self) -> Sequence[tuple[int, int]]:
-        """Divide the sites into runs, one for each thread."""
+    def edges(self) -> EdgeList:
+        """Return the edges, in the order that the back end uses."""
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
-        """Make messages of terms.
+    @property
+    def site_ranges(self) -> Sequence[tuple[int, int]]:
+        """Return ranges of sites (start, stop), one for each thread."""
+
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+        """Prepare the messages that result from terms.
 
         Parameters
         ----------
-        terms : Tensor of shape (2 * n_sites + n_edge_features, 2 * n_channels)
+        terms : Tensor of shape (2 * n_sites + n_features, 2 * n_channels)
         scale, shift : Tensor of shape (2 * n_channels,)
-            Applied to their sums.
+            Applied to the sum of the terms of each edge.
 
         Returns
         -------
-        Messages
+        GatedMessages
         """
 
-    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Sum what statistics follow from.
+    def feature_moments(
+        self, fractions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute weighted moments of the edge features.
 
         Parameters
         ----------
-        shares : Tensor of shape (n_edges,)
-            Of sum one.
+        fractions : Tensor of shape (n_edges,)
+            Weight of each edge in the statistics. They sum to one.
 
         Returns
         -------
-        mean : Tensor of shape (n_edge_features,)
-            Of the features.
-        covariance : Tensor of shape (n_edge_features, n_edge_features)
-            Of the features with one another.
-        by_site : Tensor of shape (2 * n_sites, n_edge_features)
-            Sums over the edges from each site, and then to each site, of what the
-            features differ from their mean, times the shares.
-        share_of_site : Tensor of shape (2 * n_sites,)
-            Likewise, of the shares.
+        mean : Tensor of shape (n_features,)
+            Weighted mean of the features.
+        covariance : Tensor of shape (n_features, n_features)
+            Weighted covariance matrix of the features.
+        by_site : Tensor of shape (2 * n_sites, n_features)
+            Sums of the features minus their mean, times the fractions: over the edges
+            from each site, followed by those over the edges to each site.
+        site_fractions : Tensor of shape (2 * n_sites,)
+            The same sums of the fractions alone.
         """
 
-    def add_ends(
-        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    def add_endpoint_terms(
+        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
-        """Add to each end of the edges the terms of both, times the shares.
+        r"""Add, in place, the terms of both sites of each edge to the sums of both.
+
+        To the sum of each site as a center, and as a neighbor, this adds
+        :math:`\sum_k p_k (a_i + b_j)` over its edges.
 
         Parameters
         ----------
-        shares : Tensor of shape (n_edges,)
-        share_of_site : Tensor of shape (2 * n_sites,)
+        fractions : Tensor of shape (n_edges,)
+            Weight :math:`p_k` of each edge in the statistics.
+        site_fractions : Tensor of shape (2 * n_sites,)
+            As returned by `feature_moments`.
         terms : Tensor of shape (2 * n_sites, width)
+            The terms :math:`a \oplus b` of the sites.
         sums : Tensor of shape (2 * n_sites, width)
             Changed in place.
 
         Returns
         -------
         Tensor of shape (width,)
-            The sum over the sites of the terms times the sums.
+            The products of `terms` and the new `sums`, summed over the rows.
         """
 
-    def take_out(
+    def project_gradients(
         self,
         sums: Tensor,
         terms: Tensor,
-        shares: Tensor,
-        to_shift: Tensor,
+        mean_coefficients: Tensor,
+        grad_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """Take out of gradients what a normalization does not let through.
+        r"""Project gradients, in place, through a normalization.
+
+        A normalized quantity does not change if a constant is added to z, or if z is
+        multiplied by a constant. The components of the gradient along these two
+        directions are therefore subtracted from the sums of gradients G:
+
+        .. math::
+            G' = G - P \, \partial\beta, \qquad
+            \partial\gamma = \sum_r \frac{t_r G'_r}{\sigma}, \qquad
+            G'' = G' - \frac{C}{\sigma} \partial\gamma
 
         Parameters
         ----------
         sums : Tensor of shape (n_rows, width)
-            The gradients. Changed in place: minus the shares times the gradient of the
-            shift, and then minus the covariances times that of the scale, over the
-            standard deviation.
+            The sums of gradients G. Changed in place, to :math:`G''`.
         terms : Tensor of shape (n_rows, width)
-        shares : Tensor of shape (n_rows,)
-        to_shift : Tensor of shape (width,)
-            The gradient of the shift.
+            The terms t, those of the sites with mean zero.
+        mean_coefficients : Tensor of shape (n_rows,)
+            The means P of the coefficients x.
+        grad_shift : Tensor of shape (width,)
+            The gradient :math:`\partial\beta` of the shift.
         covariances : Tensor of shape (n_rows, width)
+            The covariances C of z with the coefficients x.
         inverse_std : Tensor of shape (width,)
+            :math:`1 / \sigma`.
 
         Returns
         -------
         Tensor of shape (width,)
-            The gradient of the scale: over the standard deviation, the sum of the terms
-            times what the first subtraction leaves.
+            The gradient :math:`\partial\gamma` of the scale.
         """
-
-
-def to_dense(columns: Tensor, values: Tensor, n_features: int) -> Tensor:
-    """Convert sparse edge features to dense ones.
-
-    Parameters
-    ----------
-    columns, values : Tensor of shape (n_edges, n_entries)
-        As `EdgeBasis.entries` returns them.
-    n_features : int
-
-    Returns
-    -------
-    Tensor of shape (n_edges, n_features)
-    """
-    features = values.new_zeros(len(values), n_features)
-    return features.scatter_add_(1, columns.long(), values)

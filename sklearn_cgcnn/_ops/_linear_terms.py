@@ -1,8 +1,8 @@
-r"""What sites and edge features add to the arguments of gates and cores.
+r"""The terms that sites and edge features contribute to the arguments of the gates.
 
-The linear map of :math:`v_i \oplus v_j \oplus u_k` for an edge k from site i to site j
-is a sum of terms. There is one for each site as a center, one for each site as a
-neighbor, and one for each edge feature, here one below the other in this order.
+:mod:`sklearn_cgcnn._ops._interface` defines terms. They are rows of one tensor: first
+those of the sites as centers, then those of the sites as neighbors, then those of the
+edge features.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from sklearn_cgcnn._ops._precision import multiply
-from sklearn_cgcnn._ops._threads import run_parts
+from sklearn_cgcnn._ops._threads import run_over_ranges
 
 
-def terms_of(
+def linear_terms(
     sites: Tensor,
     weight: Tensor,
-    parts: Sequence[tuple[int, int]],
+    site_ranges: Sequence[tuple[int, int]],
     means: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Compute the terms of a linear map.
@@ -24,44 +24,49 @@ def terms_of(
     Parameters
     ----------
     sites : Tensor of shape (n_sites, n_channels)
-    weight : Tensor of shape (width, 2 * n_channels + n_edge_features)
-        Its type is what the sites are rounded to.
-    parts : sequence of tuple of int and int
-        Runs of the sites, one for each thread.
+    weight : Tensor of shape (width, 2 * n_channels + n_features)
+        Its dtype is what the sites are rounded to.
+    site_ranges : sequence of tuple of int and int
+        Ranges of sites (start, stop), one for each thread.
     means : tuple of Tensor of shape (n_channels,) or None, default=None
-        What to subtract from sites as centers, and as neighbors. None for nothing.
+        Subtracted from the sites as centers and from the sites as neighbors. None
+        subtracts nothing.
 
     Returns
     -------
-    Tensor of shape (2 * n_sites + n_edge_features, width)
+    Tensor of shape (2 * n_sites + n_features, width)
     """
-    of_center, of_neighbor, of_edge = split_terms(weight.T, sites.shape[1])
-    terms = sites.new_empty(2 * len(sites) + len(of_edge), len(weight))
-    as_centers, as_neighbors, of_features = split_terms(terms, len(sites))
+    center_weight, neighbor_weight, feature_weight = split_terms(
+        weight.T, sites.shape[1]
+    )
+    terms = sites.new_empty(2 * len(sites) + len(feature_weight), len(weight))
+    center_terms, neighbor_terms, feature_terms = split_terms(terms, len(sites))
 
-    def map_part(start: int, stop: int) -> None:
-        part = slice(start, stop)
-        centers = neighbors = sites[part]
+    def multiply_range(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        centers = neighbors = sites[rows]
         if means is not None:
-            centers, neighbors = (sites[part] - mean for mean in means)
-        multiply(centers, of_center, out=as_centers[part])
-        multiply(neighbors, of_neighbor, out=as_neighbors[part])
+            centers, neighbors = (sites[rows] - mean for mean in means)
+        multiply(centers, center_weight, out=center_terms[rows])
+        multiply(neighbors, neighbor_weight, out=neighbor_terms[rows])
 
-    run_parts(map_part, parts)
-    of_features.copy_(of_edge)
+    run_over_ranges(multiply_range, site_ranges)
+    feature_terms.copy_(feature_weight)
     return terms
 
 
 def split_terms(rows: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Part off n rows, the next n, and the rest.
+    """Split rows into the first n, the next n, and the rest.
 
     Parameters
     ----------
     rows : Tensor of shape (n_rows, width)
     n : int
+        Number of rows for centers, and for neighbors.
 
     Returns
     -------
-    tuple of Tensor
+    centers, neighbors, features : Tensor
+        Views of `rows`.
     """
     return rows[:n], rows[n : 2 * n], rows[2 * n :]

@@ -1,125 +1,138 @@
 r"""Means and covariances over the edges of a batch, from sums over its sites.
 
-What a convolution normalizes, :math:`z_k = a_i + b_j + u_k W` for an edge k from site i
-to site j, is a sum of three terms, of which two belong to sites. So its mean is a sum
-of three means, and the covariance of z with each term one of sums over sites, in which
-the edges appear with what all convolutions have in common. No tensor of the size of the
-edges times the channels is needed.
+A convolution normalizes :math:`z_k = a_i + b_j + u_k W`, for an edge k from site i to
+site j. Two of these three terms belong to sites. So the mean of z is a sum of three
+means, and its covariance with the coefficient of each term is a sum over sites. The
+edges enter only through sums that are the same for all convolutions, which are computed
+once per batch. No tensor of shape (n_edges, n_channels) is needed.
 """
 
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn._ops._interface import Edges
-from sklearn_cgcnn._ops._linear_terms import terms_of
-from sklearn_cgcnn._ops._threads import even_parts, sum_parts
+from sklearn_cgcnn._ops._interface import EdgeSums
+from sklearn_cgcnn._ops._linear_terms import linear_terms
+from sklearn_cgcnn._ops._precision import without_autocast
+from sklearn_cgcnn._ops._threads import split_evenly, sum_over_ranges
 
 
 class EdgeMoments:
-    r"""What the edges of a batch contribute to means and covariances.
+    r"""Means and covariances of linear maps over the edges of a batch.
 
-    The terms are given one below the other, :math:`t = a \oplus b \oplus W`.
+    Every edge k has a weight :math:`p_k` in the statistics: the fraction of all edges
+    of the crystals that it stands for. The terms t and their coefficients x are defined
+    in :mod:`sklearn_cgcnn._ops._interface`.
 
     Parameters
     ----------
-    edges : Edges
-    counts : Tensor of shape (n_edges,)
-        How often each edge counts.
+    sums : EdgeSums
+    multiplicity : Tensor of shape (n_sites,)
+        Number of equivalent sites of its crystal that each site stands for.
 
     Attributes
     ----------
-    shares : Tensor of shape (2 * n_sites + n_edge_features,)
-        With the share :math:`p_k` of edge k in all counts: the sums of :math:`p_k` over
-        the edges from each site, and to each site, and the means of the features.
-    of_features : Tensor of shape (n_edge_features,)
-        These means.
+    mean_coefficients : Tensor of shape (2 * n_sites + n_features,)
+        :math:`P_r = \sum_k p_k x_{kr}`. These are the sums of :math:`p_k` over the
+        edges from each site and over the edges to each site, and the means of the edge
+        features.
+    feature_means : Tensor of shape (n_features,)
+        The means of the edge features.
     """
 
-    def __init__(self, edges: Edges, counts: Tensor) -> None:
-        self._edges, self._share_of_edge = edges, counts / counts.sum()
-        # Of the features, sums of p_k (u_k - mean) by site.
-        self.of_features, self._covariance, self._by_site, share_of_site = (
-            edges.sum_features(self._share_of_edge)
-        )
-        self.shares = torch.cat([share_of_site, self.of_features])
+    def __init__(self, sums: EdgeSums, multiplicity: Tensor) -> None:
+        edges, self._sums = sums.edges, sums
+        # Autocast would round the features, and with them the statistics.
+        with torch.no_grad(), without_autocast(edges.values):
+            multiplicity = multiplicity.to(edges.weights.dtype)
+            counts = edges.weights * multiplicity.index_select(0, edges.edge_index[0])
+            self._fractions = counts / counts.sum()
+            self.feature_means, self._covariance, self._by_site, site_fractions = (
+                sums.feature_moments(self._fractions)
+            )
+            self.mean_coefficients = torch.cat([site_fractions, self.feature_means])
 
-    def centred_terms(self, sites: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the terms of a linear map, those of the sites of mean zero.
+    def centered_terms(self, sites: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the terms of a linear map, those of the sites with mean zero.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels)
-        weight : Tensor of shape (width, 2 * n_channels + n_edge_features)
+        weight : Tensor of shape (width, 2 * n_channels + n_features)
 
         Returns
         -------
-        terms : Tensor of shape (2 * n_sites + n_edge_features, width)
+        terms : Tensor of shape (2 * n_sites + n_features, width)
         mean : Tensor of shape (width,)
-            The mean of z.
+            The mean of z, before the means of the sites are subtracted.
         """
-        share_of_site = self.shares[: len(self._by_site)]
-        as_center, as_neighbor = share_of_site.view(2, -1) @ sites
-        features = torch.cat([as_center, as_neighbor, self.of_features])
-        mean = weight.to(features.dtype) @ features
-        means = as_center, as_neighbor
-        return terms_of(sites, weight, self._edges.parts, means), mean
+        site_fractions = self.mean_coefficients[: len(self._by_site)]
+        center_mean, neighbor_mean = site_fractions.view(2, -1) @ sites
+        inputs_mean = torch.cat([center_mean, neighbor_mean, self.feature_means])
+        mean = weight.to(inputs_mean.dtype) @ inputs_mean
+        means = center_mean, neighbor_mean
+        return linear_terms(sites, weight, self._sums.site_ranges, means), mean
 
     def covariances(self, terms: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Sum what each site, and each feature, has to do with z.
+        r"""Compute the covariances of z with the coefficients of its terms.
 
         Parameters
         ----------
-        terms : Tensor of shape (2 * n_sites + n_edge_features, width)
-            Those of the sites of mean zero.
+        terms : Tensor of shape (2 * n_sites + n_features, width)
+            The terms t, those of the sites with mean zero.
 
         Returns
         -------
-        covariances : Tensor of shape (2 * n_sites + n_edge_features, width)
-            The sums of :math:`p_k (z_k - \bar z)` over the edges from each site, and to
-            each site, and of :math:`p_k u_k (z_k - \bar z)` over all edges.
+        covariances : Tensor of shape (2 * n_sites + n_features, width)
+            :math:`C_r = \sum_k p_k x_{kr} (z_k - \bar z)`.
         var : Tensor of shape (width,)
-            The sum of these times the terms.
+            The variance of z, without Bessel's correction: :math:`\sum_r t_r C_r`.
         """
-        n_ends = len(self._by_site)
-        of_ends, of_features = terms[:n_ends], terms[n_ends:]
-        sums = torch.empty_like(terms)
-        by_end, by_feature = sums[:n_ends], sums[n_ends:]
+        n_rows = len(self._by_site)
+        site_terms, feature_terms = terms[:n_rows], terms[n_rows:]
+        covariances = torch.empty_like(terms)
+        site_rows, feature_rows = covariances[:n_rows], covariances[n_rows:]
 
         def multiply(start: int, stop: int) -> Tensor:
             rows = slice(start, stop)
-            torch.mm(self._by_site[rows], of_features, out=by_end[rows])
-            return self._by_site[rows].T @ of_ends[rows]
+            torch.mm(self._by_site[rows], feature_terms, out=site_rows[rows])
+            return self._by_site[rows].T @ site_terms[rows]
 
-        parts = even_parts(n_ends, len(self._edges.parts))
-        of_rest = sum_parts(multiply, parts)
-        torch.addmm(of_rest, self._covariance, of_features, out=by_feature)
-        var = self._edges.add_ends(
-            self._share_of_edge, self.shares[:n_ends], of_ends, by_end
+        ranges = split_evenly(n_rows, len(self._sums.site_ranges))
+        from_sites = sum_over_ranges(multiply, ranges)
+        torch.addmm(from_sites, self._covariance, feature_terms, out=feature_rows)
+        var = self._sums.add_endpoint_terms(
+            self._fractions, self.mean_coefficients[:n_rows], site_terms, site_rows
         )
-        var += (of_features * by_feature).sum(dim=0)
-        return sums, var.clamp_(min=0)
+        var += (feature_terms * feature_rows).sum(dim=0)
+        # Rounding may leave a variance of zero slightly negative.
+        return covariances, var.clamp_(min=0)
 
-    def take_out(
+    def project_gradients(
         self, sums: Tensor, terms: Tensor, covariances: Tensor, inverse_std: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Take out of gradients what a normalization does not let through, in place.
+        """Project gradients, in place, through the normalization of z.
+
+        See :meth:`EdgeSums.project_gradients` for the formula.
 
         Parameters
         ----------
-        sums : Tensor of shape (2 * n_sites + n_edge_features, width)
-            Sums of the gradients of the edges of which each term is a part.
-        terms : Tensor of shape (2 * n_sites + n_edge_features, width)
-            Those of the sites of mean zero.
-        covariances : Tensor of shape (2 * n_sites + n_edge_features, width)
+        sums : Tensor of shape (2 * n_sites + n_features, width)
+            The gradients of y, summed over the edges that each term contributes to.
+            Changed in place.
+        terms : Tensor of shape (2 * n_sites + n_features, width)
+            Those of the sites with mean zero.
+        covariances : Tensor of shape (2 * n_sites + n_features, width)
+            As returned by `covariances`.
         inverse_std : Tensor of shape (width,)
+            One over the standard deviation of z.
 
         Returns
         -------
-        to_scale, to_shift : Tensor of shape (width,)
-            The gradients of what follows the normalization.
+        grad_scale, grad_shift : Tensor of shape (width,)
+            The gradients of the scale and the shift that follow the normalization.
         """
-        to_shift = sums[: len(self._by_site) // 2].sum(dim=0)
-        to_scale = self._edges.take_out(
-            sums, terms, self.shares, to_shift, covariances, inverse_std
+        grad_shift = sums[: len(self._by_site) // 2].sum(dim=0)
+        grad_scale = self._sums.project_gradients(
+            sums, terms, self.mean_coefficients, grad_shift, covariances, inverse_std
         )
-        return to_scale, to_shift
+        return grad_scale, grad_shift

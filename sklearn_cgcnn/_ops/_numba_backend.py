@@ -1,4 +1,4 @@
-"""Edges with sums in loops that Numba compiles, shared out among threads."""
+"""Sums over edges in loops that Numba compiles, divided among threads."""
 
 from functools import cached_property
 from itertools import pairwise
@@ -8,39 +8,43 @@ import torch
 from torch import Tensor
 
 from sklearn_cgcnn._ops import _numba_loops
-from sklearn_cgcnn._ops._interface import EdgeList, Messages
+from sklearn_cgcnn._ops._edge_list import EdgeList
+from sklearn_cgcnn._ops._interface import GatedMessages
 from sklearn_cgcnn._ops._linear_terms import split_terms
-from sklearn_cgcnn._ops._threads import even_parts, run_parts, sum_parts
-from sklearn_cgcnn._ops._torch_backend import TorchEdges
+from sklearn_cgcnn._ops._threads import run_over_ranges, split_evenly, sum_over_ranges
+from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 from sklearn_cgcnn._ops._torch_blocks import block_size
 
-# Of so many features a matrix product makes the covariance in less time than loops that
-# know which of them are zero.
-_MANY = 16
+# Above this number of entries per edge, a matrix product of the dense features computes
+# their covariance in less time than loops over the sparse ones.
+_MAX_SPARSE_ENTRIES = 16
 
 
-class NumbaEdges:
-    """Edges with sums in loops that Numba compiles.
-
-    On the CPU, and of single precision.
+class NumbaEdgeSums:
+    """Sums in loops that Numba compiles, on the CPU and in single precision.
 
     Parameters
     ----------
     edges : EdgeList
-        Sorted by their centers.
+        Sorted by their centers, with float32 weights and values.
     n_threads : int
-        Number of threads that share the sites.
+        Number of threads that share the work.
+
+    Raises
+    ------
+    IndexError
+        If an index of a site or of an edge feature is out of range.
     """
 
     def __init__(self, edges: EdgeList, n_threads: int) -> None:
         self.edges, self._n_threads = edges, n_threads
-        # Loops do not look whether they read and write what is theirs.
+        # Compiled loops do not check their indices.
         _check_range("edge_index", edges.edge_index, edges.n_sites)
         _check_range("columns", edges.columns, edges.n_features)
         self._center, self._neighbor = edges.edge_index.to(torch.int32).contiguous()
         all_sites = torch.arange(edges.n_sites + 1, dtype=torch.int32)
         self._first_edges = torch.searchsorted(self._center, all_sites, out_int32=True)
-        #: What the loops take first.
+        #: The first arguments of the loops.
         self.arrays = _as_arrays(
             self._first_edges,
             self._neighbor,
@@ -50,161 +54,179 @@ class NumbaEdges:
         )
 
     @cached_property
-    def parts_by_center(self) -> list[tuple[int, int]]:
-        """Divide the sites into runs of about as many edges for each thread."""
-        cuts = torch.searchsorted(self._first_edges, self._wanted_cuts)
+    def center_ranges(self) -> list[tuple[int, int]]:
+        """Return ranges of sites with about the same number of edges from them.
+
+        There is one for each thread. They suit loops that write only to the centers.
+        """
+        cuts = torch.searchsorted(self._first_edges, self._even_cuts)
         return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
 
     @cached_property
-    def parts(self) -> list[tuple[int, int]]:
-        """Divide the sites into runs between which there are no edges.
+    def site_ranges(self) -> list[tuple[int, int]]:
+        """Return ranges of sites that no edge connects with each other.
 
-        One for each thread, as far as there are so many. So no two threads add to the
-        same site.
+        There is one for each thread, or fewer if the graph does not have enough
+        disconnected parts. So no two threads add to the same site.
         """
         if self._n_threads == 1 or not len(self._center):
             return [(0, self.edges.n_sites)]
         first = torch.minimum(self._center, self._neighbor)
         last = torch.maximum(self._center, self._neighbor)
         last_so_far = last.cummax(dim=0).values
-        first_to_come = first.flip(0).cummin(dim=0).values.flip(0)
-        possible = (last_so_far[:-1] < first_to_come[1:]).nonzero()[:, 0].int() + 1
-        if not len(possible):
+        first_from_here = first.flip(0).cummin(dim=0).values.flip(0)
+        is_cut = last_so_far[:-1] < first_from_here[1:]
+        possible_cuts = is_cut.nonzero()[:, 0].int() + 1
+        if not len(possible_cuts):
             return [(0, self.edges.n_sites)]
-        nearby = torch.searchsorted(possible, self._wanted_cuts)
-        nearby.clamp_(max=len(possible) - 1)
-        # Not where the next edges begin, which may lead to a site without edges before.
-        cuts = first_to_come[possible[nearby].unique()]
+        nearest = torch.searchsorted(possible_cuts, self._even_cuts)
+        nearest.clamp_(max=len(possible_cuts) - 1)
+        # Not at the center of the next edge: sites that are only neighbors may come
+        # before it.
+        cuts = first_from_here[possible_cuts[nearest].unique()]
         return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
 
     @cached_property
-    def _wanted_cuts(self) -> Tensor:
-        """Say at which edges there would be as many for each thread."""
-        parts = even_parts(len(self._center), self._n_threads)
-        return torch.tensor([start for start, _ in parts[1:]], dtype=torch.int32)
+    def _even_cuts(self) -> Tensor:
+        """Return the edges at which cuts would give each thread as many edges."""
+        ranges = split_evenly(len(self._center), self._n_threads)
+        return torch.tensor([start for start, _ in ranges[1:]], dtype=torch.int32)
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
-        """As :meth:`Edges.messages`."""
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+        """Implement :meth:`EdgeSums.messages`."""
         return _NumbaMessages(self, terms, scale, shift)
 
-    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As :meth:`Edges.sum_features`."""
-        if self.edges.values.shape[1] > _MANY:
-            by_torch = TorchEdges(self.edges, block_size(False)).sum_features(shares)
-            mean, covariance, by_site, share_of_site = by_torch
-            return mean, covariance, by_site.contiguous(), share_of_site.contiguous()
+    def feature_moments(
+        self, fractions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Implement :meth:`EdgeSums.feature_moments`."""
+        if self.edges.values.shape[1] > _MAX_SPARSE_ENTRIES:
+            torch_sums = TorchEdgeSums(self.edges, block_size(False))
+            mean, covariance, by_site, site_fractions = torch_sums.feature_moments(
+                fractions
+            )
+            return mean, covariance, by_site.contiguous(), site_fractions.contiguous()
         width = self.edges.n_features
-        by_site = shares.new_zeros(2 * self.edges.n_sites, width)
-        share_of_site = shares.new_zeros(2 * self.edges.n_sites)
-        arrays = *self.arrays[:4], *_as_arrays(shares, by_site, share_of_site)
+        by_site = fractions.new_zeros(2 * self.edges.n_sites, width)
+        site_fractions = fractions.new_zeros(2 * self.edges.n_sites)
+        arrays = *self.arrays[:4], *_as_arrays(fractions, by_site, site_fractions)
 
-        def sum_part(start: int, stop: int) -> Tensor:
-            # The mean, and half of the products, which are added to their transpose.
-            sums = shares.new_zeros(1 + width, width, dtype=torch.float64)
+        def sum_range(start: int, stop: int) -> Tensor:
+            # First the mean, then half of each product: the sum with the transpose
+            # makes it whole.
+            sums = fractions.new_zeros(1 + width, width, dtype=torch.float64)
             _numba_loops.sum_features(
                 start, stop, *arrays, *_as_arrays(sums[0], sums[1:])
             )
             return sums
 
-        sums = sum_parts(sum_part, self.parts)
+        sums = sum_over_ranges(sum_range, self.site_ranges)
         mean, products = sums[0], sums[1:] + sums[1:].T
-        # Rounded, the shares are not exactly of sum one.
-        excess = float(shares.double().sum()) - 1
-        covariance = products.addr_(mean, mean, alpha=excess - 1).to(shares.dtype)
-        mean = mean.to(shares.dtype)
-        by_site.addr_(share_of_site, mean, alpha=-1)
-        return mean, covariance, by_site, share_of_site
+        # In single precision the fractions do not sum to exactly one.
+        excess = float(fractions.double().sum()) - 1
+        covariance = products.addr_(mean, mean, alpha=excess - 1).to(fractions.dtype)
+        mean = mean.to(fractions.dtype)
+        by_site.addr_(site_fractions, mean, alpha=-1)
+        return mean, covariance, by_site, site_fractions
 
-    def add_ends(
-        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    def add_endpoint_terms(
+        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
-        """As :meth:`Edges.add_ends`."""
-        arrays = _as_arrays(shares, share_of_site, terms, sums)
+        """Implement :meth:`EdgeSums.add_endpoint_terms`."""
+        arrays = _as_arrays(fractions, site_fractions, terms, sums)
 
-        def add_part(start: int, stop: int) -> Tensor:
+        def add_range(start: int, stop: int) -> Tensor:
             var = terms.new_zeros(terms.shape[1], dtype=torch.float64)
-            _numba_loops.add_ends(start, stop, *self.arrays[:2], *arrays, var.numpy())
+            _numba_loops.add_endpoint_terms(
+                start, stop, *self.arrays[:2], *arrays, var.numpy()
+            )
             return var
 
-        var = sum_parts(add_part, self.parts)
+        var = sum_over_ranges(add_range, self.site_ranges)
         return var.to(terms.dtype)
 
-    def take_out(
+    def project_gradients(
         self,
         sums: Tensor,
         terms: Tensor,
-        shares: Tensor,
-        to_shift: Tensor,
+        mean_coefficients: Tensor,
+        grad_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """As :meth:`Edges.take_out`."""
-        parts = even_parts(len(sums), self._n_threads)
-        arrays = _as_arrays(sums, terms, shares, to_shift)
+        """Implement :meth:`EdgeSums.project_gradients`."""
+        row_ranges = split_evenly(len(sums), self._n_threads)
+        arrays = _as_arrays(sums, terms, mean_coefficients, grad_shift)
 
-        def multiply_part(start: int, stop: int) -> Tensor:
-            total = torch.zeros_like(to_shift, dtype=torch.float64)
-            _numba_loops.multiply_without_shares(start, stop, *arrays, total.numpy())
+        def multiply_range(start: int, stop: int) -> Tensor:
+            total = torch.zeros_like(grad_shift, dtype=torch.float64)
+            _numba_loops.sum_scale_gradients(start, stop, *arrays, total.numpy())
             return total
 
-        total = sum_parts(multiply_part, parts).to(terms.dtype)
-        to_scale = total * inverse_std
-        slope = inverse_std * to_scale
-        rest = _as_arrays(sums, shares, to_shift, covariances, slope)
-        run_parts(lambda *part: _numba_loops.take_out(*part, *rest), parts)
-        return to_scale
+        total = sum_over_ranges(multiply_range, row_ranges).to(terms.dtype)
+        grad_scale = total * inverse_std
+        slope = inverse_std * grad_scale
+        args = _as_arrays(sums, mean_coefficients, grad_shift, covariances, slope)
+        run_over_ranges(
+            lambda start, stop: _numba_loops.project_gradients(start, stop, *args),
+            row_ranges,
+        )
+        return grad_scale
 
 
 class _NumbaMessages:
-    """Messages of terms, scaled and shifted."""
+    """Messages of all edges, computed anew for their sum and for their gradients."""
 
     def __init__(
-        self, edges: NumbaEdges, terms: Tensor, scale: Tensor, shift: Tensor
+        self, sums: NumbaEdgeSums, terms: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        self._sums, self._terms = edges, terms
-        self._args = [*edges.arrays, *_as_arrays(terms, scale, shift)]
+        self._sums, self._terms = sums, terms
+        self._args = [*sums.arrays, *_as_arrays(terms, scale, shift)]
 
     def sum(self) -> Tensor:
-        """As :meth:`Messages.sum`."""
+        """Implement :meth:`GatedMessages.sum`."""
         terms, n_sites = self._terms, self._sums.edges.n_sites
         summed = terms.new_empty(n_sites, terms.shape[1] // 2)
 
-        def sum_part(start: int, stop: int) -> None:
-            room = terms.new_empty(terms.shape[1])
+        def sum_range(start: int, stop: int) -> None:
+            buffer = terms.new_empty(terms.shape[1])
             _numba_loops.sum_messages(
-                start, stop, *self._args, *_as_arrays(room, summed)
+                start, stop, *self._args, *_as_arrays(buffer, summed)
             )
 
-        run_parts(sum_part, self._sums.parts_by_center)
+        run_over_ranges(sum_range, self._sums.center_ranges)
         return summed
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
-        """As :meth:`Messages.sum_gradients`."""
+        """Implement :meth:`GatedMessages.sum_gradients`."""
         terms, n_sites = self._terms, self._sums.edges.n_sites
         sums, grad = torch.empty_like(terms), grad.contiguous()
-        _, to_neighbor, to_features = split_terms(sums, n_sites)
+        _, neighbor_sums, feature_sums = split_terms(sums, n_sites)
 
-        def sum_part(start: int, stop: int) -> Tensor:
-            to_neighbor[start:stop] = 0
-            of_part = torch.zeros_like(to_features)
-            room = terms.new_empty(2, terms.shape[1])
-            arrays = _as_arrays(grad, room, sums, of_part)
+        def sum_range(start: int, stop: int) -> Tensor:
+            neighbor_sums[start:stop] = 0
+            range_feature_sums = torch.zeros_like(feature_sums)
+            buffer = terms.new_empty(2, terms.shape[1])
+            arrays = _as_arrays(grad, buffer, sums, range_feature_sums)
             _numba_loops.sum_gradients(start, stop, *self._args, *arrays)
-            return of_part
+            return range_feature_sums
 
-        to_features.copy_(sum_parts(sum_part, self._sums.parts))
+        feature_sums.copy_(sum_over_ranges(sum_range, self._sums.site_ranges))
         return sums
 
 
 def _check_range(name: str, index: Tensor, size: int) -> None:
-    """Check that an index leads to nothing that is not there."""
+    """Check that all indices are from 0 to size - 1."""
     if not index.numel():
         return
     least, most = (int(each) for each in index.aminmax())
     if least < 0 or most >= size:
-        raise IndexError(f"{name} holds {least} to {most}, and must be within {size}")
+        raise IndexError(
+            f"{name} must hold indices from 0 to {size - 1}, and holds indices from "
+            f"{least} to {most}"
+        )
 
 
 def _as_arrays(*tensors: Tensor) -> list[Any]:
-    """See tensors as arrays, as Numba takes them."""
+    """Return tensors as NumPy arrays that share their memory, as Numba takes them."""
     return [tensor.numpy() for tensor in tensors]

@@ -1,22 +1,27 @@
-"""Loops over edges, compiled by Numba.
+"""Loops over edges that Numba compiles.
 
-Each goes over the edges of a run of centers, from ``start`` to ``stop``, unless it says
-otherwise, and keeps in the fastest cache what it computes for an edge. The arrays are
-contiguous, of single precision, unless they say otherwise, and of 32-bit integers:
+Each loop runs over the edges of a range of centers, from ``start`` to ``stop``, unless
+its docstring says otherwise. What it computes for one edge stays in the fastest cache.
+The arrays are contiguous. Numbers are in single precision unless the docstring says
+otherwise, and indices are 32-bit integers:
 
 first_edges : (n_sites + 1,)
-    Which is the first edge of each center, and of the next.
+    Index of the first edge of each center, followed by the number of edges.
 neighbors : (n_edges,)
+    Neighbor of each edge.
 columns, values : (n_edges, n_entries)
-    Edge features, as :meth:`EdgeBasis.entries` gives them.
-weights, shares : (n_edges,)
-    How many equal edges of its center each stands for; what it counts in statistics.
-terms : (2 * n_sites + n_edge_features, width)
-    Of sites as centers, of sites as neighbors, of edge features.
+    Sparse edge features: their indices and their values.
+weights : (n_edges,)
+    Number of equal edges of the same center that each edge stands for.
+fractions : (n_edges,)
+    Weight of each edge in the statistics.
+terms : (2 * n_sites + n_features, width)
+    Terms of the sites as centers, of the sites as neighbors, and of the edge features.
 scale, shift : (width,)
-    What makes y of a sum of terms: first of the gates, then of the cores.
+    Applied to the sum of terms of each edge. The first half belongs to the gates, the
+    second half to the cores (the arguments of the softplus).
 
-The rest are room for what is computed, and results.
+The remaining arrays are buffers and results.
 """
 
 from typing import Any
@@ -25,33 +30,34 @@ from llvmlite import ir
 from numba import float32, float64, njit, types
 from numba.extending import intrinsic
 
-# A division may become a product with the inverse, a product and a sum one operation;
-# the order of sums stays, and what is not finite is heeded. Compiled code is kept on
-# disk. Without the interpreter's lock, threads can share the work.
-_how: Any = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
-_inline: Any = njit(inline="always", **_how)
+# The compiler may replace a division by a product with the inverse, and fuse a product
+# and a sum into one operation. It may not change the order of sums, nor assume that all
+# numbers are finite.
+_options: Any = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
+_inline: Any = njit(inline="always", **_options)
 
 
 def _compile(loop: Any) -> Any:
-    """Compile a loop when it is first called, and keep the result where one can."""
+    """Compile a loop at its first call, and store the result on disk if possible."""
+    # Without Python's global interpreter lock, threads can share the work.
     try:
-        return njit(cache=True, nogil=True, **_how)(loop)
-    except RuntimeError:  # neither this folder nor the user's can be written to
-        return njit(nogil=True, **_how)(loop)
+        return njit(cache=True, nogil=True, **_options)(loop)
+    except RuntimeError:  # neither this folder nor the user's cache can be written to
+        return njit(nogil=True, **_options)(loop)
 
 
 _ZERO, _HALF, _ONE, _TWO = float32(0), float32(0.5), float32(1), float32(2)
-# Beyond these an exponential, or its inverse, is no normal number.
+# Beyond these limits an exponential, or its inverse, is not a normal number.
 _LOWEST, _HIGHEST = float32(-87), float32(87)
 _LOG2_E, _LOG_2 = float32(1.4426950408889634), float32(0.6931471805599453)
-# What this is added to is rounded to an integer, which then stands in the last bits,
-# with the bias of an exponent added.
+# Adding this number rounds another one to an integer. The last bits of the sum then
+# hold this integer plus the bias of an exponent, 127.
 _TO_INTEGER = float32(1.5 * 2**23 + 127)
 
 
 @intrinsic
 def _last_bits_as_exponent(_: Any, x: Any) -> Any:
-    """Make of the last bits of a number the exponent of a power of 2."""
+    """Return the power of 2 whose exponent is stored in the last bits of a number."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integer = ir.IntType(32)
@@ -64,12 +70,12 @@ def _last_bits_as_exponent(_: Any, x: Any) -> Any:
 
 @_inline
 def _exp(x: Any) -> Any:
-    """Compute an exponential to 3e-7 of itself, of what is held within -87 and 87."""
-    x = _LOWEST if x < _LOWEST else x  # so NaN stays
+    """Compute exp(x), with x limited to [-87, 87], to a relative error of 3e-7."""
+    x = _LOWEST if x < _LOWEST else x  # this comparison keeps NaN
     x = _HIGHEST if x > _HIGHEST else x
     shifted = x * _LOG2_E + _TO_INTEGER
     r = x - (shifted - _TO_INTEGER) * _LOG_2
-    # Minimax of (exp(r) - 1 - r) / r ** 2 within half a logarithm of 2.
+    # Minimax polynomial of (exp(r) - 1 - r) / r ** 2 for abs(r) <= log(2) / 2.
     q = float32(1.39411e-3)
     q = q * r + float32(8.36318e-3)
     q = q * r + float32(4.166638e-2)
@@ -80,16 +86,16 @@ def _exp(x: Any) -> Any:
 
 @_inline
 def _positive(x: Any) -> Any:
-    """Give what is positive, zero for what is negative, and NaN for NaN."""
+    """Return max(x, 0), or NaN for NaN."""
     return _ZERO if x < _ZERO else x
 
 
 @_inline
 def _log1p(t: Any) -> Any:
-    """Compute the logarithm of 1 + t, for t from 0 to 1, to 1e-7 of itself."""
+    """Compute log(1 + t), for t from 0 to 1, to a relative error of 1e-7."""
     z = t / (_TWO + t)
     s = z * z
-    # Minimax of 2 artanh(z) / z.
+    # Minimax polynomial of 2 artanh(z) / z, in z ** 2.
     q = float32(0.2817831)
     q = q * s + float32(0.27960608)
     q = q * s + float32(0.4002491)
@@ -99,7 +105,7 @@ def _log1p(t: Any) -> Any:
 
 
 @_inline
-def _gather(
+def _sum_terms(
     terms: Any,
     scale: Any,
     shift: Any,
@@ -108,26 +114,26 @@ def _gather(
     center: Any,
     neighbor: Any,
     edge: Any,
-    first_feature: Any,
+    first_feature_row: Any,
     y: Any,
 ) -> None:
-    """Compute y of an edge."""
+    """Compute y, the scaled and shifted sum of the terms of one edge."""
     width = len(y)
     for c in range(width):
         y[c] = terms[center, c] + terms[neighbor, c]
     n_entries = values.shape[1]
-    # By four, so that y is read and written less often.
+    # Four entries at a time, so that y is read and written less often.
     for k in range(0, n_entries - 3, 4):
-        u0, r0 = values[edge, k], first_feature + columns[edge, k]
-        u1, r1 = values[edge, k + 1], first_feature + columns[edge, k + 1]
-        u2, r2 = values[edge, k + 2], first_feature + columns[edge, k + 2]
-        u3, r3 = values[edge, k + 3], first_feature + columns[edge, k + 3]
+        u0, r0 = values[edge, k], first_feature_row + columns[edge, k]
+        u1, r1 = values[edge, k + 1], first_feature_row + columns[edge, k + 1]
+        u2, r2 = values[edge, k + 2], first_feature_row + columns[edge, k + 2]
+        u3, r3 = values[edge, k + 3], first_feature_row + columns[edge, k + 3]
         for c in range(width):
             y[c] += (u0 * terms[r0, c] + u1 * terms[r1, c]) + (
                 u2 * terms[r2, c] + u3 * terms[r3, c]
             )
     for k in range(n_entries // 4 * 4, n_entries):
-        u0, r0 = values[edge, k], first_feature + columns[edge, k]
+        u0, r0 = values[edge, k], first_feature_row + columns[edge, k]
         for c in range(width):
             y[c] += u0 * terms[r0, c]
     for c in range(width):
@@ -149,14 +155,14 @@ def sum_messages(
     y: Any,
     summed: Any,
 ) -> None:
-    """Sum the messages to each center."""
+    """Sum the weighted messages to each center, in `summed`."""
     n_sites, half = summed.shape
     for i in range(start, stop):
         for c in range(half):
             summed[i, c] = _ZERO
         for e in range(first_edges[i], first_edges[i + 1]):
             j = n_sites + neighbors[e]
-            _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
+            _sum_terms(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
             weight = weights[e]
             for c in range(half):
                 core = y[half + c]
@@ -178,41 +184,45 @@ def sum_gradients(
     scale: Any,
     shift: Any,
     grad: Any,
-    room: Any,
+    buffer: Any,
     sums: Any,
-    sums_of_features: Any,
+    feature_sums: Any,
 ) -> None:
-    """Sum the gradients of y over the edges of which each term is a part.
+    """Sum the gradients of y over the edges that each term contributes to.
 
-    Those of neighbors, and of features, are added to what there is.
+    The rows of the centers in `sums` are overwritten. The sums of the neighbors, in
+    `sums`, and those of the features, in `feature_sums`, are added to the values that
+    these arrays hold.
     """
     n_sites, half = grad.shape
-    y, to_y = room[0], room[1]
+    y, grad_y = buffer[0], buffer[1]
     width, n_entries = len(y), values.shape[1]
     for i in range(start, stop):
         for c in range(width):
             sums[i, c] = _ZERO
         for e in range(first_edges[i], first_edges[i + 1]):
             j = n_sites + neighbors[e]
-            _gather(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
+            _sum_terms(terms, scale, shift, columns, values, i, j, e, 2 * n_sites, y)
             weight = weights[e]
             for c in range(half):
-                core, of_gate = y[half + c], _exp(-y[c])
-                gate = _ONE / (_ONE + of_gate)
-                of_core = _exp(-abs(core))
-                slope = _ONE / (_ONE + of_core)
-                softplus = _positive(core) + _log1p(of_core)
-                to_core = weight * grad[i, c] * gate
-                to_y[c] = to_core * softplus * (of_gate * gate)
-                to_y[half + c] = to_core * (of_core * slope if core < _ZERO else slope)
+                core, exp_gate = y[half + c], _exp(-y[c])
+                gate = _ONE / (_ONE + exp_gate)
+                exp_core = _exp(-abs(core))
+                slope = _ONE / (_ONE + exp_core)
+                softplus = _positive(core) + _log1p(exp_core)
+                grad_core = weight * grad[i, c] * gate
+                grad_y[c] = grad_core * softplus * (exp_gate * gate)
+                grad_y[half + c] = grad_core * (
+                    exp_core * slope if core < _ZERO else slope
+                )
             for c in range(width):
-                sums[i, c] += to_y[c]
+                sums[i, c] += grad_y[c]
             for c in range(width):
-                sums[j, c] += to_y[c]
+                sums[j, c] += grad_y[c]
             for k in range(n_entries):
                 u, r = values[e, k], columns[e, k]
                 for c in range(width):
-                    sums_of_features[r, c] += u * to_y[c]
+                    feature_sums[r, c] += u * grad_y[c]
 
 
 @_compile
@@ -223,25 +233,25 @@ def sum_features(
     neighbors: Any,
     columns: Any,
     values: Any,
-    shares: Any,
+    fractions: Any,
     by_site: Any,
-    share_of_site: Any,
+    site_fractions: Any,
     total: Any,
     half_products: Any,
 ) -> None:
-    """Add up the features of the edges, and half of their products, times the shares.
+    """Sum the features of the edges, and half of their products, times the fractions.
 
-    The total and the products are of double precision, as about the same is to be
-    subtracted from them.
+    `total` and `half_products` are in double precision, because a number of almost the
+    same size will be subtracted from them.
     """
     n_sites, n_entries = len(by_site) // 2, values.shape[1]
     for i in range(start, stop):
         for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = n_sites + neighbors[e], float64(shares[e])
-            share_of_site[i] += shares[e]
-            share_of_site[j] += shares[e]
+            j, fraction = n_sites + neighbors[e], float64(fractions[e])
+            site_fractions[i] += fractions[e]
+            site_fractions[j] += fractions[e]
             for k in range(n_entries):
-                u, r = share * values[e, k], columns[e, k]
+                u, r = fraction * values[e, k], columns[e, k]
                 by_site[i, r] += u
                 by_site[j, r] += u
                 total[r] += u
@@ -251,35 +261,35 @@ def sum_features(
 
 
 @_compile
-def add_ends(
+def add_endpoint_terms(
     start: int,
     stop: int,
     first_edges: Any,
     neighbors: Any,
-    shares: Any,
-    share_of_site: Any,
+    fractions: Any,
+    site_fractions: Any,
     terms: Any,
     sums: Any,
     var: Any,
 ) -> None:
-    """Add to each end of the edges what both ends have, times the shares.
+    """Add the terms of both sites of each edge, times its fraction, to both `sums`.
 
-    And sum the products of the results and the terms, in double precision.
+    Then add the products of the new sums and the terms to `var`, in double precision.
     """
-    n_sites, width = len(share_of_site) // 2, sums.shape[1]
+    n_sites, width = len(site_fractions) // 2, sums.shape[1]
     for i in range(start, stop):
         j = n_sites + i
         for c in range(width):
-            sums[i, c] += share_of_site[i] * terms[i, c]
+            sums[i, c] += site_fractions[i] * terms[i, c]
         for c in range(width):
-            sums[j, c] += share_of_site[j] * terms[j, c]
+            sums[j, c] += site_fractions[j] * terms[j, c]
     for i in range(start, stop):
         for e in range(first_edges[i], first_edges[i + 1]):
-            j, share = n_sites + neighbors[e], shares[e]
+            j, fraction = n_sites + neighbors[e], fractions[e]
             for c in range(width):
-                sums[i, c] += share * terms[j, c]
+                sums[i, c] += fraction * terms[j, c]
             for c in range(width):
-                sums[j, c] += share * terms[i, c]
+                sums[j, c] += fraction * terms[i, c]
     for i in range(start, stop):
         j = n_sites + i
         for c in range(width):
@@ -287,38 +297,46 @@ def add_ends(
 
 
 @_compile
-def multiply_without_shares(
+def sum_scale_gradients(
     start: int,
     stop: int,
     sums: Any,
     terms: Any,
-    shares: Any,
-    to_shift: Any,
+    mean_coefficients: Any,
+    grad_shift: Any,
     total: Any,
 ) -> None:
-    """Multiply terms with what is left of sums without the shares of a gradient.
+    """Add the products of terms and centered gradients to `total`.
 
-    For rows from start to stop; the products are added up in double precision.
+    This loop runs over rows from `start` to `stop`, and adds in double precision. The
+    gradients, in `sums`, are centered by subtracting the mean coefficients times the
+    gradient of the shift. The total is the gradient of the scale before the division by
+    the standard deviation.
     """
     for r in range(start, stop):
-        for c in range(len(to_shift)):
-            total[c] += terms[r, c] * (sums[r, c] - shares[r] * to_shift[c])
+        for c in range(len(grad_shift)):
+            total[c] += terms[r, c] * (
+                sums[r, c] - mean_coefficients[r] * grad_shift[c]
+            )
 
 
 @_compile
-def take_out(
+def project_gradients(
     start: int,
     stop: int,
     sums: Any,
-    shares: Any,
-    to_shift: Any,
+    mean_coefficients: Any,
+    grad_shift: Any,
     covariances: Any,
     slope: Any,
 ) -> None:
-    """Subtract from sums the shares of a gradient, and what goes with covariances.
+    """Project gradients through a normalization, in place in `sums`.
 
-    For rows from start to stop.
+    This loop runs over rows from `start` to `stop`. `slope` is the gradient of the
+    scale over the standard deviation.
     """
     for r in range(start, stop):
-        for c in range(len(to_shift)):
-            sums[r, c] -= shares[r] * to_shift[c] + covariances[r, c] * slope[c]
+        for c in range(len(grad_shift)):
+            sums[r, c] -= (
+                mean_coefficients[r] * grad_shift[c] + covariances[r, c] * slope[c]
+            )

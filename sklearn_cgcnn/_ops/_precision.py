@@ -1,7 +1,7 @@
-"""Matrix products that are rounded, and their factors."""
+"""The precision of matrix products."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -10,12 +10,13 @@ from torch import Tensor
 
 
 class _Tf32:
-    """What torch's switch stood at before anyone asked for TF32."""
+    """State of torch's switch for TF32 before the first user turned it on."""
 
     lock = Lock()
     n_users = 0
     before: Any = None
-    # torch 2.9 renamed it, and then refuses who takes the old name after the new one.
+    # torch 2.9 renamed the switch. Once the new name has been used, it raises an error
+    # for the old one.
     name, value = (
         ("fp32_precision", "tf32")
         if hasattr(torch.backends.cuda.matmul, "fp32_precision")
@@ -24,11 +25,11 @@ class _Tf32:
 
 
 @contextmanager
-def rounding_to_tf32() -> Iterator[None]:
-    """Have GPUs round the factors of products to TF32.
+def tf32_matmul() -> Iterator[None]:
+    """Let CUDA GPUs round the factors of matrix products to TF32.
 
-    torch knows no other switch for it than one for the whole process, which is set back
-    when nobody needs it any more.
+    torch has only one switch, for the whole process. It is restored when the last
+    ``with`` statement ends that needs it, in whichever thread.
     """
     with _Tf32.lock:
         if not _Tf32.n_users:
@@ -44,8 +45,8 @@ def rounding_to_tf32() -> Iterator[None]:
                 setattr(torch.backends.cuda.matmul, _Tf32.name, _Tf32.before)
 
 
-def rounded_type(tensor: Tensor) -> torch.dtype | None:
-    """Say what autocast rounds factors to on the device of a tensor.
+def autocast_dtype(tensor: Tensor) -> torch.dtype | None:
+    """Return the dtype that autocast rounds factors to on the device of a tensor.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def rounded_type(tensor: Tensor) -> torch.dtype | None:
     Returns
     -------
     torch.dtype or None
-        None where it rounds nothing.
+        None if autocast is not enabled, or not available for the device.
     """
     device = tensor.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
@@ -62,14 +63,31 @@ def rounded_type(tensor: Tensor) -> torch.dtype | None:
     return None
 
 
+def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
+    """Return a context manager that disables autocast on the device of a tensor.
+
+    Parameters
+    ----------
+    tensor : Tensor
+
+    Returns
+    -------
+    context manager
+    """
+    if autocast_dtype(tensor) is None:
+        return nullcontext()
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
 def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """Multiply matrices, in the type of the second.
+    """Multiply two matrices, in the dtype of the second one.
 
     Parameters
     ----------
     a : Tensor of shape (n, k)
     b : Tensor of shape (k, m)
     out : Tensor of shape (n, m)
+        Where the product is written, in its own dtype.
     """
     if a.dtype == b.dtype == out.dtype:
         torch.mm(a, b, out=out)

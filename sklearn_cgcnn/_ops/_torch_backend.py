@@ -1,10 +1,11 @@
-"""Edges with sums over a block of them at a time.
+"""Sums over edges by operations of torch, over one block of edges at a time.
 
-Written out, the messages of a batch take a dozen passes over tensors of the size of the
-edges times twice the channels, and memory sets the pace: a processor could compute many
-times faster than these come and go. Here each step is done for a block of edges that
-stays in its cache, and none of them is kept: to compute them again for the gradient
-takes less time than to write them to memory and to read them.
+Without blocks, the messages of a batch take a dozen passes over tensors of shape
+(n_edges, 2 * n_channels). Memory bandwidth then limits the speed: a processor could
+compute many times faster than it can read and write these tensors. Here each step is
+done for a block of edges that fits into the processor's cache, and no intermediate
+result is kept. Computing it again for the gradient takes less time than writing it to
+memory and reading it back.
 """
 
 from functools import cached_property
@@ -12,179 +13,197 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn._ops._interface import EdgeList, Messages
+from sklearn_cgcnn._ops._edge_list import EdgeList
+from sklearn_cgcnn._ops._interface import GatedMessages
 from sklearn_cgcnn._ops._linear_terms import split_terms
-from sklearn_cgcnn._ops._torch_blocks import divide
+from sklearn_cgcnn._ops._torch_blocks import split_into_blocks
 
-# Beyond it a softplus is its argument or 0, and the exponential of more would leave the
-# range of single precision.
-_FAR = 80.0
+# Above this limit a softplus equals its argument, and below minus this limit it is
+# negligible in a sum. In single precision exp overflows at 88.7.
+_EXP_LIMIT = 80.0
 
 
-class TorchEdges:
-    """Edges with sums by operations of torch, over a block of them at a time.
+class TorchEdgeSums:
+    """Sums by operations of torch, over one block of edges at a time.
 
     Parameters
     ----------
     edges : EdgeList
+        Sorted by their centers, unless `block_size` is None.
     block_size : int or None
-        Number of edges of a block. The edges are then to be sorted by their centers.
-        None for all of them in one, without a look at any value.
+        Number of edges in a block. None puts all edges into one block, and reads no
+        value.
     """
 
     def __init__(self, edges: EdgeList, block_size: int | None) -> None:
-        self.edges, self.blocks = edges, divide(edges, block_size)
-        self._may_look = block_size is not None
+        self.edges, self.blocks = edges, split_into_blocks(edges, block_size)
+        self._can_read_values = block_size is not None
 
     @property
-    def parts(self) -> list[tuple[int, int]]:
-        """As :attr:`Edges.parts`: torch has its own threads."""
+    def site_ranges(self) -> list[tuple[int, int]]:
+        """Return a single range with all sites: torch has threads of its own."""
         return [(0, self.edges.n_sites)]
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> Messages:
-        """As :meth:`Edges.messages`."""
-        tables = _tables(terms, scale, shift, self.edges.n_sites)
-        near = self._may_look and self._is_near(tables[1])
-        return _TorchMessages(self, tables, near)
+    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+        """Implement :meth:`EdgeSums.messages`."""
+        tables = _scaled_tables(terms, scale, shift, self.edges.n_sites)
+        is_small = self._can_read_values and self._has_small_sums(tables[1])
+        return _TorchMessages(self, tables, is_small)
 
-    def _is_near(self, table: Tensor) -> bool:
-        """Say whether nothing that is gathered from a table can be far from zero."""
+    def _has_small_sums(self, table: Tensor) -> bool:
+        """Return whether no edge's sum of table rows can exceed the limit of exp."""
         if not self.blocks:
             return True
         n = 2 * self.edges.n_sites
-        bound = 2 * _largest(table[:n])
+        bound = 2 * _max_abs(table[:n])
         if len(table) > n:
-            bound = bound + _largest(table[n:]) * self._largest_features
-        return bool(bound < _FAR)
+            bound = bound + _max_abs(table[n:]) * self._max_feature_sum
+        return bool(bound < _EXP_LIMIT)
 
     @cached_property
-    def _largest_features(self) -> Tensor:
-        """Give the largest sum of an edge's features, by their absolute values."""
+    def _max_feature_sum(self) -> Tensor:
+        """Return the largest sum of the absolute values of an edge's features."""
         return self.edges.values.abs().sum(dim=1).max()
 
-    def sum_features(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As :meth:`Edges.sum_features`."""
+    def feature_moments(
+        self, fractions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Implement :meth:`EdgeSums.feature_moments`."""
         features, width = self.edges.features, self.edges.n_features
-        mean = features.T @ shares
-        by_site = shares.new_zeros(2 * self.edges.n_sites, width + 1)
+        mean = features.T @ fractions
+        # The last column sums ones, and thus the fractions.
+        by_site = fractions.new_zeros(2 * self.edges.n_sites, width + 1)
         by_center, by_neighbor = by_site.chunk(2)
-        covariance = shares.new_zeros(width, width)
+        covariance = fractions.new_zeros(width, width)
         for block in self.blocks:
-            share = shares[block.edges]
-            rows = shares.new_ones(len(block), width + 1)
-            centerd = torch.sub(features[block.edges], mean, out=rows[:, :-1])
-            block.add_to_centers(by_center, rows, factors=share)
-            block.add_to_neighbors(by_neighbor, rows, factors=share)
-            covariance.addmm_(centerd.T, centerd * share[:, None])
+            factors = fractions[block.edge_range]
+            rows = fractions.new_ones(len(block), width + 1)
+            centered = torch.sub(features[block.edge_range], mean, out=rows[:, :-1])
+            block.add_to_centers(by_center, rows, factors=factors)
+            block.add_to_neighbors(by_neighbor, rows, factors=factors)
+            covariance.addmm_(centered.T, centered * factors[:, None])
         return mean, covariance, by_site[:, :-1], by_site[:, -1]
 
-    def add_ends(
-        self, shares: Tensor, share_of_site: Tensor, terms: Tensor, sums: Tensor
+    def add_endpoint_terms(
+        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
-        """As :meth:`Edges.add_ends`."""
-        sums.addcmul_(terms, share_of_site[:, None])
-        (of_centers, of_neighbors), (by_center, by_neighbor) = (
-            rows.chunk(2) for rows in (terms, sums)
-        )
+        """Implement :meth:`EdgeSums.add_endpoint_terms`."""
+        sums.addcmul_(terms, site_fractions[:, None])
+        center_terms, neighbor_terms = terms.chunk(2)
+        center_sums, neighbor_sums = sums.chunk(2)
         for block in self.blocks:
-            share = shares[block.edges]
-            block.add_to_centers(by_center, of_neighbors, block.neighbor, share)
-            block.add_to_neighbors(by_neighbor, of_centers, block.center, share)
+            factors = fractions[block.edge_range]
+            block.add_to_centers(center_sums, neighbor_terms, block.neighbor, factors)
+            block.add_to_neighbors(neighbor_sums, center_terms, block.center, factors)
         return (terms * sums).sum(dim=0)
 
-    def take_out(
+    def project_gradients(
         self,
         sums: Tensor,
         terms: Tensor,
-        shares: Tensor,
-        to_shift: Tensor,
+        mean_coefficients: Tensor,
+        grad_shift: Tensor,
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """As :meth:`Edges.take_out`."""
-        sums.addr_(shares, to_shift, alpha=-1)
-        to_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
-        sums.addcmul_(covariances, inverse_std * to_scale, value=-1)
-        return to_scale
+        """Implement :meth:`EdgeSums.project_gradients`."""
+        sums.addr_(mean_coefficients, grad_shift, alpha=-1)
+        grad_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
+        sums.addcmul_(covariances, inverse_std * grad_scale, value=-1)
+        return grad_scale
 
 
 class _TorchMessages:
-    """Messages of tables of what is to be added up for minus the gates, and cores."""
+    """Messages of the edges in blocks.
 
-    def __init__(self, edges: TorchEdges, tables: Tensor, near: bool) -> None:
-        self._sums, self._tables, self._near = edges, tables, near
+    Parameters
+    ----------
+    sums : TorchEdgeSums
+    tables : Tensor of shape (2, n_terms, n_channels)
+        Scaled and shifted terms of the negative gate arguments, and of the core
+        arguments. The arguments of an edge are sums of their rows.
+    is_small : bool
+        Whether no core argument can exceed the limit of exp.
+    """
+
+    def __init__(self, sums: TorchEdgeSums, tables: Tensor, is_small: bool) -> None:
+        self._sums, self._tables, self._is_small = sums, tables, is_small
 
     def sum(self) -> Tensor:
-        """As :meth:`Messages.sum`."""
+        """Implement :meth:`GatedMessages.sum`."""
         n_sites = self._sums.edges.n_sites
         summed = self._tables.new_zeros(n_sites, self._tables.shape[2])
         for block in self._sums.blocks:
-            minus_gate, core = (block.gather(table) for table in self._tables)
-            _, messages = _exp_and_softplus(core, self._near)
-            messages /= minus_gate.exp_().add_(1)
+            negative_gate, core = (block.sum_terms(table) for table in self._tables)
+            _, messages = _exp_and_softplus(core, self._is_small)
+            messages /= negative_gate.exp_().add_(1)
             block.add_to_centers(summed, messages, factors=block.weights)
         return summed
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
-        """As :meth:`Messages.sum_gradients`."""
+        """Implement :meth:`GatedMessages.sum_gradients`."""
         n_sites, half = grad.shape
         blocks, tables = self._sums.blocks, self._tables
         all_features = self._sums.edges.features
         sums = grad.new_zeros(tables.shape[1], 2 * half)
-        to_center, to_neighbor, to_edge = split_terms(sums, n_sites)
-        room = grad.new_empty(max(map(len, blocks), default=0), 2 * half)
+        center_sums, neighbor_sums, feature_sums = split_terms(sums, n_sites)
+        buffer = grad.new_empty(max(map(len, blocks), default=0), 2 * half)
         for block in blocks:
-            minus_gate, core = (block.gather(table) for table in tables)
-            gate = minus_gate.exp_().add_(1).reciprocal_()
-            one_plus_exp, softplus = _exp_and_softplus(core, self._near)
-            to_y = room[: len(block)]
-            to_core = block.at_center(grad).mul_(gate)
-            # The slope of a softplus is what the inverse of 1 + exp lacks to 1, and
-            # that of a gate itself times what it lacks to 1.
-            torch.addcdiv(to_core, to_core, one_plus_exp, value=-1, out=to_y[:, half:])
-            to_gate = to_core.mul_(softplus)
-            torch.addcmul(to_gate, to_gate, gate, value=-1, out=to_y[:, :half])
-            block.add_to_centers(to_center, to_y)
-            block.add_to_neighbors(to_neighbor, to_y)
-            features = all_features[block.edges, block.features]
-            to_edge[block.features].addmm_(features.T, to_y)
+            negative_gate, core = (block.sum_terms(table) for table in tables)
+            gate = negative_gate.exp_().add_(1).reciprocal_()
+            one_plus_exp, softplus = _exp_and_softplus(core, self._is_small)
+            grad_y = buffer[: len(block)]
+            grad_core = block.weighted_rows_of_centers(grad).mul_(gate)
+            # The derivative of a softplus is 1 - 1 / (1 + exp(x)), and that of a gate s
+            # is s * (1 - s).
+            torch.addcdiv(
+                grad_core, grad_core, one_plus_exp, value=-1, out=grad_y[:, half:]
+            )
+            grad_gate = grad_core.mul_(softplus)
+            torch.addcmul(grad_gate, grad_gate, gate, value=-1, out=grad_y[:, :half])
+            block.add_to_centers(center_sums, grad_y)
+            block.add_to_neighbors(neighbor_sums, grad_y)
+            features = all_features[block.edge_range, block.feature_range]
+            feature_sums[block.feature_range].addmm_(features.T, grad_y)
         return sums
 
 
-def _tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor:
-    """Lay out the terms of minus the gates, and of the cores, scaled and shifted.
+def _scaled_tables(terms: Tensor, scale: Tensor, shift: Tensor, n_sites: int) -> Tensor:
+    """Scale and shift the terms, and split them into two contiguous tables.
 
-    In tables of their own: with half of the rows of one, strided, torch would take
-    twice the time.
+    One is for the negative gate arguments and one for the core arguments. torch would
+    take twice the time to gather rows from a strided half of a single table.
     """
     half = terms.shape[1] // 2
-    scale, shift = (_with_minus_gates(each).view(2, half) for each in (scale, shift))
+    scale, shift = (_negate_gates(each).view(2, half) for each in (scale, shift))
     tables = terms.new_empty(2, len(terms), half)
-    rows, of_rows = terms.view(-1, 2, half), tables.transpose(0, 1)
-    torch.addcmul(shift, rows[:n_sites], scale, out=of_rows[:n_sites])
-    torch.mul(rows[n_sites:], scale, out=of_rows[n_sites:])
+    rows, out = terms.view(-1, 2, half), tables.transpose(0, 1)
+    # Each edge has one center, so only the rows of the centers are shifted.
+    torch.addcmul(shift, rows[:n_sites], scale, out=out[:n_sites])
+    torch.mul(rows[n_sites:], scale, out=out[n_sites:])
     return tables
 
 
-def _with_minus_gates(values: Tensor) -> Tensor:
-    """Change the sign of the first half."""
+def _negate_gates(values: Tensor) -> Tensor:
+    """Change the sign of the first half, which belongs to the gates."""
     gates, cores = values.chunk(2)
     return torch.cat([-gates, cores])
 
 
-def _largest(values: Tensor) -> Tensor:
-    """Give the largest absolute value, in one pass."""
+def _max_abs(values: Tensor) -> Tensor:
+    """Return the largest absolute value, in one pass over the values."""
     return torch.stack(values.aminmax()).abs().max()
 
 
-def _exp_and_softplus(core: Tensor, near: bool) -> tuple[Tensor, Tensor]:
-    """Compute 1 + exp(core), held finite, and its logarithm, the softplus.
+def _exp_and_softplus(core: Tensor, is_small: bool) -> tuple[Tensor, Tensor]:
+    """Compute 1 + exp(core), kept finite, and its logarithm, the softplus.
 
-    The latter is exact to the last digit of one, not of itself, which counts among
-    sums. The core may be used up.
+    The absolute error of the softplus is that of a number near one, even where the
+    softplus is much smaller. That is enough for terms of a sum. The argument may be
+    overwritten.
     """
-    if near:
+    if is_small:
         one_plus_exp = core.exp_().add_(1)
         return one_plus_exp, one_plus_exp.log()
-    one_plus_exp = core.clamp(-_FAR, _FAR).exp_().add_(1)
+    one_plus_exp = core.clamp(-_EXP_LIMIT, _EXP_LIMIT).exp_().add_(1)
     return one_plus_exp, torch.maximum(one_plus_exp.log(), core)

@@ -1,4 +1,4 @@
-"""Edges in blocks that stay in a processor's cache."""
+"""Blocks of edges that fit into a processor's cache."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,69 +6,71 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn._ops._interface import EdgeList
+from sklearn_cgcnn._ops._edge_list import EdgeList
 
-# Edges of a block: times 64 channels in single precision, half a megabyte, or a whole
-# one where no gradient is to follow, whose sums share the cache with more tensors.
-_BLOCK, _BLOCK_WITHOUT_GRADIENT = 2048, 4096
+# Edges in a block. With 64 channels in single precision, a tensor of a block takes half
+# a megabyte, or a whole one without gradients, whose computation needs more tensors in
+# the cache.
+_BLOCK_SIZE, _BLOCK_SIZE_WITHOUT_GRADIENT = 2048, 4096
 
 
 @dataclass(frozen=True, eq=False)
 class EdgeBlock:
-    """A block of edges, with the sums that lead from sites to edges and back.
+    """A block of edges, with sums from sites to edges and from edges to sites.
 
-    Where the edges are sorted, each of these passes once over the rows that it takes,
-    with no tensor in between. Otherwise they ask for no look at any value.
+    If the edges are sorted, each sum passes once over the rows that it reads, without
+    an intermediate tensor. If not, no sum reads a value on the host.
 
     Attributes
     ----------
-    edges : slice
-        Which of the edges of the batch they are.
+    edge_range : slice
+        The edges of the batch that belong to the block.
     center, neighbor : Tensor of shape (n_edges,), int32
     weights : Tensor of shape (n_edges,)
-        How many equal edges of its center each stands for.
-    rows, factors : Tensor of shape (n_edges, n_rows)
-        What each edge is the sum of: rows of a table, times factors.
-    one_by_one, starts : Tensor of shape (n_edges,), int32
-        From 0 in steps of 1 and of n_rows.
-    first_feature : int
-        The row of the table with what the first edge feature adds.
+        Number of equal edges of the same center that each edge stands for.
+    term_index, coefficients : Tensor of shape (n_edges, 2 + n_entries)
+        The rows of a table whose sum belongs to each edge, and their coefficients.
+    positions, offsets : Tensor of shape (n_edges,), int32
+        Numbers from 0, in steps of 1 and in steps of 2 + n_entries.
+    first_feature_row : int
+        The row of the table that belongs to the first edge feature.
     n_features : int
         Number of edge features.
     is_sorted : bool
         Whether the edges are sorted by their centers.
     """
 
-    edges: slice
+    edge_range: slice
     center: Tensor
     neighbor: Tensor
     weights: Tensor
-    rows: Tensor
-    factors: Tensor
-    one_by_one: Tensor
-    starts: Tensor
-    first_feature: int
+    term_index: Tensor
+    coefficients: Tensor
+    positions: Tensor
+    offsets: Tensor
+    first_feature_row: int
     n_features: int
     is_sorted: bool
 
     def __len__(self) -> int:
         return len(self.weights)
 
-    def gather(self, table: Tensor) -> Tensor:
-        """Add up what each edge is made of.
+    def sum_terms(self, table: Tensor) -> Tensor:
+        """Sum the rows of a table that belong to each edge, times their coefficients.
 
         Parameters
         ----------
-        table : Tensor of shape (n_table_rows, width)
+        table : Tensor of shape (n_terms, width)
 
         Returns
         -------
         Tensor of shape (n_edges, width)
         """
-        return _sum_rows(table, self.rows.view(-1), self.starts, self.factors.view(-1))
+        index, coefficients = self.term_index.view(-1), self.coefficients.view(-1)
+        return _sum_segments(table, index, self.offsets, coefficients)
 
-    def at_center(self, sites: Tensor) -> Tensor:
-        """Take the row of each edge's center, times the weight of the edge.
+    def weighted_rows_of_centers(self, sites: Tensor) -> Tensor:
+        """Return the row of each edge's center, times the weight of the edge.
 
         Parameters
         ----------
@@ -78,7 +80,7 @@ class EdgeBlock:
         -------
         Tensor of shape (n_edges, width)
         """
-        return _sum_rows(sites, self.center, self.one_by_one, self.weights)
+        return _sum_segments(sites, self.center, self.positions, self.weights)
 
     def add_to_centers(
         self,
@@ -87,7 +89,7 @@ class EdgeBlock:
         index: Tensor | None = None,
         factors: Tensor | None = None,
     ) -> None:
-        """Add to each site a row for every edge of which it is the center.
+        """Add one row per edge to the site at its center, in place.
 
         Parameters
         ----------
@@ -95,16 +97,16 @@ class EdgeBlock:
             Changed in place.
         rows : Tensor of shape (n_rows, width)
         index : Tensor of shape (n_edges,), int32, or None, default=None
-            Which of the rows each edge stands for. None: one after the other.
+            Index of each edge's row. None if there is one row per edge, in their order.
         factors : Tensor of shape (n_edges,) or None, default=None
-            What they are multiplied by. None stands for ones.
+            Factors of the rows. None stands for ones.
         """
         if not self.is_sorted:
-            total.index_add_(0, self.center, _taken(rows, index, factors))
+            total.index_add_(0, self.center, _scaled_rows(rows, index, factors))
             return
-        sites, starts = self._by_center
-        index = self.one_by_one if index is None else index
-        total[sites] += _sum_rows(rows, index, starts, factors)
+        sites, offsets = self._center_segments
+        index = self.positions if index is None else index
+        total[sites] += _sum_segments(rows, index, offsets, factors)
 
     def add_to_neighbors(
         self,
@@ -113,7 +115,7 @@ class EdgeBlock:
         index: Tensor | None = None,
         factors: Tensor | None = None,
     ) -> None:
-        """Add to each site a row for every edge of which it is the neighbor.
+        """Add one row per edge to its neighbor site, in place.
 
         Parameters
         ----------
@@ -121,81 +123,85 @@ class EdgeBlock:
             Changed in place.
         rows : Tensor of shape (n_rows, width)
         index : Tensor of shape (n_edges,), int32, or None, default=None
-            Which of the rows each edge stands for. None: one after the other.
+            Index of each edge's row. None if there is one row per edge, in their order.
         factors : Tensor of shape (n_edges,) or None, default=None
-            What they are multiplied by. None stands for ones.
+            Factors of the rows. None stands for ones.
         """
         if not self.is_sorted:
-            total.index_add_(0, self.neighbor, _taken(rows, index, factors))
+            total.index_add_(0, self.neighbor, _scaled_rows(rows, index, factors))
             return
-        order, sites, starts = self._by_neighbor
+        order, sites, offsets = self._neighbor_segments
         index = order if index is None else index[order]
         factors = None if factors is None else factors[order]
-        total[sites] += _sum_rows(rows, index, starts, factors)
+        total[sites] += _sum_segments(rows, index, offsets, factors)
 
     @cached_property
-    def features(self) -> slice:
-        """Those of the edge features of which some are not zero."""
-        named = self.rows[:, 2:]
-        if not self.is_sorted or not named.numel():
+    def feature_range(self) -> slice:
+        """Return the smallest range that holds all features with an entry."""
+        feature_rows = self.term_index[:, 2:]
+        if not self.is_sorted or not feature_rows.numel():
             return slice(0, self.n_features)
-        first, last = int(named.min()), int(named.max())
-        return slice(first - self.first_feature, last + 1 - self.first_feature)
+        first, last = int(feature_rows.min()), int(feature_rows.max())
+        return slice(first - self.first_feature_row, last + 1 - self.first_feature_row)
 
     @cached_property
-    def _by_center(self) -> tuple[slice, Tensor]:
-        """Which sites are centers, and where the edges of each begin."""
-        return _runs(self.center)
+    def _center_segments(self) -> tuple[slice, Tensor]:
+        """Return the range of the centers, and the offset of the edges of each."""
+        return _segments(self.center)
 
     @cached_property
-    def _by_neighbor(self) -> tuple[Tensor, slice, Tensor]:
-        """Sort by neighbor: the order, which sites, and where those of each begin."""
+    def _neighbor_segments(self) -> tuple[Tensor, slice, Tensor]:
+        """Return the order by neighbor, the range of the neighbors, and the offsets."""
         ordered, order = self.neighbor.sort()
-        return order.to(torch.int32), *_runs(ordered)
+        return order.to(torch.int32), *_segments(ordered)
 
 
-def divide(edges: EdgeList, size: int | None) -> list[EdgeBlock]:
-    """Divide edges into blocks, each the sum of its two sites' and its features' terms.
+def split_into_blocks(edges: EdgeList, size: int | None) -> list[EdgeBlock]:
+    """Split edges into blocks.
 
-    The table that :meth:`EdgeBlock.gather` takes holds one after the other what sites
-    give as centers, what they give as neighbors, and what the edge features give.
+    The table that :meth:`EdgeBlock.sum_terms` takes has one row for each site as a
+    center, then one for each site as a neighbor, then one for each edge feature.
 
     Parameters
     ----------
     edges : EdgeList
+        Sorted by their centers, unless `size` is None.
     size : int or None
-        Number of edges of a block. The edges are then to be sorted by their centers.
-        None for all of them in one, without a look at any value.
+        Number of edges in a block. None puts all edges into one block, and reads no
+        value.
 
     Returns
     -------
     list of EdgeBlock
     """
-    n_edges, n_rows = len(edges), 2 + edges.values.shape[1]
-    ends = edges.edge_index.to(torch.int32).contiguous()
-    rows = ends.new_empty(n_edges, n_rows)
-    rows[:, 0] = ends[0]
-    torch.add(ends[1], edges.n_sites, out=rows[:, 1])
-    torch.add(edges.columns.to(torch.int32), 2 * edges.n_sites, out=rows[:, 2:])
-    factors = edges.values.new_ones(n_edges, n_rows)
-    factors[:, 2:] = edges.values
+    n_edges, n_terms = len(edges), 2 + edges.values.shape[1]
+    edge_index = edges.edge_index.to(torch.int32).contiguous()
+    term_index = edge_index.new_empty(n_edges, n_terms)
+    term_index[:, 0] = edge_index[0]
+    torch.add(edge_index[1], edges.n_sites, out=term_index[:, 1])
+    columns = edges.columns.to(torch.int32)
+    torch.add(columns, 2 * edges.n_sites, out=term_index[:, 2:])
+    coefficients = edges.values.new_ones(n_edges, n_terms)
+    coefficients[:, 2:] = edges.values
     step = max(n_edges, 1) if size is None else size
-    one_by_one = torch.arange(min(step, n_edges), dtype=torch.int32, device=ends.device)
+    positions = torch.arange(
+        min(step, n_edges), dtype=torch.int32, device=edge_index.device
+    )
     blocks = []
     for start in range(0, n_edges, step):
-        part = slice(start, min(start + step, n_edges))
-        length = part.stop - start
+        edge_range = slice(start, min(start + step, n_edges))
+        length = edge_range.stop - start
         blocks.append(
             EdgeBlock(
-                edges=part,
-                center=ends[0, part],
-                neighbor=ends[1, part],
-                weights=edges.weights[part],
-                rows=rows[part],
-                factors=factors[part],
-                one_by_one=one_by_one[:length],
-                starts=one_by_one[:length] * n_rows,
-                first_feature=2 * edges.n_sites,
+                edge_range=edge_range,
+                center=edge_index[0, edge_range],
+                neighbor=edge_index[1, edge_range],
+                weights=edges.weights[edge_range],
+                term_index=term_index[edge_range],
+                coefficients=coefficients[edge_range],
+                positions=positions[:length],
+                offsets=positions[:length] * n_terms,
+                first_feature_row=2 * edges.n_sites,
                 n_features=edges.n_features,
                 is_sorted=size is not None,
             )
@@ -204,40 +210,40 @@ def divide(edges: EdgeList, size: int | None) -> list[EdgeBlock]:
 
 
 def block_size(with_gradient: bool) -> int:
-    """Choose the number of edges of a block.
+    """Return the number of edges in a block.
 
     Parameters
     ----------
     with_gradient : bool
-        Whether a gradient is to follow.
+        Whether a gradient will be computed.
 
     Returns
     -------
     int
     """
-    return _BLOCK if with_gradient else _BLOCK_WITHOUT_GRADIENT
+    return _BLOCK_SIZE if with_gradient else _BLOCK_SIZE_WITHOUT_GRADIENT
 
 
-def _sum_rows(
-    table: Tensor, rows: Tensor, starts: Tensor, factors: Tensor | None
+def _sum_segments(
+    table: Tensor, index: Tensor, offsets: Tensor, factors: Tensor | None
 ) -> Tensor:
-    """Sum runs of rows of a table, times factors."""
-    # Not that of torch.nn.functional, whose checks take longer than a small sum.
+    """Sum segments of indexed rows of a table, times factors."""
+    # The checks of torch.nn.functional.embedding_bag take longer than a small sum.
     summed: Tensor = torch.embedding_bag(
-        table, rows, starts, mode=0, per_sample_weights=factors
+        table, index, offsets, mode=0, per_sample_weights=factors
     )[0]
     return summed
 
 
-def _runs(owners: Tensor) -> tuple[slice, Tensor]:
-    """Say which owners there are among sorted ones, and where those of each begin."""
+def _segments(owners: Tensor) -> tuple[slice, Tensor]:
+    """Return the range of sorted owners, and the offset of the first item of each."""
     first, last = int(owners[0]), int(owners[-1])
     all_owners = torch.arange(first, last + 1, dtype=owners.dtype)
-    starts = torch.searchsorted(owners, all_owners, out_int32=True)
-    return slice(first, last + 1), starts
+    offsets = torch.searchsorted(owners, all_owners, out_int32=True)
+    return slice(first, last + 1), offsets
 
 
-def _taken(rows: Tensor, index: Tensor | None, factors: Tensor | None) -> Tensor:
-    """Take rows, times factors."""
+def _scaled_rows(rows: Tensor, index: Tensor | None, factors: Tensor | None) -> Tensor:
+    """Return indexed rows, times factors."""
     rows = rows if index is None else rows.index_select(0, index)
     return rows if factors is None else rows * factors[:, None]

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: schedules, stops, guards, progress."""
+"""Callbacks of a training: schedules, early stopping, guards and progress."""
 
 import math
 from typing import Any, NoReturn
@@ -14,19 +14,19 @@ from sklearn_cgcnn.exceptions import TrainingDivergedError
 
 
 class StopTraining(Exception):  # noqa: N818 (no error)
-    """Raised by a callback to end the training before its last epoch."""
+    """Raise from a callback to end the training before its last epoch."""
 
 
 class OneCycle(Callback):  # type: ignore[misc]
-    """Raise the learning rate to the net's ``lr``, then lower it to nothing.
+    """Raise the learning rate to the net's ``lr``, then lower it to nearly zero.
 
-    The one-cycle policy of Smith and Topin (2019), stepped after every batch.
+    This is the one-cycle policy of Smith and Topin (2019), stepped after every batch.
     """
 
     def on_train_begin(self, net: NeuralNet, X: Any, **kwargs: Any) -> None:
-        """Lay out the cycle over all batches that there will be."""
+        """Plan the cycle over all batches of the training."""
         steps = int(net.max_epochs) * len(net.get_iterator(X, training=True))
-        # A single step makes no cycle; it would be taken at the bottom of one.
+        # A single step would be taken at the lowest learning rate of the cycle.
         if steps < 2:
             self.scheduler_ = None
             return
@@ -35,23 +35,23 @@ class OneCycle(Callback):  # type: ignore[misc]
             optimizer,
             max_lr=net.lr,
             total_steps=steps,
-            # It has momentum run the other way, where there is one.
+            # The cycle moves momentum the other way, if the optimizer has any.
             cycle_momentum=not {"momentum", "betas"}.isdisjoint(optimizer.defaults),
         )
 
     def on_batch_end(self, net: NeuralNet, training: bool, **kwargs: Any) -> None:
-        """Take a step."""
-        # The cycle's last step is the one before the last batch's end.
+        """Step the cycle."""
+        # The cycle has one step fewer than there are batches.
         scheduler = self.scheduler_
         if training and scheduler and scheduler.last_epoch < scheduler.total_steps - 1:
             scheduler.step()
 
 
 class GaussianWeights(Callback):  # type: ignore[misc]
-    """Draw the first weights of all linear maps from a Gaussian.
+    """Initialize the weights of all linear maps from a Gaussian distribution.
 
-    Biases stay as torch draws them. Weights that were trained before, by an earlier
-    `partial_fit` or with `warm_start`, stay too.
+    Biases keep torch's initialization. Weights from an earlier training (`partial_fit`,
+    or `fit` with `warm_start`) are kept.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ class GaussianWeights(Callback):  # type: ignore[misc]
         self.scale = scale
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Draw, by the seed of the net."""
+        """Draw the weights, with the seed of the net."""
         if not isinstance(self.scale, int | float) or not 0 < self.scale < math.inf:
             raise ValueError(f"scale={self.scale!r} must be positive and finite")
-        if net.trained_before:
+        if net.has_trained_weights:
             return
         generator = torch.Generator().manual_seed(net.seed)
         for module in net.module_.modules():
@@ -80,50 +80,52 @@ class GaussianWeights(Callback):  # type: ignore[misc]
 
 
 class TrainReadoutOnly(Callback):  # type: ignore[misc]
-    """Leave all of the network but its readout as it is.
+    """Train the readout alone, and keep the rest of the network.
 
-    To adapt a model that was trained on many crystals to few: the convolutions keep
-    their weights and the statistics of their batch normalization, and only the layers
-    after them are trained. All can be trained again afterwards. (Norms of one's own are
-    frozen too, but keep statistics only if they heed ``requires_grad``.)
+    This adapts a model trained on many crystals to a small dataset. The convolutions
+    keep their weights and the running statistics of their batch normalization. Only the
+    layers after them are trained. After the training all parameters are trainable
+    again. The weights of your own norms are frozen too, but their statistics stay only
+    if the norm respects ``requires_grad``.
     """
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Freeze."""
-        self.thawed_ = [
+        """Freeze all parameters but those of the readout."""
+        readout = set(net.module_.readout_parameters())
+        self.frozen_ = [
             parameter
-            for name, parameter in net.module_.named_parameters()
-            if parameter.requires_grad and not name.startswith("readout.")
+            for parameter in net.module_.parameters()
+            if parameter.requires_grad and parameter not in readout
         ]
-        for parameter in self.thawed_:
+        for parameter in self.frozen_:
             parameter.requires_grad_(False)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Thaw."""
-        for parameter in self.__dict__.pop("thawed_", []):
+        """Unfreeze these parameters."""
+        for parameter in self.__dict__.pop("frozen_", []):
             parameter.requires_grad_(True)
 
 
 class KeepBestEpoch(Callback):  # type: ignore[misc]
-    """Stop when the validation loss no longer falls, and return to its lowest.
+    """Stop when the validation loss no longer falls, and restore the best epoch.
 
     Parameters
     ----------
     patience : int
-        Number of epochs without a new lowest loss after which the training stops.
+        Number of epochs without a new lowest loss before the training stops.
     """
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Forget what was best before."""
+        """Reset the best loss."""
         self.best_loss_ = float("inf")
         self.best_epoch_ = len(net.history)
         self.best_weights_ = copy_weights(net.module_)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Compare, keep, or stop."""
+        """Keep the weights of a new best epoch, or stop."""
         loss = net.history[-1, "valid_loss"]
         if loss < self.best_loss_:
             self.best_loss_ = loss
@@ -133,19 +135,19 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
             raise StopTraining
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Restore the best epoch, and keep no second copy of its weights."""
+        """Restore the weights of the best epoch, and free their copy."""
         if hasattr(self, "best_weights_"):
             net.module_.load_state_dict(self.best_weights_)
             del self.best_weights_
 
 
 class Progress(Callback):  # type: ignore[misc]
-    """Show a bar over epochs with the current losses.
+    """Show a progress bar over the epochs, with the current losses.
 
     Parameters
     ----------
     verbose : int
-        Nothing is shown at 0.
+        0 shows nothing.
     """
 
     def __init__(self, verbose: int) -> None:
@@ -178,18 +180,18 @@ class EpochSchedule(Callback):  # type: ignore[misc]
     Parameters
     ----------
     policy : callable
-        Makes the scheduler from an optimizer: its class, or a partial of it.
+        Class of the scheduler, or a partial of it.
     """
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Make the scheduler for the net's optimizer."""
+        """Create the scheduler for the net's optimizer."""
         self.scheduler_ = self.policy(net.optimizer_)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Take a step; a plateau is judged by the validation loss if there is one."""
+        """Step the scheduler. A plateau is judged by the validation loss, if any."""
         if isinstance(self.scheduler_, ReduceLROnPlateau):
             row = net.history[-1]
             self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
@@ -198,17 +200,18 @@ class EpochSchedule(Callback):  # type: ignore[misc]
 
 
 class DivergenceGuard(Callback):  # type: ignore[misc]
-    """Stop with an error where a loss or a weight is no longer finite.
+    """Raise an error if a loss or a weight is no longer finite.
 
-    The network is left with the weights that the last epoch of finite loss began with.
+    The network then gets the weights from the beginning of the last epoch with a finite
+    loss.
     """
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Remember the weights to begin with, and after how many epochs they are."""
+        """Keep the initial weights, with the number of epochs so far."""
         self.proven_ = self.latest_ = copy_weights(net.module_), len(net.history)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Look at the losses, and at every weight and statistic."""
+        """Check the losses, and all weights and running statistics."""
         weights, row = copy_weights(net.module_), net.history[-1]
         losses = [row[name] for name in ("train_loss", "valid_loss") if name in row]
         finite = all(bool(value.isfinite().all()) for value in weights.values())
@@ -218,7 +221,12 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
         self.diverged(net)
 
     def diverged(self, net: NeuralNet) -> NoReturn:
-        """Go back to the last weights that are known to be good, and say so."""
+        """Restore the last weights known to be good, and raise.
+
+        Raises
+        ------
+        TrainingDivergedError
+        """
         weights, n_epochs = self.proven_
         net.module_.load_state_dict(weights)
         for row in net.history[n_epochs:]:
@@ -231,17 +239,18 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
         )
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Keep no second copy of the weights."""
+        """Free the copies of the weights."""
         self.__dict__.pop("proven_", None)
         self.__dict__.pop("latest_", None)
 
 
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:
-    """Copy all parameters and buffers of a module.
+    """Return a copy of all parameters and buffers of a module.
 
     Parameters
     ----------
     module : Module
+        The module.
 
     Returns
     -------

@@ -1,9 +1,7 @@
-"""The seam to skorch, which manages the training."""
+"""The skorch net that trains and evaluates a network on batches of crystals."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
-from importlib import import_module
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import torch
@@ -11,36 +9,34 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
-from sklearn_cgcnn._ops._precision import rounding_to_tf32
-from sklearn_cgcnn._ops._threads import compiled_loops, loop_threads, one_torch_thread
-from sklearn_cgcnn._parallel import map_in_threads
+from sklearn_cgcnn._ops import autocast, execution, map_concurrently
 from sklearn_cgcnn._training._callbacks import DivergenceGuard, StopTraining
 from sklearn_cgcnn._training._packed import (
     BatchIterator,
-    CrystalGraphBatch,
     EdgeBoundedIterator,
     PackedDataset,
 )
-from sklearn_cgcnn.nn import BatchNorm, Dropout, GatedConv
+from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, Dropout
 
-# Of a batch in prediction: on a CPU what its caches hold, on a GPU what keeps it busy.
-_EDGES_AT_ONCE = {"cpu": 2**15, "gpu": 2**20}
+# Largest number of edges in a batch of the prediction: on a CPU such a batch stays in
+# the caches, on a GPU it keeps all cores busy.
+_MAX_EDGES = {"cpu": 2**15, "gpu": 2**20}
 
 
 class CrystalNet(NeuralNet):  # type: ignore[misc]
-    """A skorch net whose batches are graphs.
+    """A skorch net that takes batches of crystals.
 
-    It prints nothing, holds nothing out by itself, and lets Ctrl-C through.
+    Unlike :class:`skorch.NeuralNet` it prints nothing, holds out no data by itself and
+    does not catch KeyboardInterrupt.
     """
 
-    #: Whether the module comes with weights that were trained by an earlier net, or
-    #: this one.
-    trained_before = False
-    #: What shuffles, dropout and whatever else is drawn are determined by.
+    #: Whether the module has weights that an earlier training learned.
+    has_trained_weights = False
+    #: Seed of the shuffles, of dropout and of callbacks that draw random numbers.
     seed = 0
-    #: Whether to sum over the edges in compiled loops, where there is a compiler.
+    #: Whether to sum over the edges in compiled loops, if the device supports them.
     compiled = False
-    #: What matrix products, and their factors, are rounded to.
+    #: Precision of matrix products: "float32", "tf32" or "bfloat16".
     matmul_precision = "float32"
 
     @property
@@ -52,17 +48,27 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         ]
 
     def infer(self, x: CrystalGraphBatch, **fit_params: Any) -> Tensor:
-        """Run the module on a batch."""
+        """Apply the module to a batch.
+
+        Parameters
+        ----------
+        x : CrystalGraphBatch
+        **fit_params
+            Further arguments of the module.
+
+        Returns
+        -------
+        Tensor of shape (n_crystals, n_outputs)
+        """
         return self._compute(self.module_, x, **fit_params)
 
     def _compute(
         self, function: Callable[..., Tensor], batch: CrystalGraphBatch, **params: Any
     ) -> Tensor:
-        """Compute for a batch, with products rounded by autocast if asked for."""
-        if self.matmul_precision != "bfloat16":
-            return function(**batch.tensors(), **params)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            return function(**batch.tensors(), **params).float()
+        """Call a function of the module with a batch, in the precision that was set."""
+        with autocast(torch.device(self.device), self.matmul_precision):
+            result = function(batch, **params)
+        return result.float() if self.matmul_precision == "bfloat16" else result
 
     def get_loss(
         self,
@@ -71,53 +77,66 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         X: CrystalGraphBatch | None = None,
         training: bool = False,
     ) -> Tensor:
-        """Average the loss over the targets that there are, by the crystals' weights.
+        """Average the loss over the targets that are not missing, by sample weight.
 
         Parameters
         ----------
         y_pred : Tensor of shape (n_crystals, n_outputs)
         y_true : tuple of Tensor of shape (n_crystals, ...) and (n_crystals,)
-            The targets, NaN where there is none, and the weights, of mean one.
+            Targets, NaN where missing, and sample weights with mean one.
         X, training
             Not used.
 
         Returns
         -------
         Tensor of shape ()
+
+        Raises
+        ------
+        ValueError
+            If the loss does not give one value per target.
         """
         target, weight = y_true
         present = ~target.isnan()
         if target.is_floating_point():
-            # A missing target becomes its own prediction, so that no NaN enters.
+            # A missing target is replaced by its prediction, so that no NaN enters.
             target = torch.where(present, target, y_pred.detach())
         losses = self.criterion_(y_pred, target)
         if losses.shape != target.shape:
             raise ValueError(
-                f"loss gave values of shape {tuple(losses.shape)} for targets of shape "
-                f"{tuple(target.shape)}; it must give one for each (reduction='none')"
+                f"loss returned values of shape {tuple(losses.shape)} for targets of "
+                f"shape {tuple(target.shape)}; it must return one value per target "
+                "(reduction='none')"
             )
         weight = weight.view(-1, *[1] * (losses.ndim - 1)) * present
         mean: Tensor = (losses * weight).sum() / present.sum().clamp(min=1)
         return mean
 
     def train(self, dataset: PackedDataset, epochs: int) -> None:
-        """Train for some epochs, or until a callback raises `StopTraining`.
+        """Train for several epochs, or until a callback raises `StopTraining`.
 
-        Unlike skorch's own ``fit`` it does not swallow KeyboardInterrupt: interrupting
-        a search must not look like a finished fit.
+        Unlike skorch's own ``fit``, this method lets KeyboardInterrupt through:
+        interrupting a search must not look like a finished fit.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
+            Training crystals.
+        epochs : int
+            Number of epochs.
         """
-        self.trained_on_ = dataset
+        self.training_data_ = dataset
         try:
-            with self._computing_as_asked():
+            with self._execution():
                 self.notify("on_train_begin", X=dataset, y=None)
                 with suppress(StopTraining):
                     self.fit_loop(dataset, epochs=epochs)
                 if not self.train_split:
-                    self.refresh_statistics(dataset)
+                    self.recompute_statistics(dataset)
                     self.check_last_step(dataset)
         finally:
-            del self.trained_on_  # a fitted net holds on to no crystals
-            self.trained_before = True
+            del self.training_data_  # a fitted net must not keep the crystals alive
+            self.has_trained_weights = True
             self.notify("on_train_end", X=dataset, y=None)
 
     def run_single_epoch(
@@ -128,16 +147,29 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         step_fn: Callable[..., dict[str, Tensor]],
         **fit_params: Any,
     ) -> None:
-        """Pass over training or held-out batches, the latter with fresh statistics.
+        """Pass once over training batches, or over held-out batches.
 
-        Unlike skorch's own it reads the losses after the last batch, since to read one
-        is to wait until a GPU has done what it was told. Until then ``history`` holds
-        them as tensors.
+        The losses are read after the last batch, because reading a loss waits for the
+        GPU. Until then ``history`` contains them as tensors. Before a pass over
+        held-out batches the running statistics are recomputed.
+
+        Parameters
+        ----------
+        iterator : BatchIterator or None
+            The batches. None does nothing.
+        training : bool
+            Whether to train on them.
+        prefix : {"train", "valid"}
+            Prefix of the names recorded in the history.
+        step_fn : callable
+            Computes one step from a batch.
+        **fit_params
+            Further arguments of `step_fn`.
         """
         if iterator is None:
             return
         if not training:
-            self.refresh_statistics(self.trained_on_)
+            self.recompute_statistics(self.training_data_)
         name, n_before = f"{prefix}_loss", len(self.history[-1]["batches"])
         try:
             for batch in iterator:
@@ -146,7 +178,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
                 self.history.record_batch(name, step["loss"].detach())
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
-                del step  # and with it what only its gradient needed
+                del step  # frees the tensors that the gradient needed
         finally:
             rows = self.history[-1]["batches"][n_before:]
             rows = [row for row in rows if name in row]
@@ -157,31 +189,44 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
                 row[name] = loss
         self.history.record(f"{prefix}_batch_count", len(rows))
 
-    def refresh_statistics(self, dataset: PackedDataset) -> None:
-        """Take the running statistics of the norms anew, with the weights as they are.
+    def recompute_statistics(self, dataset: PackedDataset) -> None:
+        """Recompute the running statistics of all norms with the current weights.
 
-        During training they trail behind: each batch adds a tenth, and after a few
-        steps they still hold much of what the network was before them.
+        During training the running statistics lag behind. Each batch contributes a
+        tenth, so after a few steps they still describe an earlier network.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
+            Training crystals.
         """
-        norms = [m for m in self.module_.modules() if isinstance(m, BatchNorm)]
-        norms = [norm for norm in norms if norm.weight.requires_grad]
+        norms = [
+            module
+            for module in self.module_.modules()
+            if isinstance(module, BatchNorm) and not module.is_frozen
+        ]
         if not norms:
             return
-        self._set_training(False)  # dropout would use up its stream
-        for norm in norms:
-            norm.num_batches_tracked.zero_()
-            norm.momentum = None
-            norm.train()
-        try:
-            with torch.no_grad():
-                for batch, _ in BatchIterator(dataset, self.batch_size):
-                    self.infer(batch)
-        finally:
+        self._set_training(False)  # dropout must not use up its random numbers
+        with ExitStack() as stack, torch.no_grad():
             for norm in norms:
-                norm.momentum = BatchNorm.momentum
+                stack.enter_context(norm.recomputing_statistics())
+            for batch, _ in BatchIterator(dataset, self.batch_size):
+                self.infer(batch)
 
     def check_last_step(self, dataset: PackedDataset) -> None:
-        """Check that the last step has not gone astray, which no loss has seen yet."""
+        """Check that the last step did not diverge, as no loss has been computed since.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
+            Training crystals.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If predictions for the first batch are not finite.
+        """
         first = dataset[torch.arange(min(len(dataset), self.batch_size))]
         if bool(self.evaluation_step(first).isfinite().all()):
             return
@@ -190,7 +235,11 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
                 callback.diverged(self)
 
     def predict_batches(self, dataset: PackedDataset) -> Tensor:
-        """Run the module over a dataset, in order, without training it.
+        """Predict for all crystals of a dataset, in order.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
 
         Returns
         -------
@@ -200,7 +249,11 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         return self._evaluate(dataset, self.infer)
 
     def predict_contributions(self, dataset: PackedDataset) -> Tensor:
-        """Run the module over a dataset, in order, as far as the sites' own values.
+        """Predict the contributions of all sites of a dataset, in order.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
 
         Returns
         -------
@@ -215,46 +268,24 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     def _evaluate(
         self, dataset: PackedDataset, infer: Callable[[CrystalGraphBatch], Tensor]
     ) -> Tensor:
-        """Collect what is inferred from a dataset, in order, without training."""
+        """Concatenate the results of a function for all batches, without training."""
         self._set_training(False)
         on_cpu = dataset.targets.is_cpu
-        max_edges = _EDGES_AT_ONCE["cpu" if on_cpu else "gpu"]
-        batches = EdgeBoundedIterator(dataset, max_edges)
-
-        with self._computing_as_asked():
-            n_threads = loop_threads.get()
-            # Threads share nothing where each has batches of its own.
-            at_once = min(n_threads or 1, len(batches))
-            for_each = n_threads and n_threads // at_once
-
-            def infer_one(batch: CrystalGraphBatch) -> Tensor:
-                with torch.no_grad(), compiled_loops(for_each):  # in this thread
-                    return infer(batch)
-
-            only_batches = (batch for batch, _ in batches)
-            outputs = map_in_threads(infer_one, only_batches, at_once)
+        batches = EdgeBoundedIterator(dataset, _MAX_EDGES["cpu" if on_cpu else "gpu"])
+        with self._execution():
+            outputs = map_concurrently(
+                infer, (batch for batch, _ in batches), len(batches)
+            )
         return torch.cat(outputs).cpu()
 
-    @contextmanager
-    def _computing_as_asked(self) -> Iterator[None]:
-        """Compile loops and round products, as far as that is asked for."""
-        device = torch.device(self.device)
-        with ExitStack() as stack:
-            if self.matmul_precision == "tf32" and device.type == "cuda":
-                stack.enter_context(rounding_to_tf32())
-            if self.compiled and can_compile(device):
-                n_threads = 1
-                if device.type == "cpu" and _takes_loops(self.module_):
-                    n_threads = stack.enter_context(one_torch_thread())
-                stack.enter_context(compiled_loops(n_threads))
-            yield
-
-
-def _takes_loops(module: nn.Module) -> bool:
-    """Say whether there is anything in a module that compiled loops are for."""
-    return any(
-        isinstance(part, GatedConv) and part.sums_by_hand for part in module.modules()
-    )
+    def _execution(self) -> AbstractContextManager[None]:
+        """Return the context in which the module runs: precision and compiled loops."""
+        return execution(
+            torch.device(self.device),
+            compile=self.compiled,
+            matmul_precision=self.matmul_precision,
+            has_fused_sums=self.module_.has_fused_sums,
+        )
 
 
 def build_net(
@@ -266,33 +297,25 @@ def build_net(
     callbacks: Iterable[Callback] = (),
     valid: PackedDataset | None = None,
     seed: int = 0,
-    trained_before: bool = False,
+    has_trained_weights: bool = False,
     compiled: bool = False,
     matmul_precision: str = "float32",
     **params: Any,
 ) -> CrystalNet:
-    """Make and initialize a net around a module.
+    """Return an initialized net around a module.
 
     Parameters
     ----------
     module : Module
+        The network.
     criterion : Module
-        The loss, one value for each target.
-    device : torch.device
-    batch_size : int
-    callbacks : iterable of Callback, default=()
+        The loss, which gives one value per target.
+    device, batch_size, callbacks, **params
+        Parameters of :class:`skorch.NeuralNet`.
     valid : PackedDataset or None, default=None
-        What the validation loss is computed on after every epoch.
-    seed : int, default=0
-        Seed of the shuffles, of dropout and of what callbacks draw.
-    trained_before : bool, default=False
-        Whether the module has weights that training is to go on with.
-    compiled : bool, default=False
-        Whether to sum over the edges in compiled loops, where there is a compiler.
-    matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        What matrix products, and their factors, are rounded to.
-    **params
-        Further parameters of :class:`skorch.NeuralNet`.
+        Held-out crystals, on which the validation loss is computed after every epoch.
+    seed, has_trained_weights, compiled, matmul_precision
+        Attributes of :class:`CrystalNet`.
 
     Returns
     -------
@@ -312,75 +335,10 @@ def build_net(
         verbose=0,
         **params,
     )
-    net.seed, net.trained_before = seed, trained_before
+    net.seed, net.has_trained_weights = seed, has_trained_weights
     net.compiled, net.matmul_precision = compiled, matmul_precision
     net.initialize()
-    for dropout in net.module_.modules():
-        if isinstance(dropout, Dropout):
-            dropout.generator = torch.Generator(device).manual_seed(seed)
+    for layer in net.module_.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = torch.Generator(device).manual_seed(seed)
     return net
-
-
-@cache
-def _has_numba() -> bool:
-    """Say whether there is a Numba that can be imported."""
-    try:
-        import_module("sklearn_cgcnn._ops._numba_backend")
-    except ImportError:
-        return False
-    return True
-
-
-def can_compile(device: str | torch.device) -> bool:
-    """Say whether loops can be compiled for a device.
-
-    Returns
-    -------
-    bool
-        On a CPU it takes Numba, on a CUDA GPU what torch comes with.
-    """
-    kind = torch.device(device).type
-    return kind == "cuda" or (kind == "cpu" and _has_numba())
-
-
-def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.device:
-    """Choose the device: where "auto" is asked for, a CUDA GPU if there is one.
-
-    Parameters
-    ----------
-    device : str or torch.device
-    compiled : bool, default=False
-        Whether loops are to be compiled for it.
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ValueError
-        If a device is asked for by name where there is none of it.
-    ImportError
-        If there is no compiler for a CPU.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device="cpu" if chosen.type == "cuda" else chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device={str(device)!r} is none that this torch can use ({error}); pass "
-            'device="auto" or "cpu"'
-        ) from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={str(device)!r} asks for a CUDA GPU, and this machine has none "
-            'that torch can use; pass device="auto" or "cpu"'
-        )
-    if compiled and chosen.type == "cpu" and not can_compile(chosen):
-        raise ImportError(
-            "compile=True needs Numba to compile for a CPU, and it cannot be imported; "
-            "pip install numba, or set compile=False"
-        )
-    return chosen

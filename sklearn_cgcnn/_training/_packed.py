@@ -1,8 +1,7 @@
-"""From packed graphs to batches of tensors."""
+"""Packed graphs as tensors, and the batches gathered from them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,71 +10,25 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.nn import CrystalGraphBatch
+
+#: A batch with its targets and sample weights.
+Sample = tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True, eq=False)
-class CrystalGraphBatch:
-    """Several crystals as one disconnected graph.
-
-    Its length is its number of crystals, which is what a loss over the batch is
-    averaged over.
-
-    Attributes
-    ----------
-    atomic_numbers : Tensor of shape (n_sites,), int64
-    edge_index : Tensor of shape (2, n_edges), int64
-        Center and neighbor of each edge, as positions in the batch.
-    distances : Tensor of shape (n_edges,), float64
-        In Å.
-    multiplicity : Tensor of shape (n_sites,), int32
-        How many sites of its crystal each site stands for.
-    edge_weights : Tensor of shape (n_edges,), int32
-        How many equal edges of its center each edge stands for.
-    crystal_index : Tensor of shape (n_sites,), int64
-        Which crystal of the batch each site belongs to.
-    n_crystals : int
-    """
-
-    atomic_numbers: Tensor
-    edge_index: Tensor
-    distances: Tensor
-    multiplicity: Tensor
-    edge_weights: Tensor
-    crystal_index: Tensor
-    n_crystals: int
-
-    def __len__(self) -> int:
-        return self.n_crystals
-
-    def tensors(self) -> dict[str, Any]:
-        """Give the attributes by name, as a network takes them."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
-
-    def to(self, device: torch.device | str) -> Self:
-        """Move to a device."""
-        return replace(
-            self,
-            atomic_numbers=self.atomic_numbers.to(device),
-            edge_index=self.edge_index.to(device),
-            distances=self.distances.to(device),
-            multiplicity=self.multiplicity.to(device),
-            edge_weights=self.edge_weights.to(device),
-            crystal_index=self.crystal_index.to(device),
-        )
-
-
-class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
-    """Graphs, targets and weights as tensors on one device, gathered into batches.
+class PackedDataset(Dataset[Sample]):
+    """Graphs, targets and sample weights as tensors on one device.
 
     Parameters
     ----------
     graphs : CrystalGraphs
+        The crystals.
     targets : Tensor of shape (n_crystals, ...) or None, default=None
-        None stands for zeros.
+        Targets. None means zeros.
     weights : Tensor of shape (n_crystals,) or None, default=None
-        How much each crystal counts in the loss. None stands for ones.
+        Sample weights. None means ones.
     device : torch.device or str, default="cpu"
-        Where the tensors live.
+        Device that stores the tensors.
     """
 
     def __init__(
@@ -86,24 +39,24 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
         device: torch.device | str = "cpu",
     ) -> None:
         def tensor(array: NDArray[Any]) -> Tensor:
-            # Copied, because joblib hands workers arrays that are read-only.
+            # A copy, because joblib passes read-only arrays to its workers.
             return torch.tensor(array, device=device)
 
         self.atomic_numbers = tensor(graphs.atomic_numbers)
         self.neighbors = tensor(graphs.neighbors)
-        # Apple's GPUs know no double precision.
-        single = torch.device(device).type == "mps"
-        kind = np.float32 if single else np.float64
-        self.distances = tensor(graphs.distances.astype(kind, copy=False))
+        # Apple's GPUs do not support double precision.
+        is_mps = torch.device(device).type == "mps"
+        dtype = np.float32 if is_mps else np.float64
+        self.distances = tensor(graphs.distances.astype(dtype, copy=False))
         self.multiplicity = tensor(graphs.multiplicity)
-        # torch computes little with unsigned integers other than bytes.
+        # torch supports few operations on unsigned integers other than bytes.
         self.edge_weights = tensor(graphs.edge_weights.astype(np.int32))
         self.site_offsets = tensor(graphs.site_offsets)
         self.edge_offsets = tensor(graphs.edge_offsets)
-        # On the CPU, so that to make a batch needs no look at the device's memory.
+        # Kept on the CPU: the size of a batch must be known without reading the GPU.
         edge_ends = graphs.edge_offsets[graphs.site_offsets]
         sizes = np.diff([graphs.site_offsets, edge_ends]).T
-        self.sizes = torch.tensor(sizes)
+        self.sizes = torch.tensor(sizes)  # (n_crystals, 2): sites and edges
         if targets is None:
             targets = torch.zeros(len(graphs))
         if weights is None:
@@ -113,14 +66,13 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(
-        self, rows: Tensor
-    ) -> tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]:
+    def __getitem__(self, rows: Tensor) -> Sample:
         """Gather crystals, their targets and their weights.
 
         Parameters
         ----------
         rows : Tensor of shape (n_crystals,), int64
+            Positions of the crystals.
 
         Returns
         -------
@@ -129,28 +81,29 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
         """
         return next(self.batches(rows, [len(rows)]))
 
-    def batches(
-        self, rows: Tensor, lengths: Sequence[int]
-    ) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
-        """Gather crystals batch by batch, and never wait for the device.
+    def batches(self, rows: Tensor, lengths: Sequence[int]) -> Iterator[Sample]:
+        """Gather crystals batch by batch, without waiting for a GPU.
 
         Parameters
         ----------
         rows : Tensor of shape (n_crystals,), int64
-            On the CPU.
+            Positions of the crystals, on the CPU.
         lengths : sequence of int
-            How many of them make each batch.
+            Number of crystals in each batch.
 
         Yields
         ------
         batch : CrystalGraphBatch
         targets, weights : Tensor of shape (n_crystals, ...) and (n_crystals,)
         """
-        sizes = [each.sum(dim=0).tolist() for each in self.sizes[rows].split(lengths)]
-        there = rows.to(self.targets.device)  # all at once: each copy is a wait
-        for picked, (n_sites, n_edges) in zip(there.split(lengths), sizes, strict=True):
-            batch = self._gather(picked, n_sites, n_edges)
-            yield batch, (self.targets[picked], self.weights[picked])
+        sizes = [part.sum(dim=0).tolist() for part in self.sizes[rows].split(lengths)]
+        # All positions are copied at once, because each copy to a GPU is a wait.
+        on_device = rows.to(self.targets.device)
+        for selected, (n_sites, n_edges) in zip(
+            on_device.split(lengths), sizes, strict=True
+        ):
+            batch = self._gather(selected, n_sites, n_edges)
+            yield batch, (self.targets[selected], self.weights[selected])
 
     def _gather(self, rows: Tensor, n_sites: int, n_edges: int) -> CrystalGraphBatch:
         sites, site_offsets = _take_ragged(self.site_offsets, rows, n_sites)
@@ -171,19 +124,21 @@ class PackedDataset(Dataset[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]):
 
 
 class BatchIterator:
-    """Pass over a dataset in batches of nearly equal size.
+    """Iterate over a dataset in batches of nearly equal size.
 
-    The crystals are dealt out evenly, rather than leaving a remainder: a last batch of
-    one or two crystals would have no statistics to be normalized by.
+    The crystals are distributed evenly over the batches. A short last batch of one or
+    two crystals would not have meaningful statistics for batch normalization.
 
     Parameters
     ----------
     dataset : PackedDataset
+        The crystals.
     batch_size : int
-        The largest size of a batch.
+        Largest number of crystals in a batch.
     shuffle : bool, default=False
+        Whether to shuffle the crystals in each pass.
     generator : torch.Generator or None, default=None
-        Source of the shuffles.
+        Source of randomness for the shuffles.
     """
 
     def __init__(
@@ -201,7 +156,7 @@ class BatchIterator:
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
+    def __iter__(self) -> Iterator[Sample]:
         if self.shuffle:
             order = torch.randperm(len(self.dataset), generator=self.generator)
         else:
@@ -211,17 +166,18 @@ class BatchIterator:
 
 
 class EdgeBoundedIterator:
-    """Pass over a dataset in order, in batches of as many edges as are good for it.
+    """Iterate over a dataset in order, with a bounded number of edges per batch.
 
-    What a batch costs, in time and in memory, goes by its edges: a crystal of thousands
-    of sites is a batch of its own, and thousands of crystals of one site are another.
+    Time and memory of a batch grow with its edges. A crystal with thousands of sites is
+    a batch of its own, while thousands of crystals with one site share a batch.
 
     Parameters
     ----------
     dataset : PackedDataset
+        The crystals.
     max_edges : int
-        The largest number of edges and sites together, unless a single crystal has
-        more. Sites count too, so that those without edges do not pile up.
+        Largest number of edges and sites together in a batch. A single crystal may
+        exceed it. Sites count too, so that sites without edges are bounded as well.
     """
 
     def __init__(self, dataset: PackedDataset, max_edges: int) -> None:
@@ -237,20 +193,20 @@ class EdgeBoundedIterator:
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def __iter__(self) -> Iterator[tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]]:
+    def __iter__(self) -> Iterator[Sample]:
         return self.dataset.batches(torch.arange(len(self.dataset)), self._lengths)
 
 
 def _take_ragged(offsets: Tensor, rows: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
-    """Positions of the items that `rows` own, and the offsets of the selection."""
+    """Return the positions of the items of `rows`, and the offsets of the selection."""
     first = offsets[rows]
     counts = offsets[rows + 1] - first
-    taken = torch.cumsum(torch.cat([counts.new_zeros(1), counts]), dim=0)
-    shift = torch.repeat_interleave(first - taken[:-1], counts, output_size=n_items)
-    return shift + torch.arange(n_items, device=offsets.device), taken
+    selected = torch.cumsum(torch.cat([counts.new_zeros(1), counts]), dim=0)
+    shift = torch.repeat_interleave(first - selected[:-1], counts, output_size=n_items)
+    return shift + torch.arange(n_items, device=offsets.device), selected
 
 
 def _owners(offsets: Tensor, n_items: int) -> Tensor:
-    """Whose each item is, where `offsets` says where each owner's items begin."""
+    """Return the owner of each item, given the segment offsets."""
     owners = torch.arange(len(offsets) - 1, device=offsets.device)
     return torch.repeat_interleave(owners, offsets.diff(), output_size=n_items)

@@ -1,21 +1,24 @@
-"""From the names and classes that a user gives to the parts of a training."""
+"""Losses, optimizers and schedules by name, as the estimators accept them."""
 
 import copy
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from skorch.callbacks import Callback
+from torch import Tensor, nn
 
 from sklearn_cgcnn._training._callbacks import EpochSchedule, OneCycle
 
-# Fused, they take a fifth of the time, which counts where networks are small. Not SGD,
-# which then fails where parameters are frozen for its first steps.
-OPTIMIZERS = {
+# Fused optimizers take a fifth of the time for small networks. Fused SGD is left out:
+# it fails if parameters are frozen during its first steps.
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adamw": (torch.optim.AdamW, {"optimizer__fused": True}),
     "adam": (torch.optim.Adam, {"optimizer__fused": True}),
     "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9}),
 }
-LOSSES = {
+LOSSES: dict[str, type[nn.Module]] = {
     "absolute_error": nn.L1Loss,
     "squared_error": nn.MSELoss,
     "huber": nn.HuberLoss,
@@ -23,8 +26,8 @@ LOSSES = {
 SCHEDULES = {"constant", "one_cycle"}
 
 
-def make_criterion(loss):
-    """Make a loss that gives one value for each target, to be weighted and averaged.
+def make_criterion(loss: Any) -> nn.Module:
+    """Return a loss module that gives one value per target.
 
     Parameters
     ----------
@@ -34,36 +37,41 @@ def make_criterion(loss):
     Returns
     -------
     Module
+        The net weights and averages its values.
     """
     loss = LOSSES.get(loss, loss) if isinstance(loss, str) else loss
+    criterion: Any
     if isinstance(loss, type):
-        return loss(reduction="none")
-    if isinstance(loss, nn.Module):
-        loss = copy.deepcopy(loss)
-        loss.reduction = "none"
-        return loss
-    return _Function(loss)
+        criterion = loss(reduction="none")
+    elif isinstance(loss, nn.Module):
+        criterion = copy.deepcopy(loss)
+        criterion.reduction = "none"
+    else:
+        criterion = _FunctionLoss(loss)
+    module: nn.Module = criterion
+    return module
 
 
-class _Function(nn.Module):
-    """A function as a module, which is what skorch takes for a loss."""
+class _FunctionLoss(nn.Module):
+    """A function as a module, because skorch accepts only modules as losses."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, predictions, targets):
+    def forward(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return self.function(predictions, targets)
 
 
-def make_optimizer_params(optimizer, weight_decay):
-    """Choose the optimizer and its parameters, as a skorch net takes them.
+def make_optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]:
+    """Return the optimizer and its parameters as a skorch net accepts them.
 
     Parameters
     ----------
     optimizer : str, optimizer class or partial of one
+        The optimizer.
     weight_decay : float
-        Passed on where the optimizer has such a parameter.
+        Passed on if the optimizer has a parameter of this name.
 
     Returns
     -------
@@ -75,12 +83,13 @@ def make_optimizer_params(optimizer, weight_decay):
     return {"optimizer": optimizer, **params}
 
 
-def make_schedule(lr_schedule):
-    """Choose the callbacks that change the learning rate.
+def make_schedule(lr_schedule: Any) -> list[Callback]:
+    """Return the callbacks that change the learning rate.
 
     Parameters
     ----------
     lr_schedule : {"constant", "one_cycle"}, scheduler class or partial of one
+        The schedule.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Models that the program of the paper's authors has trained."""
+"""Load models that were trained by the program of the paper's authors."""
 
 from sklearn_cgcnn.checkpoints._original import load_original_checkpoint
 

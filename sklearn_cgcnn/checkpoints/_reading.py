@@ -1,4 +1,4 @@
-"""Read a checkpoint's file as data, without running anything that it may hold."""
+"""Read a checkpoint file as data, without executing anything that it contains."""
 
 import hashlib
 import io
@@ -14,8 +14,8 @@ import torch
 
 from sklearn_cgcnn.exceptions import CheckpointFormatError
 
-# The checkpoints that came with the paper's program, by their SHA-256, and what each
-# says of itself: its epoch and its best validation error.
+# The checkpoints published with the original program. Maps the SHA-256 of each file to
+# the epoch and the best validation error that the file states.
 _PUBLISHED = {
     "d269775b9be0995c046abed3dd6556c281a3eff7b2e1d73cf81b99e2a1d4aa6c": (
         457,
@@ -50,11 +50,12 @@ _PUBLISHED = {
         0.09075330002493992,
     ),  # shear-moduli
 }
-# Where the authors had the data that these were trained on.
+# Published checkpoints state the path of their training data, inside this folder.
 _AUTHORS_FOLDER = "/oasis/scratch/comet/txie/"
 
-# What a checkpoint may be made of, beside Python's own numbers, texts and containers.
-_HARMLESS = {
+# The pickle of a checkpoint may refer to these functions and classes only. Python's
+# numbers, strings and containers need no reference.
+_ALLOWED_GLOBALS = {
     "collections OrderedDict",
     "torch._utils _rebuild_tensor",
     "torch._utils _rebuild_tensor_v2",
@@ -70,20 +71,32 @@ _HARMLESS = {
     "numpy._core.multiarray scalar",
     "_codecs encode",
 }
-_INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
-# Real ones have a few thousand; a million can overflow the interpreter's stack.
-_MOST_OPCODES = 50_000
+# Instructions that refer to a function or class by other means than a literal name.
+_FORBIDDEN_OPCODES = {
+    "STACK_GLOBAL",
+    "INST",
+    "OBJ",
+    "NEWOBJ",
+    "EXT1",
+    "EXT2",
+    "EXT4",
+}
+_INTEGER_OPCODES = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
+# Real checkpoints have a few thousand opcodes. A pickle of a million nested tuples can
+# overflow the stack of the interpreter.
+_MAX_OPCODES = 50_000
 
-# torch keeps one list of what may be read for the whole process.
-_LIST_OF_TORCH = threading.Lock()
+# torch has one list of the classes that it may load, for the whole process.
+_SAFE_GLOBALS_LOCK = threading.Lock()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read the dictionary that a checkpoint's file holds.
+    """Read the dictionary that a checkpoint file contains.
 
     Parameters
     ----------
     path : Path
+        The file, in the zip format of torch or in its older format (before 1.6).
 
     Returns
     -------
@@ -92,42 +105,45 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointFormatError
-        If the file is damaged, holds more than numbers, texts, tensors and their
-        containers, or no dictionary.
+        If the file is damaged, contains objects other than numbers, strings, tensors
+        and containers of these, or does not contain a dictionary.
     OSError
-        If it cannot be read.
+        If the file cannot be opened.
     """
     content = path.read_bytes()
-    zipped = content[:4] == b"PK\x03\x04"  # as torch tells its formats apart
+    zipped = content[:4] == b"PK\x03\x04"  # torch uses the same criterion
     try:
-        safe = _check_zip(content) if zipped else _check_stream(content)
-        checkpoint = _load(safe)
-    except Exception as error:  # a damaged file fails in any way
+        checked = _check_and_repack_zip(content) if zipped else _check_legacy(content)
+        checkpoint = _load(checked)
+    except Exception as error:  # a damaged file can cause an exception of any type
         reason = str(error).split("\n", maxsplit=1)[0]
         raise CheckpointFormatError(
-            f"{path} is damaged, or no checkpoint made of numbers, texts and tensors "
-            f"alone, which is all that is read ({type(error).__name__}: {reason})"
+            f"{path} is damaged, or contains objects other than numbers, strings, "
+            "tensors and containers of these, which are never loaded "
+            f"({type(error).__name__}: {reason}); download it again, or save it again "
+            "with the original program"
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointFormatError(
-            f"{path} holds a {type(checkpoint).__name__}; a checkpoint of the original "
-            "program holds a dictionary"
+            f"{path} contains an object of type {type(checkpoint).__name__}, but a "
+            "checkpoint of the original program contains a dictionary; pass the path "
+            "of a file that this program wrote, such as model_best.pth.tar"
         )
     if not zipped:
         _check_published(content, checkpoint, path)
     return checkpoint
 
 
-def _check_zip(content: bytes) -> bytes:
-    """Check the sums of what a zip file holds, and pack it anew.
+def _check_and_repack_zip(content: bytes) -> bytes:
+    """Verify the checksums and pickles of a zip file, and return a fresh zip file.
 
-    torch looks at no sums, and takes some of what a zip file says of its entries for
-    other things than Python does.
+    torch verifies no checksums, and it interprets some fields of a damaged zip file
+    differently from Python. A fresh file contains exactly the bytes that were checked.
     """
     packed = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as archive,
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as anew,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as fresh,
     ):
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
@@ -135,40 +151,45 @@ def _check_zip(content: bytes) -> bytes:
             data = archive.read(entry)
             if entry.filename.endswith(".pkl"):
                 _check_pickle(io.BytesIO(data), len(content))
-            anew.writestr(entry.filename, data)
+            fresh.writestr(entry.filename, data)
     return packed.getvalue()
 
 
-def _check_stream(content: bytes) -> bytes:
-    """Check the pickles at the beginning of a file in torch's format before 1.6."""
+def _check_legacy(content: bytes) -> bytes:
+    """Check the five pickles at the start of a file in torch's format before 1.6."""
     stream = io.BytesIO(content)
-    for _ in ("magic number", "version", "system", "content", "keys"):
+    for _ in ("magic number", "protocol", "system", "content", "storage keys"):
         _check_pickle(stream, len(content))
     return content
 
 
 def _check_pickle(stream: io.BytesIO, n_bytes: int) -> None:
-    """Check the instructions of a pickle, without following them.
+    """Check the opcodes of a pickle without executing them.
 
-    They may refer to what is harmless only, and to no tensor larger than the file.
+    They may refer to allowed functions and classes only, and to no tensor with more
+    elements than the file has bytes.
     """
     number: Any = 0
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         name = opcode.name
-        if count > _MOST_OPCODES:
-            raise ValueError("it is far longer than that of a checkpoint")
-        if name == "GLOBAL" and argument not in _HARMLESS:
-            raise ValueError(f"it refers to {argument!r}")
-        if name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "EXT1", "EXT2", "EXT4"):
-            raise ValueError(f"it holds the instruction {name}")
-        if name in _INTEGERS:
+        if count > _MAX_OPCODES:
+            raise ValueError(f"the pickle has more than {_MAX_OPCODES} opcodes")
+        if name == "GLOBAL" and argument not in _ALLOWED_GLOBALS:
+            raise ValueError(f"the pickle refers to {argument!r}")
+        if name in _FORBIDDEN_OPCODES:
+            raise ValueError(f"the pickle contains the opcode {name}")
+        if name in _INTEGER_OPCODES:
             number = argument
+        # The last integer before a reference to a storage is its number of elements.
         if name == "BINPERSID" and number > n_bytes:
-            raise ValueError(f"it has {number} numbers in {n_bytes} bytes")
+            raise ValueError(
+                f"the pickle describes a tensor of {number} elements, but the file has "
+                f"{n_bytes} bytes"
+            )
 
 
-class _Dtype:
-    """Stands in for the type of a number of numpy, and does nothing."""
+class _DtypeStandIn:
+    """Replaces numpy.dtype while loading, and ignores its arguments."""
 
     def __init__(self, *args: Any) -> None:
         pass
@@ -177,20 +198,20 @@ class _Dtype:
         pass
 
 
-def _scalar(dtype: Any, content: bytes) -> float:
-    """Read a real number of numpy, which one of the published checkpoints holds."""
+def _float_from_numpy_scalar(dtype: Any, content: bytes) -> float:
+    """Decode a float64 scalar of numpy, which one published checkpoint contains."""
     (number,) = struct.unpack("<d", content)
     return float(number)
 
 
 def _load(content: bytes) -> Any:
     stand_ins: list[Any] = [
-        (_scalar, "numpy.core.multiarray.scalar"),
-        (_scalar, "numpy._core.multiarray.scalar"),
-        (_Dtype, "numpy.dtype"),
+        (_float_from_numpy_scalar, "numpy.core.multiarray.scalar"),
+        (_float_from_numpy_scalar, "numpy._core.multiarray.scalar"),
+        (_DtypeStandIn, "numpy.dtype"),
     ]
-    with _LIST_OF_TORCH, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what torch will do away with
+    with _SAFE_GLOBALS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
@@ -198,20 +219,21 @@ def _load(content: bytes) -> Any:
 
 
 def _check_published(content: bytes, checkpoint: dict[str, Any], path: Path) -> None:
-    """Check that what claims to be a published checkpoint is it, byte for byte.
+    """Check that a file that claims to be a published checkpoint is identical to it.
 
-    Its format has no sums, and a flipped bit of a weight would go unnoticed.
+    The older format of torch has no checksums, so that a flipped bit in a weight would
+    go unnoticed.
     """
     args, epoch = checkpoint.get("args"), checkpoint.get("epoch")
     options = args.get("data_options") if isinstance(args, dict) else None
     folder = options[0] if isinstance(options, list) and options else None
     error = checkpoint.get("best_mae_error")
-    published = isinstance(folder, str) and folder.startswith(_AUTHORS_FOLDER)
+    claimed = isinstance(folder, str) and folder.startswith(_AUTHORS_FOLDER)
     if isinstance(epoch, int) and isinstance(error, float):
-        published = published or (epoch, error) in _PUBLISHED.values()
-    found = hashlib.sha256(content).hexdigest()
-    if published and found not in _PUBLISHED:
+        claimed = claimed or (epoch, error) in _PUBLISHED.values()
+    actual = hashlib.sha256(content).hexdigest()
+    if claimed and actual not in _PUBLISHED:
         raise CheckpointFormatError(
-            f"{path} says that it is one of the published checkpoints, but differs "
-            f"from them (SHA-256 {found}); download it again"
+            f"{path} claims to be one of the published checkpoints, but has the "
+            f"SHA-256 of none of them ({actual}); download it again"
         )

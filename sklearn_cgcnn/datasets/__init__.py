@@ -1,4 +1,4 @@
-"""Crystals to learn from: fetched, loaded from a folder, or made on the spot."""
+"""Datasets of crystals: download them, load them from a folder, or generate them."""
 
 from sklearn_cgcnn.datasets._cif_directory import load_cif_directory
 from sklearn_cgcnn.datasets._ionic_crystals import make_ionic_crystals

@@ -1,4 +1,4 @@
-"""Ionic crystals made on the spot, with a lattice energy for every site."""
+"""Generate ionic crystals with a lattice energy for each site."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from sklearn.utils import Bunch, check_random_state
 
 from sklearn_cgcnn._sklearn_compat import Interval, validate_params
 
-# Each element has one charge, so that a bare element says which ion it is and the
-# energy is a function of the undecorated structure.
+# Each element has exactly one charge. The element then determines the ion, and the
+# energy is a function of a structure without oxidation states.
 _CHARGES = {
     **dict.fromkeys(["Li", "Na", "K", "Rb", "Cs"], 1),
     **dict.fromkeys(["Mg", "Ca", "Sr", "Ba", "Zn", "Cd"], 2),
@@ -30,55 +30,55 @@ _CHARGES = {
     **dict.fromkeys(["O", "S", "Se", "Te"], -2),
 }
 
-# k = e² / (4 π ε₀), eV Å. Taken from the Ewald sum, so that both halves of the
-# energy are measured by one ruler.
+# k = e² / (4 π ε₀), eV Å. Taken from the Ewald sum, so that the Coulomb energy and the
+# repulsion use the same value.
 _COULOMB_CONSTANT: float = EwaldSummation.CONV_FACT
 _BORN_EXPONENT = 9
-# From beyond R, N ions in each volume V still add ½ ∫ B r⁻⁹ 4πr² (N/V) dr =
-# (π/3) (N/V) B R⁻⁶ to a site. At 30 Å that is less than 3e-5 eV in every unstrained
-# crystal; the largest ions, tellurides, are the worst.
+# With N ions in the volume V, the ions at distances above R contribute
+# ½ ∫ B r⁻⁹ 4πr² (N/V) dr = (π/3) (N/V) B R⁻⁶ to a site. At R = 30 Å this is less than
+# 3e-5 eV in every unstrained crystal. It is largest in tellurides, the largest ions.
 _REPULSION_CUTOFF = 30.0  # Å
 
 _SIMPLE_CUBIC = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-_FACE_CENTRED = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
-_CORNER, _CENTRE = (0.0, 0.0, 0.0), (0.5, 0.5, 0.5)
+_FACE_CENTERED = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
+_CORNER, _CENTER = (0.0, 0.0, 0.0), (0.5, 0.5, 0.5)
 _QUARTER, _THREE_QUARTERS = (0.25, 0.25, 0.25), (0.75, 0.75, 0.75)
 
 
 @dataclass(frozen=True)
 class _Prototype:
-    """A primitive cell with the roles of its sites: cations A and B, anion X."""
+    """A primitive cell whose sites have roles: cation A or B, or anion X."""
 
     lattice_vectors: tuple[tuple[float, ...], ...]  # (3, 3), lattice parameter 1
-    roles: str  # one letter a site
+    roles: str  # one letter per site
     frac_coords: tuple[tuple[float, ...], ...]  # (n_sites, 3)
 
 
 _PROTOTYPES: Mapping[str, _Prototype] = MappingProxyType(
     {
-        "rocksalt": _Prototype(_FACE_CENTRED, "AX", (_CORNER, _CENTRE)),
-        "cesium_chloride": _Prototype(_SIMPLE_CUBIC, "AX", (_CORNER, _CENTRE)),
-        "zincblende": _Prototype(_FACE_CENTRED, "AX", (_CORNER, _QUARTER)),
+        "rocksalt": _Prototype(_FACE_CENTERED, "AX", (_CORNER, _CENTER)),
+        "cesium_chloride": _Prototype(_SIMPLE_CUBIC, "AX", (_CORNER, _CENTER)),
+        "zincblende": _Prototype(_FACE_CENTERED, "AX", (_CORNER, _QUARTER)),
         "fluorite": _Prototype(
-            _FACE_CENTRED, "AXX", (_CORNER, _QUARTER, _THREE_QUARTERS)
+            _FACE_CENTERED, "AXX", (_CORNER, _QUARTER, _THREE_QUARTERS)
         ),
         "antifluorite": _Prototype(
-            _FACE_CENTRED, "XAA", (_CORNER, _QUARTER, _THREE_QUARTERS)
+            _FACE_CENTERED, "XAA", (_CORNER, _QUARTER, _THREE_QUARTERS)
         ),
         "perovskite": _Prototype(
             _SIMPLE_CUBIC,
             "ABXXX",
-            (_CORNER, _CENTRE, (0.5, 0.5, 0.0), (0.5, 0.0, 0.5), (0.0, 0.5, 0.5)),
+            (_CORNER, _CENTER, (0.5, 0.5, 0.0), (0.5, 0.0, 0.5), (0.0, 0.5, 0.5)),
         ),
     }
 )
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "prototypes": [str, "array-like", None],
-        # From 0.5 on, a strain could turn a cell inside out.
+        # A strain of 0.5 or more could invert a cell.
         "max_strain": [Interval(Real, 0, 0.5, closed="left")],
         "random_state": ["random_state"],
         "return_X_y": ["boolean"],
@@ -93,11 +93,12 @@ def make_ionic_crystals(
     random_state: int | np.random.RandomState | None = None,
     return_X_y: bool = False,
 ) -> Any:
-    r"""Make strained ionic crystals with known lattice and site energies.
+    r"""Generate strained ionic crystals with known lattice and site energies.
 
-    Each crystal is a prototype filled with a neutral set of common ions, its
-    lattice parameter the smallest at which no two ions overlap, then strained at
-    random. Its energy is that of point charges with Born's repulsion [2]_,
+    Each crystal is a prototype structure whose sites are occupied by common ions with a
+    total charge of zero. Its lattice parameter is the smallest one at which no ions
+    overlap. Then a random strain is applied. The energy is that of point charges with
+    the repulsion of Born and Landé [2]_,
 
     .. math::
 
@@ -107,32 +108,32 @@ def make_ionic_crystals(
         B_{ij} = \frac{k \, |q_i q_j| \, (r_i + r_j)^{n - 1}}{n},
 
     with :math:`k` = 14.39964 eV Å and :math:`n` = 9. The target is the mean of
-    :math:`E_i` over the sites: a sum over sites that a network can be asked to
-    take apart again, with the right answer at hand for every site.
+    :math:`E_i` over the sites. Since the energies of all sites are known, they can be
+    compared with the contributions that a network assigns to the sites.
 
-    Two unlike ions alone would come to rest where their radii touch: there the
-    slope of :math:`B_{ij} r^{-n}` balances their attraction. Like ions
-    repel by the same expression. A crystal has more of the repulsion than a
-    pair has, so an unstrained one is bound but compressed: its energy would be
-    least with the lattice parameter 4 to 26 % larger.
+    The constant :math:`B_{ij}` is chosen such that an isolated pair of unlike ions is
+    in equilibrium at the sum of the ionic radii. The same expression is used for the
+    repulsion of like ions. In a crystal, repulsion is stronger relative to attraction
+    than in a pair. Unstrained crystals are therefore bound but compressed: their energy
+    is lowest at a lattice parameter that is 4 to 26 % larger.
 
     Parameters
     ----------
     n_samples : int, default=200
         Number of crystals.
     prototypes : str, sequence of str or None, default=None
-        Crystal structures to draw from, each as likely as the others: ``"rocksalt"``,
+        Prototype structures to draw from, with equal probability: ``"rocksalt"``,
         ``"cesium_chloride"``, ``"zincblende"`` (AX), ``"fluorite"`` (AX₂),
-        ``"antifluorite"`` (A₂X) and ``"perovskite"`` (cubic ABX₃, the larger
+        ``"antifluorite"`` (A₂X) and ``"perovskite"`` (cubic ABX₃, with the larger
         cation on A). None draws from all of them.
     max_strain : float, default=0.05
-        Bound on every component of the strain, in [0, 0.5). A cell with rows
-        :math:`a` becomes :math:`a (1 + s \mathbf{1} + \eta)`: an isotropic
-        :math:`s` and the six components of a symmetric :math:`\eta`, each
-        uniform in ±max_strain / 2.
+        Upper bound of the magnitude of each strain component, in [0, 0.5). A cell with
+        lattice vectors :math:`a` as rows becomes
+        :math:`a (\mathbf{1} + s \mathbf{1} + \eta)`. The isotropic strain :math:`s` and
+        the six components of the symmetric strain :math:`\eta` are uniform in
+        ±max_strain / 2.
     random_state : int, RandomState instance or None, default=None
-        Determines prototypes, ions and strains. Pass an int for the same
-        crystals at every call.
+        Determines prototypes, ions and strains. Pass an int for reproducible crystals.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
@@ -142,7 +143,7 @@ def make_ionic_crystals(
         Dictionary-like object with the attributes
 
         data : list of pymatgen.core.Structure, length n_samples
-            Primitive cells of bare elements, without oxidation states.
+            Primitive cells, without oxidation states.
         target : ndarray of shape (n_samples,)
             Lattice energy, eV/site.
         target_names : list of str
@@ -150,9 +151,9 @@ def make_ionic_crystals(
         units : dict
             ``{"energy": "eV/site"}``.
         site_energies : list of ndarray of shape (n_sites,)
-            Energy of every site of each crystal, eV, in the order of its sites.
+            Energy of each site, eV. One array per crystal, in the order of its sites.
         prototype : ndarray of str of shape (n_samples,)
-            Name of each crystal's prototype.
+            Name of the prototype of each crystal.
         DESCR : str
             Description of the dataset.
     (data, target) : tuple if ``return_X_y`` is True
@@ -161,16 +162,17 @@ def make_ionic_crystals(
     Raises
     ------
     ValueError
-        If a parameter is out of its range or a prototype is not known.
+        If a parameter is out of range, or a prototype is unknown.
 
     Notes
     -----
     Radii :math:`r_i` are Shannon's effective ionic radii for six-fold
-    coordination [1]_, as tabulated in pymatgen. An ion keeps its radius and an
-    element its charge in every prototype, so one potential covers all crystals.
+    coordination [1]_, as tabulated in pymatgen. The radius of an ion and the charge of
+    an element are the same in all prototypes, so that one potential applies to all
+    crystals.
 
-    The Coulomb part is an Ewald sum. The repulsion is summed to 30 Å, which
-    leaves out less than 3e-5 eV per site of an unstrained crystal.
+    The Coulomb energy is an Ewald sum. The repulsion is summed up to 30 Å. For
+    unstrained crystals, this truncation omits less than 3e-5 eV per site.
 
     References
     ----------
@@ -193,8 +195,8 @@ def make_ionic_crystals(
     names = _check_prototypes(prototypes)
     rng = check_random_state(random_state)
 
-    chosen = [names[rng.randint(len(names))] for _ in range(n_samples)]
-    data = [_random_crystal(_PROTOTYPES[name], max_strain, rng) for name in chosen]
+    drawn = [names[rng.randint(len(names))] for _ in range(n_samples)]
+    data = [_random_crystal(_PROTOTYPES[name], max_strain, rng) for name in drawn]
     site_energies = [_site_energies(crystal) for crystal in data]
     target = np.array([energies.mean() for energies in site_energies])
     if return_X_y:
@@ -205,7 +207,7 @@ def make_ionic_crystals(
         target_names=["energy"],
         units={"energy": "eV/site"},
         site_energies=site_energies,
-        prototype=np.array(chosen),
+        prototype=np.array(drawn),
         DESCR=_describe(n_samples, names, max_strain),
     )
 
@@ -213,16 +215,15 @@ def make_ionic_crystals(
 def _check_prototypes(prototypes: str | Sequence[str] | None) -> list[str]:
     if prototypes is None:
         return list(_PROTOTYPES)
-    asked = [prototypes] if isinstance(prototypes, str) else list(prototypes)
-    unknown = [name for name in asked if name not in _PROTOTYPES]
-    if unknown or not asked:
-        msg = (
+    names = [prototypes] if isinstance(prototypes, str) else list(prototypes)
+    unknown = [name for name in names if name not in _PROTOTYPES]
+    if unknown or not names:
+        raise ValueError(
             f"prototypes must be one or more of {list(_PROTOTYPES)}, "
-            f"got {unknown or asked}."
+            f"got {unknown or names}."
         )
-        raise ValueError(msg)
-    # In the table's order, so that the order asked in does not change the crystals.
-    return [name for name in _PROTOTYPES if name in asked]
+    # In a fixed order, so that the crystals do not depend on the order of `prototypes`.
+    return [name for name in _PROTOTYPES if name in names]
 
 
 def _random_crystal(
@@ -241,10 +242,10 @@ def _random_crystal(
 def _random_strain(
     max_strain: float, rng: np.random.RandomState
 ) -> NDArray[np.float64]:
-    """Isotropic plus symmetric strain, no component beyond max_strain."""
+    """Draw an isotropic plus a symmetric strain, bounded by max_strain."""
     bound = max_strain / 2
     strain = rng.uniform(-bound, bound, size=(3, 3))
-    # Symmetric: an antisymmetric part would only turn the crystal.
+    # Symmetric, because an antisymmetric part would only rotate the crystal.
     upper = np.triu(strain)
     symmetric = upper + np.triu(strain, k=1).T
     return symmetric + rng.uniform(-bound, bound) * np.eye(3)
@@ -252,27 +253,27 @@ def _random_strain(
 
 @cache
 def _neutral_ion_sets(prototype: _Prototype) -> list[dict[str, str]]:
-    """Every way to give the roles of a prototype elements whose charges cancel."""
+    """List all assignments of elements to roles that make the prototype neutral."""
     roles = sorted(set(prototype.roles))
-    elements_of = {
+    candidates = {
         role: [el for el, charge in _CHARGES.items() if (charge < 0) == (role == "X")]
         for role in roles
     }
     ion_sets = (
         dict(zip(roles, elements, strict=True))
-        for elements in product(*(elements_of[role] for role in roles))
+        for elements in product(*(candidates[role] for role in roles))
     )
     return [
         ions
         for ions in ion_sets
         if sum(_CHARGES[ions[role]] for role in prototype.roles) == 0
-        # The twelve-fold site of a perovskite is the roomier one.
+        # In a perovskite, A has twelve neighbors X and B six. A is the larger cation.
         and ("B" not in ions or _radius(ions["A"]) > _radius(ions["B"]))
     ]
 
 
 def _unstrained_crystal(prototype: _Prototype, ions: dict[str, str]) -> Structure:
-    """Pack the ions as hard spheres: the smallest cell in which none overlap."""
+    """Build the smallest cell in which the ions, as hard spheres, do not overlap."""
     elements = [ions[role] for role in prototype.roles]
     unit_cell = Structure(
         Lattice(prototype.lattice_vectors), elements, prototype.frac_coords
@@ -289,7 +290,7 @@ def _unstrained_crystal(prototype: _Prototype, ions: dict[str, str]) -> Structur
 
 @cache
 def _radius(element: str) -> float:
-    """Shannon's effective ionic radius for six-fold coordination, Å."""
+    """Return Shannon's effective ionic radius for six-fold coordination, Å."""
     return float(Species(element, _CHARGES[element]).get_shannon_radius("VI"))
 
 
@@ -298,7 +299,7 @@ def _site_energies(crystal: Structure) -> NDArray[np.float64]:
 
 
 def _coulomb_energies(crystal: Structure) -> NDArray[np.float64]:
-    """Coulomb energy of every site, eV; each pair is shared half and half."""
+    """Compute the Coulomb energy of each site, eV: half of each pair's energy."""
     elements = [site.specie.symbol for site in crystal]
     ions = [Species(element, _CHARGES[element]) for element in elements]
     decorated = Structure(crystal.lattice, ions, crystal.frac_coords)
@@ -309,15 +310,15 @@ def _coulomb_energies(crystal: Structure) -> NDArray[np.float64]:
 def _repulsion_energies(
     crystal: Structure, cutoff: float = _REPULSION_CUTOFF
 ) -> NDArray[np.float64]:
-    """Born's repulsion of every site, eV; each pair is shared half and half."""
+    """Compute the Born repulsion of each site, eV: half of each pair's energy."""
     elements = [site.specie.symbol for site in crystal]
     charges = np.array([_CHARGES[element] for element in elements])
     radii = np.array([_radius(element) for element in elements])
     center, neighbor, _, distance = crystal.get_neighbor_list(cutoff)
 
-    attraction = _COULOMB_CONSTANT * np.abs(charges[center] * charges[neighbor])
+    strength = _COULOMB_CONSTANT * np.abs(charges[center] * charges[neighbor])
     contact = radii[center] + radii[neighbor]
-    born = attraction * contact ** (_BORN_EXPONENT - 1) / _BORN_EXPONENT
+    born = strength * contact ** (_BORN_EXPONENT - 1) / _BORN_EXPONENT
     pair_energy = born / distance**_BORN_EXPONENT  # (n_pairs,), each pair twice
     site_energies = np.zeros(len(crystal))
     np.add.at(site_energies, center, 0.5 * pair_energy)
@@ -330,8 +331,8 @@ Ionic crystals with computed lattice energies
 =============================================
 
 {n_samples} strained crystals of the prototypes {", ".join(names)},
-filled with neutral sets of common ions. No component of the strain exceeds
-{max_strain:g}.
+occupied by common ions with a total charge of zero. No component of the strain
+exceeds {max_strain:g}.
 
 Target: `energy`, eV/site, the mean over the sites of
 
@@ -339,6 +340,6 @@ Target: `energy`, eV/site, the mean over the sites of
     B_ij = k |q_i q_j| (r_i + r_j)^(n - 1) / n
 
 with k = 14.39964 eV Å, n = {_BORN_EXPONENT} and Shannon's effective ionic radii for
-six-fold coordination. The Coulomb part is an Ewald sum; the repulsion is summed
-to {_REPULSION_CUTOFF:g} Å. `site_energies` holds E_i, eV, in the order of the sites.
+six-fold coordination. The Coulomb energy is an Ewald sum. The repulsion is summed
+up to {_REPULSION_CUTOFF:g} Å. `site_energies` has E_i, eV, in the order of the sites.
 """

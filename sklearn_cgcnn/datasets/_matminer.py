@@ -1,4 +1,4 @@
-"""Datasets of crystal structures from matminer, checked against their hashes."""
+"""Fetch datasets of crystal structures from matminer, and verify their hashes."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ from sklearn_cgcnn.exceptions import DatasetIntegrityError, DatasetUnavailableEr
 if TYPE_CHECKING:
     import pandas as pd
 
-# The column the structures are in, in order of preference: where a dataset has both
-# ends of a relaxation, the properties belong to the relaxed end.
+# Columns that can contain the structures, in order of preference. If a dataset has the
+# structures before and after a relaxation, its properties belong to the relaxed ones.
 _STRUCTURE_COLUMNS = ("structure", "final_structure")
 
 
-@validate_params(  # type: ignore[untyped-decorator]
+@validate_params(
     {
         "name": [str],
         "target": [str, list, None],
@@ -42,29 +42,30 @@ def fetch_matminer(
     return_X_y: bool = False,
     verbose: bool = True,
 ) -> Any:
-    """Fetch one of matminer's datasets of crystal structures.
+    """Fetch a dataset of crystal structures from matminer.
 
-    They are those of the library matminer [1]_, the Matbench test set [2]_ among them.
-    A file already there is used without a network, a missing one is downloaded.
-    Either is read only if its SHA-256 is the one that matminer states.
+    The datasets are those of the library matminer [1]_, which include the Matbench test
+    set [2]_. The file is downloaded if it is missing, and used without network access
+    otherwise. It is read only if it has the SHA-256 that matminer states.
 
     Parameters
     ----------
     name : str
-        Name of a dataset, one of ``matminer.datasets.get_available_datasets()``
-        that holds structures, for example ``"matbench_phonons"``.
+        Name of a dataset with structures, for example ``"matbench_phonons"``.
+        ``matminer.datasets.get_available_datasets()`` lists all names.
     target : str, list of str or None, default=None
-        Numeric column to predict, or several. None takes the only one there is,
+        Numeric column, or columns, to predict. None selects the only numeric column,
         as in the datasets of Matbench.
     data_home : str, path-like or None, default=None
-        Folder of the file ``<name>.json.gz``. None takes the environment variable
-        ``MATMINER_DATA``, and failing that matminer's own folder.
+        Folder of the file ``<name>.json.gz``. None selects the folder that the
+        environment variable ``MATMINER_DATA`` names or, if it is not set, matminer's
+        own folder.
     download_if_missing : bool, default=True
-        If False, raise an error where the file is missing.
+        If False, raise an error if the file is missing.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
     verbose : bool, default=True
-        Show the progress of a download.
+        Whether to show the progress of a download.
 
     Returns
     -------
@@ -74,16 +75,17 @@ def fetch_matminer(
         data : list of pymatgen.core.Structure, length n_samples
             The structures, in the order of the file.
         target : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            The target, NaN where the dataset has none; two-dimensional if
-            `target` is a list.
+            The targets, with NaN for missing values. Two-dimensional if `target` is a
+            list.
         target_names : list of str
-            Columns the target was taken from.
+            Names of the target columns.
         frame : pandas.DataFrame with n_samples rows
-            Every column but the structures, row by row with `data`.
+            All columns except the structures, with the rows in the order of `data`.
         column_descriptions : dict
-            What matminer says of each column.
+            Maps each column to its description by matminer.
         units : dict
-            What matminer says of each target: it states units in prose.
+            Maps each target to its description by matminer, which states the unit in
+            words.
         DESCR : str
             Description of the dataset, with its reference.
         filename : str
@@ -94,12 +96,13 @@ def fetch_matminer(
     Raises
     ------
     ValueError
-        If the dataset is unknown or holds no structures, or `target` does not
-        name numeric columns of it.
+        If the dataset is unknown or has no structures, or `target` does not name
+        numeric columns of it.
     DatasetUnavailableError
-        If the file is missing and is not, or cannot be, downloaded.
+        If the file is missing, and the download failed or `download_if_missing` is
+        False.
     DatasetIntegrityError
-        If the file is not the one that was published. It is left as it is.
+        If the file differs from the published one. It is not deleted.
 
     References
     ----------
@@ -116,7 +119,7 @@ def fetch_matminer(
     >>> fetch_matminer("matbench_phonon")
     Traceback (most recent call last):
     ...
-    ValueError: matminer has no dataset 'matbench_phonon'. Close to it: ...
+    ValueError: name is 'matbench_phonon', but matminer has no such dataset. ...
     """
     from matminer.datasets import load_dataset
 
@@ -156,11 +159,11 @@ def _read_metadata(name: str) -> dict[str, Any]:
     if name not in known:
         matches = get_close_matches(name, known)
         hint = (
-            f"Close to it: {', '.join(matches)}."
+            f"Similar names: {', '.join(matches)}."
             if matches
-            else "matminer.datasets.get_available_datasets() lists those there are."
+            else "matminer.datasets.get_available_datasets() lists the datasets."
         )
-        raise ValueError(f"matminer has no dataset {name!r}. {hint}")
+        raise ValueError(f"name is {name!r}, but matminer has no such dataset. {hint}")
     keys = (
         "columns",
         "description",
@@ -178,12 +181,11 @@ def _find_structure_column(name: str, metadata: Mapping[str, Any]) -> str:
     for column in _STRUCTURE_COLUMNS:
         if column in columns:
             return column
-    msg = (
-        f"The dataset {name!r} holds no structures, only the columns "
-        f"{sorted(columns)}. Among those that hold structures are "
-        f"{', '.join(_smallest_datasets_with_structures(5))}."
+    examples = ", ".join(_smallest_datasets_with_structures(5))
+    raise ValueError(
+        f"name is {name!r}, but this dataset has no structures, only the columns "
+        f"{sorted(columns)}. Choose one with structures, such as {examples}."
     )
-    raise ValueError(msg)
 
 
 def _smallest_datasets_with_structures(n_datasets: int) -> list[str]:
@@ -212,21 +214,22 @@ def _find_data_home(data_home: str | os.PathLike[str] | None) -> Path:
 def _download(
     path: Path, metadata: Mapping[str, Any], *, allowed: bool, verbose: bool
 ) -> None:
-    """Put the published file at path, or leave nothing there and raise."""
+    """Download the published file to path, or raise an error and leave no file."""
     import pooch
 
     url = metadata["url"]
     remedy = (
-        f"Put the file from {url} there, or say where it is with data_home or the "
-        "environment variable MATMINER_DATA."
+        f"Save the file from {url} under this path, or set data_home or the "
+        "environment variable MATMINER_DATA to the folder that contains it."
     )
     if not allowed:
-        msg = f"{path} is missing, and download_if_missing is False. {remedy}"
-        raise DatasetUnavailableError(msg)
+        raise DatasetUnavailableError(
+            f"{path} is missing, and download_if_missing is False. {remedy}"
+        )
     try:
-        # pooch downloads beside the path and moves the file there if the hash is
-        # right. matminer's own download takes an error page for the data, and
-        # sleeps for minutes before it says so.
+        # pooch downloads to a temporary file, and moves it to the path if its hash is
+        # right. matminer's own download would save an error page as if it were the
+        # data, and wait for minutes before it reports the error.
         pooch.retrieve(
             url,
             known_hash=f"sha256:{metadata['hash']}",
@@ -234,55 +237,54 @@ def _download(
             path=path.parent,
             progressbar=verbose,
         )
-    except (OSError, ValueError) as error:  # network, disk; HTTP body with another hash
-        msg = f"{path} is missing and could not be downloaded ({error}). {remedy}"
-        raise DatasetUnavailableError(msg) from error
+    except (OSError, ValueError) as error:  # ValueError: the hash differs
+        raise DatasetUnavailableError(
+            f"{path} is missing and could not be downloaded ({error}). {remedy}"
+        ) from error
 
 
 def _check_integrity(path: Path, metadata: Mapping[str, Any]) -> None:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != metadata["hash"]:
-        msg = (
-            f"{path} is not the file that was published: expected SHA-256 "
-            f"{metadata['hash']}, found {found}. Delete it and fetch it again from "
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != metadata["hash"]:
+        raise DatasetIntegrityError(
+            f"{path} differs from the published file: expected SHA-256 "
+            f"{metadata['hash']}, got {actual}. Delete it, and fetch it again from "
             f"{metadata['url']}."
         )
-        raise DatasetIntegrityError(msg)
 
 
 def _choose_target(target: str | list[str] | None, frame: "pd.DataFrame") -> list[str]:
     candidates = [column for column in frame.columns if _is_numeric(frame[column])]
     if target is None:
         if len(candidates) != 1:
-            msg = (
-                f"target must be given where there is not just one numeric column, "
-                f"got None. Numeric columns: {candidates}."
+            raise ValueError(
+                "target is None, which requires a dataset with exactly one numeric "
+                f"column. Set it to one or more of {candidates}."
             )
-            raise ValueError(msg)
         return candidates
     target_names = target if isinstance(target, list) else [target]
     unknown = [column for column in target_names if column not in candidates]
     if unknown or not target_names:
-        msg = (
+        raise ValueError(
             f"target must be one or more of the numeric columns {candidates}, "
             f"got {unknown or target_names}."
         )
-        raise ValueError(msg)
     return list(target_names)
 
 
 def _is_numeric(column: "pd.Series[Any]") -> bool:
     from pandas.api.types import infer_dtype
 
-    # By content: a column of numbers in which some are None has no numeric dtype.
-    kind = infer_dtype(column, skipna=True)
-    return kind in {"floating", "integer", "mixed-integer-float", "boolean"}
+    # Infer the type from the values, because a column of numbers and None has the dtype
+    # object.
+    inferred = infer_dtype(column, skipna=True)
+    return inferred in {"floating", "integer", "mixed-integer-float", "boolean"}
 
 
 def _as_target(frame: "pd.DataFrame", target_names: list[str]) -> NDArray[Any]:
     columns = [
-        # None becomes NaN.
+        # The conversion to float replaces None by NaN.
         frame[name].astype(float) if frame[name].dtype == object else frame[name]
         for name in target_names
     ]

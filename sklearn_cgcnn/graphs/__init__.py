@@ -1,22 +1,35 @@
-"""Crystals as graphs: numpy and pymatgen, no torch."""
+"""Crystals as graphs. This package uses numpy and pymatgen, but not torch."""
 
+from sklearn_cgcnn.graphs._build import build_graphs
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
 from sklearn_cgcnn.graphs._elements import element_table, one_hot_site_features
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._neighbors import (
+    EDGE_RULES,
+    EdgeRule,
     NearestNeighbors,
+    NeighborList,
     OriginalNeighbors,
     VoronoiNeighbors,
+    edge_rule_from_dict,
 )
+from sklearn_cgcnn.graphs._settings import describe_differences, graph_settings
 
 __all__ = [
+    "EDGE_RULES",
     "Cell",
     "CrystalGraphs",
+    "EdgeRule",
     "NearestNeighbors",
+    "NeighborList",
     "OriginalNeighbors",
     "VoronoiNeighbors",
+    "build_graphs",
+    "describe_differences",
+    "edge_rule_from_dict",
     "element_table",
+    "graph_settings",
     "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",

@@ -1,10 +1,11 @@
-"""Merging sites that message passing cannot tell apart.
+"""Merge sites that message passing cannot distinguish.
 
-Sites of one element whose neighbors, and their neighbors' neighbors, and so on, are
-of the same elements at the same distances carry equal features in every layer of the
-network. One of them can stand for all, with their number as its multiplicity, and so
-can one edge for all equal edges of a site: the supplement of the paper reduces sodium
-chloride from eight sites to two in this way.
+Two sites are equivalent if they are of the same element, if their neighbors are of the
+same elements at the same distances, and likewise the neighbors of these, and so on.
+Equivalent sites have equal features in every layer of the network. One site can
+therefore stand for all of them, with their number as its multiplicity. In the same way
+one edge can stand for all equal edges of a site. The supplement of the paper reduces
+sodium chloride from eight sites to two in this way.
 """
 
 from typing import NamedTuple
@@ -13,43 +14,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_cgcnn.exceptions import StructureError
-from sklearn_cgcnn.graphs._neighbors._nearest import Edges
+from sklearn_cgcnn.graphs._neighbors import NeighborList
 
-# Neighbors in the order of the distances that differ by less than this (in Å) are one:
-# hardly a gap in a crystal lies between 1e-5 and 1e-3 Å. Coordinates rounded to four
-# decimals part by more, and their sites stay apart.
+# Å. Distances in ascending order belong to one class if each differs from the one
+# before by less than this. Gaps between 1e-5 and 1e-3 Å are rare in crystals.
+# Coordinates that were rounded to four decimals differ by more, and their sites are not
+# merged.
 MERGE_TOLERANCE = 1e-4
 
-# But not if they lead, step by small step, further than this many tolerances from first
-# to last, as a modulation does. Then only what arithmetic has parted (in Å) is joined.
-_WIDEST = 3
-_ARITHMETIC_TOLERANCE = 1e-8
+# Many small steps, as in a modulated structure, may add up to a wide class. If it is
+# wider than this many tolerances, only distances that differ by rounding errors (in Å)
+# belong together.
+_MAX_TOLERANCES = 3
+_ROUNDING_TOLERANCE = 1e-8
 
 
 class MergedSites(NamedTuple):
-    """Sites and edges of several crystals, equivalent ones merged.
+    """Sites and edges of several crystals after merging equivalent ones.
 
     Attributes
     ----------
     representatives : ndarray of shape (n_merged,), int64
-        Which site each merged site is represented by: the first of those it stands
-        for, counted over all crystals.
+        The first of the sites that each merged site stands for, counted over all
+        crystals.
     multiplicity : ndarray of shape (n_merged,), int32
-        How many sites it stands for.
+        Number of sites that each merged site stands for.
     n_sites : ndarray of shape (n_crystals,), int64
-        How many merged sites each crystal has.
-    edges : Edges
-        Of the merged sites, by center and then by neighbor and distance.
+        Number of merged sites of each crystal.
+    edges : NeighborList
+        Edges of the merged sites, sorted by center, then by neighbor, then by distance.
     edge_weights : ndarray of shape (n_merged_edges,), uint16
-        How many equal edges of its center each stands for.
+        Number of equal edges of its center that each merged edge stands for.
     site_map : ndarray of shape (n_sites,), int32
-        The merged site that stands for each site, as its position within its crystal.
+        The merged site that stands for each site, as its position within its own
+        crystal.
     """
 
     representatives: NDArray[np.int64]
     multiplicity: NDArray[np.int32]
     n_sites: NDArray[np.int64]
-    edges: Edges
+    edges: NeighborList
     edge_weights: NDArray[np.uint16]
     site_map: NDArray[np.int32]
 
@@ -57,29 +61,29 @@ class MergedSites(NamedTuple):
 def merge_equivalent_sites(
     atomic_numbers: NDArray[np.uint8],
     n_sites: NDArray[np.int64],
-    edges: Edges,
+    edges: NeighborList,
 ) -> MergedSites:
     """Merge the equivalent sites of each crystal, and their equal edges.
 
     Parameters
     ----------
     atomic_numbers : ndarray of shape (n_sites,), uint8
-        All that a site is known by, besides its edges.
+        Atomic number of each site, through all crystals.
     n_sites : ndarray of shape (n_crystals,), int64
-        How many of the sites belong to each crystal.
-    edges : Edges
+        Number of sites of each crystal.
+    edges : NeighborList
         The edges of all crystals.
 
     Returns
     -------
     MergedSites
-        The distance of a merged edge is the mean over all edges it stands for.
+        The length of a merged edge is the mean of the edges that it stands for.
 
     Raises
     ------
     StructureError
-        If a site has more than 65,535 equal edges. Its ``index`` is the crystal's
-        position.
+        If a site has more than 65,535 equal edges. The attribute ``index`` of the error
+        is the position of the crystal.
     """
     crystal = np.repeat(np.arange(len(n_sites)), n_sites)
     centers = np.repeat(np.arange(len(crystal)), edges.counts)
@@ -87,39 +91,25 @@ def merge_equivalent_sites(
     classes = _classify_distances(edges.distances, crystal[centers])
     colors = _refine(atomic_numbers, crystal, edges.counts, neighbors, classes)
 
-    # Merged sites in the order of the first site that each stands for, which keeps
-    # those of a crystal together.
-    _, first, group = np.unique(colors, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    merged = np.argsort(order)[group]  # (n_sites,)
-    representatives = first[order]
+    merged, representatives = _number_merged_sites(colors)
     multiplicity = np.bincount(merged)
     merged_per_crystal = np.bincount(crystal[representatives], minlength=len(n_sites))
     first_merged = np.cumsum(merged_per_crystal) - merged_per_crystal
     site_map = merged - first_merged[crystal]
 
-    # Edges are equal if both their ends and their distances are; all sites that a
-    # merged site stands for have the same number of them.
-    n_merged, n_classes = len(representatives), classes.max(initial=0) + 1
-    key = (merged[centers] * n_merged + merged[neighbors]) * n_classes + classes
-    _, example, group, count = np.unique(
-        key, return_index=True, return_inverse=True, return_counts=True
+    # All sites that a merged site stands for have the same number of equal edges.
+    example, group, count = _group_edges(
+        merged[centers], merged[neighbors], classes, n_merged=len(representatives)
     )
     merged_centers = merged[centers[example]]
     weights = count // multiplicity[merged_centers]
-    if weights.max(initial=0) > np.iinfo(np.uint16).max:
-        heaviest = int(crystal[representatives[merged_centers[weights.argmax()]]])
-        raise StructureError(
-            f"a site has {weights.max()} equal neighbors, more than can be counted; "
-            "lower the cutoff",
-            index=heaviest,
-        )
+    _check_weights(weights, crystal[representatives[merged_centers]])
     return MergedSites(
         representatives=representatives,
         multiplicity=multiplicity.astype(np.int32),
         n_sites=merged_per_crystal,
-        edges=Edges(
-            counts=np.bincount(merged_centers, minlength=n_merged),
+        edges=NeighborList(
+            counts=np.bincount(merged_centers, minlength=len(representatives)),
             neighbors=site_map[neighbors[example]].astype(np.int32),
             distances=np.bincount(group, weights=edges.distances) / count,
         ),
@@ -128,14 +118,85 @@ def merge_equivalent_sites(
     )
 
 
+def _number_merged_sites(
+    colors: NDArray[np.uint64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the merged site of each site, and the first site of each color.
+
+    Parameters
+    ----------
+    colors : ndarray of shape (n_sites,)
+        Equal for sites to merge.
+
+    Returns
+    -------
+    merged : ndarray of shape (n_sites,)
+        The merged site that stands for each site. Merged sites are numbered in the
+        order of the first site that they stand for, which keeps the sites of a crystal
+        together.
+    representatives : ndarray of shape (n_merged,)
+        The first site that each merged site stands for.
+    """
+    _, first, group = np.unique(colors, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return np.argsort(order)[group], first[order]
+
+
+def _group_edges(
+    centers: NDArray[np.int64],
+    neighbors: NDArray[np.int64],
+    classes: NDArray[np.int64],
+    n_merged: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Group equal edges: those with equal center, neighbor and distance class.
+
+    Parameters
+    ----------
+    centers, neighbors : ndarray of shape (n_edges,)
+        Merged sites at both ends of each edge.
+    classes : ndarray of shape (n_edges,)
+        Distance class of each edge.
+    n_merged : int
+        Number of merged sites.
+
+    Returns
+    -------
+    example : ndarray of shape (n_groups,)
+        The first edge of each group. Groups are sorted by center, neighbor and class.
+    group : ndarray of shape (n_edges,)
+        The group of each edge.
+    count : ndarray of shape (n_groups,)
+        Number of edges in each group.
+    """
+    n_classes = classes.max(initial=0) + 1
+    key = (centers * n_merged + neighbors) * n_classes + classes
+    _, example, group, count = np.unique(
+        key, return_index=True, return_inverse=True, return_counts=True
+    )
+    return example, group, count
+
+
+def _check_weights(weights: NDArray[np.int64], crystal: NDArray[np.int64]) -> None:
+    """Check that the edge weights of all crystals can be stored."""
+    limit = np.iinfo(np.uint16).max
+    if weights.max(initial=0) > limit:
+        heaviest = int(weights.argmax())
+        raise StructureError(
+            f"a site has {weights[heaviest]} equal edges, and at most {limit} can be "
+            "stored; reduce the cutoff",
+            index=int(crystal[heaviest]),
+        )
+
+
 def _classify_distances(
     distances: NDArray[np.float64], crystal: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Give each distance a number, the same to those that are one.
+    """Return the class of each distance: equal distances have the same number.
 
-    In ascending order, a new class begins where the gap to the distance before exceeds
-    the tolerance; a class that has grown too wide is taken apart again. Rounding to a
-    grid instead would part what lies on either side of one of its lines, however close.
+    In ascending order, a new class begins where the gap to the previous distance
+    exceeds the tolerance. A class that becomes too wide is split again. Rounding to a
+    grid instead would separate two distances on either side of a grid line, however
+    close.
     """
     if not len(distances):
         return np.empty(0, dtype=np.int64)
@@ -146,8 +207,8 @@ def _classify_distances(
     firsts = np.flatnonzero(begins)
     sizes = np.diff(firsts, append=len(ascending))
     spread = ascending[firsts + sizes - 1] - ascending[firsts]
-    too_wide = np.repeat(spread > _WIDEST * MERGE_TOLERANCE, sizes)
-    begins |= too_wide & (gaps > _ARITHMETIC_TOLERANCE)
+    too_wide = np.repeat(spread > _MAX_TOLERANCES * MERGE_TOLERANCE, sizes)
+    begins |= too_wide & (gaps > _ROUNDING_TOLERANCE)
     classes = np.empty(len(distances), dtype=np.int64)
     classes[order] = np.cumsum(begins) - 1
     return classes
@@ -160,28 +221,29 @@ def _refine(
     neighbors: NDArray[np.int64],
     classes: NDArray[np.int64],
 ) -> NDArray[np.uint64]:
-    """Color the sites so that only equivalent ones of one crystal share a color.
+    """Return a color for each site, equal only for equivalent sites of one crystal.
 
-    The refinement of Weisfeiler and Leman: a site's next color is made of its own and
-    of the multiset of its edges, each a pair of distance and neighbor's color, until
-    no more sites part. A color is a hash of 64 bits and a multiset the sum of its
-    members' hashes; that two different ones should agree is a matter of 1 in 10^12 for
-    a thousand crystals.
+    This is the color refinement of Weisfeiler and Leman. In each round, the new color
+    of a site depends on its old color and on the multiset of its edges, where an edge
+    is a pair of a distance class and the color of the neighbor. Rounds are repeated
+    until the number of colors no longer grows. A color is a hash of 64 bits, and the
+    hash of a multiset is the sum of the hashes of its members. For a thousand crystals,
+    the probability that two different multisets have the same hash is about 1 in 10^12.
     """
     ends = np.cumsum(counts)
-    of_distance = _mix(classes.astype(np.uint64))
+    distance_hashes = _mix(classes.astype(np.uint64))
     colors = _mix(crystal.astype(np.uint64) << np.uint64(8) | atomic_numbers)
     n_colors, n_before = len(np.unique(colors)), 0
     while n_before < n_colors < len(colors):
         sums = np.zeros(len(neighbors) + 1, dtype=np.uint64)
-        np.cumsum(_mix(of_distance + colors[neighbors]), out=sums[1:])
+        np.cumsum(_mix(distance_hashes + colors[neighbors]), out=sums[1:])
         colors = _mix(colors + _mix(sums[ends] - sums[ends - counts]))
         n_before, n_colors = n_colors, len(np.unique(colors))
     return colors
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hash integers: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    """Hash integers with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Arrays in a folder: one ``.npy`` file for each, and a header that describes them."""
+"""Storage of arrays in a folder: an ``.npy`` file for each, and a JSON header."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -21,23 +21,26 @@ def write_folder(
     *,
     overwrite: bool,
 ) -> None:
-    """Write arrays and a header to a folder, wholly or not at all.
+    """Write arrays and a header to a folder.
+
+    The folder is written completely, or not at all.
 
     Parameters
     ----------
     folder : Path
-        Created, with the folders above it.
+        The folder to create. Missing parent folders are created too.
     arrays : mapping of str to ndarray
-        By the names of their files.
-    header : mapping
-        Of what JSON can hold.
+        The arrays by the names of their files, without suffix.
+    header : mapping of str to JSON value
+        The header.
     overwrite : bool
-        Whether to replace a folder written before.
+        Whether to replace a folder that was written before.
 
     Raises
     ------
     FileExistsError
-        If `folder` exists and `overwrite` is False, or holds anything else.
+        If `folder` exists and `overwrite` is False, or if it was not written by this
+        function.
     """
     if folder.exists() and not overwrite:
         raise FileExistsError(
@@ -45,11 +48,11 @@ def write_folder(
         )
     if folder.exists() and not (folder / _HEADER).is_file():
         raise FileExistsError(
-            f"{folder} holds no crystal graphs and is not overwritten; choose another "
-            "path"
+            f"{folder} holds something other than crystal graphs and is not "
+            "overwritten; choose another path"
         )
-    # Written aside and moved into place, so that an interrupted save neither leaves
-    # half a folder nor costs the one that was there.
+    # The folder is written in another place and then moved, so that an interrupted save
+    # neither leaves an incomplete folder nor destroys the previous one.
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as aside:
         new, old = Path(aside, "new"), Path(aside, "old")
@@ -65,35 +68,38 @@ def write_folder(
 def read_folder(
     folder: Path, names: Iterable[str], mmap_mode: Literal["r", "c"] | None
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read the header and arrays of a folder.
+    """Read the header and the arrays of a folder.
 
     Parameters
     ----------
     folder : Path
+        The folder.
     names : iterable of str
-        Of the arrays.
+        The names of the arrays.
     mmap_mode : {"r", "c"} or None
         As in :func:`numpy.load`.
 
     Returns
     -------
     header : dict
-        With settings and a format version.
+        The header, whose ``"settings"`` are a dict.
     arrays : dict of str to ndarray
+        The arrays by name.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder or it lacks a file.
+        If the folder does not exist, or lacks a file.
     GraphFormatError
-        If a file cannot be read as what it should be.
+        If the header or an array cannot be read.
     """
     try:
         header = json.loads((folder / _HEADER).read_text())
         header["settings"] = dict(header["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise GraphFormatError(
-            f"{folder / _HEADER} is no header of crystal graphs; save the graphs again"
+            f"{folder / _HEADER} is not the header of crystal graphs; save the graphs "
+            "again"
         ) from error
     arrays = {}
     for name in names:

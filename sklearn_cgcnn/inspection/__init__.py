@@ -1,4 +1,4 @@
-"""What a fitted model says beyond its predictions."""
+"""Explain the predictions of a fitted model."""
 
 from sklearn_cgcnn.inspection._site_contributions import site_contributions
 

@@ -1,4 +1,4 @@
-"""What each site contributes to a prediction."""
+"""Contribution of each site to a prediction."""
 
 from typing import Any
 
@@ -11,35 +11,37 @@ from sklearn_cgcnn.nn import SiteReadout
 
 
 def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
-    """Predict what each site contributes (paper, Eqs. S14 and S15).
+    """Compute the contribution of each site to the prediction (paper, Eqs. S14, S15).
 
-    The prediction for a crystal is the mean of its sites' contributions. So they say
-    how a model that was only shown whole crystals shares out their property among the
-    sites: for energies per site, which sites are stable and which are not.
+    The prediction for a crystal is the mean of the contributions of its sites. The
+    model is trained on properties of whole crystals, and the contributions show how it
+    distributes such a property among the sites. For energies per site, they show which
+    sites are stable and which are not.
 
     Parameters
     ----------
     estimator : CGCNNRegressor or CGCNNClassifier
-        Fitted with ``readout="site"``.
+        Estimator fitted with ``readout="site"``.
     X : sequence of Structure, or CrystalGraphs
         The crystals.
 
     Returns
     -------
     list of ndarray of shape (n_sites,) or (n_sites, n_outputs), float64
-        One array for each crystal, in the order of its sites. A regressor's have the
-        unit and dimensions of the targets given to `fit`; a classifier's are logits,
-        with a column for each class, the softmax of whose mean is the crystal's
-        probability.
+        One array per crystal, in the order of its sites. For a regressor, the
+        contributions have the unit of the targets that `fit` received, and one column
+        per target if these were two-dimensional. For a classifier, they are logits
+        with one column per class. The softmax of their mean over the sites gives the
+        class probabilities of the crystal.
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is none of this package.
+        If `estimator` is neither a CGCNNRegressor nor a CGCNNClassifier.
     ValueError
-        If its readout is not that of sites.
+        If the estimator was fitted with another readout than ``"site"``.
 
     Examples
     --------
@@ -49,25 +51,30 @@ def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
     >>> structures, energy = make_ionic_crystals(40, random_state=0, return_X_y=True)
     >>> model = CGCNNRegressor(readout="site", max_epochs=20, random_state=0)
     >>> model = model.fit(structures, energy)
-    >>> [of_first] = site_contributions(model, structures[:1])
-    >>> len(of_first) == len(structures[0])
+    >>> [contributions] = site_contributions(model, structures[:1])
+    >>> len(contributions) == len(structures[0])
     True
-    >>> bool(abs(of_first.mean() - model.predict(structures[:1])[0]) < 1e-4)
+    >>> bool(abs(contributions.mean() - model.predict(structures[:1])[0]) < 1e-4)
     True
     """
+    _check_estimator(estimator)
+    contributions: list[NDArray[np.float64]] = estimator._predict_contributions(X)
+    return contributions
+
+
+def _check_estimator(estimator: Any) -> None:
     if not isinstance(estimator, BaseCGCNN):
         raise TypeError(
-            f"estimator is of type {type(estimator).__name__}, and must be a "
-            "CGCNNRegressor or CGCNNClassifier; of a Pipeline or a search, pass the "
-            "one inside"
+            f"estimator is of type {type(estimator).__name__}, but must be a "
+            "CGCNNRegressor or CGCNNClassifier; pass the one inside a Pipeline or a "
+            "search, such as pipeline[-1] or search.best_estimator_"
         )
     check_is_fitted(estimator)
     readout = estimator.net_.module_.readout
-    # One of a user's own may make of them what it likes.
+    # A user's own forward method may combine the contributions in another way.
     if getattr(type(readout), "forward", None) is not SiteReadout.forward:
         raise ValueError(
-            f"estimator was fitted with a {type(readout).__name__}, which is not the "
-            'mean over sites; fit it with readout="site"'
+            f"estimator was fitted with the readout {type(readout).__name__}, which "
+            "does not predict the mean of site contributions; fit the estimator with "
+            'readout="site"'
         )
-    contributions: list[NDArray[np.float64]] = estimator._predict_contributions(X)
-    return contributions

@@ -1,25 +1,28 @@
-"""The network's parts: plain tensors in and out."""
+"""The network of the paper, part by part: torch modules that take a batch."""
 
-from sklearn_cgcnn.nn._activation import ACTIVATIONS
+from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._cgcnn import CGCNN
-from sklearn_cgcnn.nn._conv import CONVS, Conv, GatedConv, SharedConv
+from sklearn_cgcnn.nn._conv import Conv
 from sklearn_cgcnn.nn._dropout import Dropout
 from sklearn_cgcnn.nn._edge_basis import (
-    EDGE_BASES,
     EdgeBasis,
     GaussianBasis,
     NoEdgeFeatures,
     OneHotBasis,
 )
-from sklearn_cgcnn.nn._graph import Graph
-from sklearn_cgcnn.nn._norm import NORMS, BatchNorm
-from sklearn_cgcnn.nn._pooling import (
+from sklearn_cgcnn.nn._gated_conv import GatedConv
+from sklearn_cgcnn.nn._norm import BatchNorm
+from sklearn_cgcnn.nn._pooling import AllLayersPooling, MeanPooling, Pooling
+from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
+from sklearn_cgcnn.nn._registry import (
+    ACTIVATIONS,
+    CONVS,
+    EDGE_BASES,
+    NORMS,
     POOLINGS,
-    AllLayersPooling,
-    MeanPooling,
-    Pooling,
+    READOUTS,
 )
-from sklearn_cgcnn.nn._readout import READOUTS, CrystalReadout, Readout, SiteReadout
+from sklearn_cgcnn.nn._shared_conv import SharedConv
 from sklearn_cgcnn.nn._site_features import SiteFeatures
 
 __all__ = [
@@ -33,12 +36,12 @@ __all__ = [
     "AllLayersPooling",
     "BatchNorm",
     "Conv",
+    "CrystalGraphBatch",
     "CrystalReadout",
     "Dropout",
     "EdgeBasis",
     "GatedConv",
     "GaussianBasis",
-    "Graph",
     "MeanPooling",
     "NoEdgeFeatures",
     "OneHotBasis",

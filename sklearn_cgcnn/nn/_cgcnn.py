@@ -1,14 +1,14 @@
 """The crystal graph convolutional neural network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from sklearn_cgcnn._ops._threads import loop_threads
-from sklearn_cgcnn.nn._conv import Conv, GatedConv
+from sklearn_cgcnn.nn._batch import CrystalGraphBatch
+from sklearn_cgcnn.nn._conv import Conv
 from sklearn_cgcnn.nn._edge_basis import EdgeBasis
-from sklearn_cgcnn.nn._graph import Graph
+from sklearn_cgcnn.nn._gated_conv import GatedConv
 from sklearn_cgcnn.nn._norm import BatchNorm
 from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
 from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
@@ -18,10 +18,9 @@ from sklearn_cgcnn.nn._site_features import SiteFeatures
 class CGCNN(nn.Module):
     """Embed the sites, convolve, pool, and read out.
 
-    The network of Xie and Grossman (2018), put together from parts. By default these
-    are the parts of the authors' program: the convolution of Eq. 5 with batch
-    normalization, the pooling of Eq. S16, and fully connected (L2) hidden layers after
-    it.
+    The network of Xie and Grossman (2018), assembled from parts. The defaults are the
+    parts of the authors' program: the convolution of Eq. 5 with batch normalization,
+    the pooling of Eq. S16, and hidden layers after pooling (L2).
 
     Parameters
     ----------
@@ -32,8 +31,8 @@ class CGCNN(nn.Module):
     n_outputs : int, default=1
         Number of values predicted for each crystal.
     conv : type of Conv, default=GatedConv
-        The convolution. Before one that adds to its input, the features of the sites
-        are embedded in its width by a linear map.
+        The convolution. If it is residual, a linear map first brings the site features
+        to the width of the convolutions.
     pooling : type of Pooling, default=MeanPooling
         The pooling.
     readout : type of Readout, default=CrystalReadout
@@ -45,13 +44,13 @@ class CGCNN(nn.Module):
     n_hidden_layers : int, default=1
         Number of hidden layers of the readout.
     n_hidden_channels : int, default=128
-        Their width.
+        Width of the hidden layers.
     norm : callable or None, default=BatchNorm
-        Makes a norm from a width; None for none.
+        Returns a norm for a given width. None uses no normalization.
     activation : callable, default=softplus
-        Function of a tensor, in convolutions and readout.
+        Function of a tensor, used in convolutions and readout.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel, during training, after each hidden
+        Probability of dropping a hidden channel during training, after each hidden
         layer.
     """
 
@@ -94,133 +93,101 @@ class CGCNN(nn.Module):
             dropout,
         )
 
-    def forward(
-        self,
-        atomic_numbers: Tensor,
-        edge_index: Tensor,
-        distances: Tensor,
-        multiplicity: Tensor,
-        edge_weights: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, batch: CrystalGraphBatch) -> Tensor:
         """Predict.
 
         Parameters
         ----------
-        atomic_numbers : Tensor of shape (n_sites,), int64
-        edge_index : Tensor of shape (2, n_edges), int64
-            Center and neighbor of each edge.
-        distances : Tensor of shape (n_edges,)
-            In Å.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for.
-        edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its center each stands for.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+        batch : CrystalGraphBatch
+            The crystals.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_outputs)
         """
-        layers = self.convolve(
-            atomic_numbers, edge_index, distances, multiplicity, edge_weights
-        )
-        counts = multiplicity.to(layers[0].dtype)
-        output: Tensor = self.readout(layers, counts, crystal_index, n_crystals)
+        features, batch = self.featurize(batch)
+        output: Tensor = self.readout(self.convolve(features, batch), batch)
         return output
 
-    def contributions(
-        self,
-        atomic_numbers: Tensor,
-        edge_index: Tensor,
-        distances: Tensor,
-        multiplicity: Tensor,
-        edge_weights: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
-        """Predict what each site contributes, where the readout is of sites.
+    def contributions(self, batch: CrystalGraphBatch) -> Tensor:
+        """Predict the contribution of each site, for a readout that applies to sites.
 
         Parameters
         ----------
-        atomic_numbers : Tensor of shape (n_sites,), int64
-        edge_index : Tensor of shape (2, n_edges), int64
-            Center and neighbor of each edge.
-        distances : Tensor of shape (n_edges,)
-            In Å.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for.
-        edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its center each stands for.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+        batch : CrystalGraphBatch
+            The crystals.
 
         Returns
         -------
         Tensor of shape (n_sites, n_outputs)
-            Their mean over the sites of a crystal is its prediction.
+            The mean over the sites of a crystal is its prediction.
 
         Raises
         ------
         TypeError
-            If the readout is none of sites.
+            If the readout is not a :class:`SiteReadout`.
         """
         if not isinstance(self.readout, SiteReadout):
             raise TypeError(
-                f"{type(self.readout).__name__} does not say what sites contribute; "
-                "SiteReadout does"
+                f"the readout is a {type(self.readout).__name__}, which has no "
+                "contributions of sites; use SiteReadout"
             )
-        layers = self.convolve(
-            atomic_numbers, edge_index, distances, multiplicity, edge_weights
-        )
-        return self.readout.contributions(layers, crystal_index, n_crystals)
+        features, batch = self.featurize(batch)
+        return self.readout.contributions(self.convolve(features, batch), batch)
 
-    def convolve(
-        self,
-        atomic_numbers: Tensor,
-        edge_index: Tensor,
-        distances: Tensor,
-        multiplicity: Tensor,
-        edge_weights: Tensor,
-    ) -> list[Tensor]:
-        """Go as far as the readout.
+    def featurize(self, batch: CrystalGraphBatch) -> tuple[Tensor, CrystalGraphBatch]:
+        """Compute site features, and attach edge features to the batch.
 
         Parameters
         ----------
-        atomic_numbers : Tensor of shape (n_sites,), int64
-        edge_index : Tensor of shape (2, n_edges), int64
-            Center and neighbor of each edge.
-        distances : Tensor of shape (n_edges,)
-            In Å.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for.
-        edge_weights : Tensor of shape (n_edges,)
-            How many equal edges of its center each stands for.
+        batch : CrystalGraphBatch
+            The crystals.
+
+        Returns
+        -------
+        features : Tensor of shape (n_sites, n_features)
+            Site features.
+        batch : CrystalGraphBatch
+            The batch with edge features of the type of the site features. Autocast does
+            not round that type, so sums and counts stay exact.
+        """
+        features = self.site_features(batch.atomic_numbers)
+        columns, values = self.edge_basis.entries(batch.distances)
+        n_features = self.edge_basis.n_features
+        values = values.to(features.dtype)
+        return features, batch.with_edge_features(columns, values, n_features)
+
+    def convolve(self, features: Tensor, batch: CrystalGraphBatch) -> list[Tensor]:
+        """Apply all convolutions.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n_sites, n_features)
+            Site features.
+        batch : CrystalGraphBatch
+            The crystals, with edge features.
 
         Returns
         -------
         list of Tensor of shape (n_sites, n_features) or (n_sites, n_site_channels)
-            The features of the sites, and their vectors after each convolution.
+            The site features, and the site vectors after each convolution.
         """
-        features = self.site_features(atomic_numbers)
-        # What autocast rounds is not summed, nor counted with, in that type.
-        kind = features.dtype
-        columns, values = self.edge_basis.entries(distances)
-        graph = Graph(
-            edge_index,
-            edge_weights,
-            multiplicity,
-            columns,
-            values.to(kind),
-            self.edge_basis.n_features,
-            loop_threads.get(),
-        )
-        sites, layers = self.embedding(features).to(kind), [features]
+        sites, layers = self.embedding(features).to(features.dtype), [features]
         for conv in self.convs:
-            sites = conv(sites, graph).to(kind)
+            sites = conv(sites, batch).to(features.dtype)
             layers.append(sites)
         return layers
+
+    @property
+    def has_fused_sums(self) -> bool:
+        """Whether any convolution uses fused kernels, which can be compiled."""
+        return any(conv.has_fused_sums for conv in self.convs)
+
+    def readout_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the parameters of the layers after the convolutions.
+
+        Returns
+        -------
+        iterator of Parameter
+        """
+        return self.readout.parameters()

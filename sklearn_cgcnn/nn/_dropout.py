@@ -1,16 +1,16 @@
-"""Dropout that draws from a generator of its own."""
+"""Dropout with its own random generator."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Drop channels at random during training, and scale up those that stay.
+    """Set channels to zero at random during training, and scale up the others.
 
     torch's :class:`~torch.nn.Dropout` draws from a generator that the whole process
-    shares; this one can have its own, so that a training is repeated by its seed
-    whatever else draws at the same time. It draws for crystals: sites lose the channels
-    that their crystal loses, so that equivalent sites stay equal.
+    shares. This module can have its own generator, so that a seed repeats a training
+    whatever else draws random numbers at the same time. One mask is drawn per crystal:
+    all sites of a crystal lose the same channels, so that equivalent sites stay equal.
 
     Parameters
     ----------
@@ -26,15 +26,16 @@ class Dropout(nn.Module):
     def forward(
         self, values: Tensor, n_crystals: int, crystal_index: Tensor | None = None
     ) -> Tensor:
-        """Drop.
+        """Apply dropout.
 
         Parameters
         ----------
         values : Tensor of shape (n_rows, n_channels)
-            Rows for crystals, or for sites.
+            One row per crystal, or one row per site.
         n_crystals : int
+            Number of crystals.
         crystal_index : Tensor of shape (n_rows,), int64, default=None
-            Which crystal each row belongs to; None where there is a row for each.
+            Crystal that each row belongs to. None means one row per crystal.
 
         Returns
         -------
@@ -42,8 +43,8 @@ class Dropout(nn.Module):
         """
         if not self.training or self.p == 0:
             return values
-        stay = values.new_empty(n_crystals, values.shape[1])
-        stay = stay.bernoulli_(1 - self.p, generator=self.generator)
+        mask = values.new_empty(n_crystals, values.shape[1])
+        mask = mask.bernoulli_(1 - self.p, generator=self.generator)
         if crystal_index is not None:
-            stay = stay.index_select(0, crystal_index)
-        return values * stay / (1 - self.p)
+            mask = mask.index_select(0, crystal_index)
+        return values * mask / (1 - self.p)

@@ -6,16 +6,17 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from sklearn_cgcnn._ops._interface import to_dense
+from sklearn_cgcnn._ops import to_dense
 
 
 class EdgeBasis(nn.Module, ABC):
-    """Base of the edge bases: turns the length of an edge into features.
+    """Base class of edge bases: compute edge features from distances.
 
-    A basis of one's own inherits from it and gives `n_features` and `forward`. Where
-    few features of an edge are not zero, `entries` says which, and makes it faster.
-    Distances come in double precision, the network computes in single precision: cast
-    them, ``distances.float()``, or what is made of them.
+    To write your own basis, inherit from this class and implement `n_features` and
+    :meth:`forward`. If most features of an edge are zero, also override
+    :meth:`entries`, which makes the network faster. Distances are given in double
+    precision, while the network computes in single precision: convert the distances
+    (``distances.float()``) or the features.
     """
 
     @property
@@ -25,34 +26,34 @@ class EdgeBasis(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, distances: Tensor) -> Tensor:
-        """Expand distances.
+        """Compute dense edge features.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         Tensor of shape (n_edges, n_features)
-            Of the basis's own type.
+            Of the type of the basis.
         """
 
     def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
-        """Expand distances, leaving out features that are zero.
+        """Compute sparse edge features, without those that are zero.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         columns : Tensor of shape (n_edges, n_entries), integer
-            Which features are given. Those that are not are zero.
+            Positions of the features given in `values`. All other features are zero.
         values : Tensor of shape (n_edges, n_entries)
-            What they are, of the basis's own type. Where a feature is named more than
-            once, it is their sum.
+            Values of these features, of the type of the basis. If a feature appears
+            more than once, its value is the sum.
         """
         values = self(distances)
         columns = torch.arange(self.n_features, device=values.device)
@@ -64,15 +65,21 @@ class GaussianBasis(EdgeBasis):
 
     .. math:: u_k(d) = \exp(-(d - \mu_k)^2 / \sigma^2)
 
-    with centers :math:`\mu_k` at equal steps from `start` to `stop` and a width
-    :math:`\sigma` of one step.
+    The centers :math:`\mu_k` lie at equal steps from `start` to `stop`. The width
+    :math:`\sigma` is one step.
 
     Parameters
     ----------
     start, stop : float, default=0.0, 8.0
-        First and last center in Å.
+        First and last center, in Å.
     step : float, default=0.2
-        From one center to the next, in Å.
+        Distance between neighboring centers, in Å.
+
+    Raises
+    ------
+    ValueError
+        If `step` is not positive, or `stop` does not follow `start` by a multiple of
+        `step`.
     """
 
     centers: Tensor
@@ -102,60 +109,65 @@ class GaussianBasis(EdgeBasis):
         return len(self.centers)
 
     def forward(self, distances: Tensor) -> Tensor:
-        """Expand distances.
+        """Compute dense edge features.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         Tensor of shape (n_edges, n_features)
-            Of the basis's own type.
+            Of the type of the basis.
         """
         return to_dense(*self.entries(distances), self.n_features)
 
     def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
-        """Expand distances, leaving out Gaussians that are less than a rounding error.
+        """Compute sparse edge features, without Gaussians below rounding error.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         columns : Tensor of shape (n_edges, n_entries), int32
-            Those of the nearest centers.
+            Positions of the nearest centers.
         values : Tensor of shape (n_edges, n_entries)
-            Their Gaussians, of the basis's own type; zero beyond either end.
+            Their Gaussians, of the type of the basis. Zero beyond either end.
         """
-        kind = self.centers.dtype
-        # What is left out is at least so many steps away.
-        reach = math.ceil(math.sqrt(-math.log(torch.finfo(kind).eps)))
-        nearby = torch.arange(
+        dtype = self.centers.dtype
+        # Beyond this number of steps a Gaussian is less than the rounding error of 1.
+        reach = math.ceil(math.sqrt(-math.log(torch.finfo(dtype).eps)))
+        offsets = torch.arange(
             1 - reach, reach + 1, dtype=torch.int32, device=distances.device
         )
-        place = (distances - self.start) / self.step
-        below = place.floor()
-        gap = (place - below).to(kind)[:, None] - nearby.to(kind)
-        columns = below.to(torch.int32)[:, None] + nearby
+        position = (distances - self.start) / self.step
+        below = position.floor()
+        gap = (position - below).to(dtype)[:, None] - offsets.to(dtype)
+        columns = below.to(torch.int32)[:, None] + offsets
         inside = columns.clamp(0, self.n_features - 1)
         return inside, (gap * -gap).exp() * (inside == columns)
 
 
 class OneHotBasis(EdgeBasis):
-    """Which of several bins of equal width the distance falls into (paper, Table III).
+    """Bins of equal width, one-hot encoded (paper, Table III).
 
-    A distance outside the range falls into the nearest bin.
+    A distance outside the range belongs to the nearest bin.
 
     Parameters
     ----------
     start, stop : float, default=0.7, 5.2
-        Range in Å.
+        Range of the distances, in Å.
     n_bins : int, default=10
         Number of bins.
+
+    Raises
+    ------
+    ValueError
+        If `stop` is not larger than `start`, or `n_bins` is not positive.
     """
 
     one_hot: Tensor
@@ -176,53 +188,53 @@ class OneHotBasis(EdgeBasis):
         return len(self.one_hot)
 
     def forward(self, distances: Tensor) -> Tensor:
-        """Expand distances.
+        """Compute dense edge features.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         Tensor of shape (n_edges, n_features)
-            Of the basis's own type.
+            Of the type of the basis.
         """
         return self.one_hot.index_select(0, self._bins(distances))
 
     def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
-        """Expand distances, leaving out features that are zero.
+        """Compute sparse edge features, without those that are zero.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         columns : Tensor of shape (n_edges, 1), int64
-            The bins.
+            The bin of each distance.
         values : Tensor of shape (n_edges, 1)
-            Ones, of the basis's own type.
+            Ones, of the type of the basis.
         """
         columns = self._bins(distances)[:, None]
         return columns, self.one_hot.new_ones(columns.shape)
 
     def _bins(self, distances: Tensor) -> Tensor:
-        # A distance on the edge between two bins belongs to the upper one, and rounding
-        # must not decide otherwise.
+        # A distance on the boundary of two bins belongs to the upper one. The small
+        # number keeps rounding from deciding otherwise.
         bins = ((distances - self.start) / self.width + 1e-6).floor().long()
         return bins.clamp(0, self.n_features - 1)
 
 
 class NoEdgeFeatures(EdgeBasis):
-    """No features: edges only say which sites are neighbors."""
+    """No edge features: edges carry connectivity alone."""
 
     empty: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # For its device and type, which are the network's.
+        # An empty buffer follows the network to its device and type.
         self.register_buffer("empty", torch.empty(0), persistent=False)
 
     @property
@@ -231,22 +243,16 @@ class NoEdgeFeatures(EdgeBasis):
         return 0
 
     def forward(self, distances: Tensor) -> Tensor:
-        """Expand distances.
+        """Compute dense edge features.
 
         Parameters
         ----------
         distances : Tensor of shape (n_edges,)
-            In Å, of any floating-point type.
+            Distances in Å, of any floating-point type.
 
         Returns
         -------
         Tensor of shape (n_edges, 0)
-            Of the basis's own type.
+            Of the type of the basis.
         """
         return self.empty.expand(len(distances), 0)
-
-
-EDGE_BASES: dict[str, type[GaussianBasis] | type[OneHotBasis]] = {
-    "gaussian": GaussianBasis,
-    "one-hot": OneHotBasis,
-}

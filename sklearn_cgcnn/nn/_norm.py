@@ -1,22 +1,25 @@
 """Normalization over sites and over edges."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sklearn_cgcnn._ops._precision import rounded_type
+from sklearn_cgcnn._ops import autocast_dtype
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization of rows that stand for several equal ones.
+    """Batch normalization of rows that each stand for several equal rows.
 
-    Mean and variance are those of the rows written out as often as they count, and the
-    running variance is corrected by that number (Bessel). With all counts one it is
-    torch's :class:`~torch.nn.BatchNorm1d`, whose parameters, buffers and constants it
-    has, except that a batch of a single row, which has no variance, is normalized by
-    the running statistics and leaves them alone. So is every batch while `weight` is
+    Mean and variance are weighted by the counts: they are those of the rows repeated
+    as often as they count. The running variance is corrected by the total count
+    (Bessel). If all counts are one, the result is that of torch's
+    :class:`~torch.nn.BatchNorm1d`, with the same parameters, buffers and constants,
+    except in two cases, which use the running statistics and leave them unchanged: a
+    batch of a single row, which has no variance, and any batch while `weight` is
     frozen (``requires_grad=False``).
 
     Parameters
@@ -26,9 +29,9 @@ class BatchNorm(nn.Module):
     """
 
     eps = 1e-5
-    #: Whether a bias added to the rows makes no difference.
+    #: Whether a bias added to the rows before the norm has no effect.
     cancels_bias = True
-    #: Share of the last batch in the running statistics; None averages all batches.
+    #: Fraction of the last batch in the running statistics. None averages all batches.
     momentum: float | None = 0.1
     running_mean: Tensor
     running_var: Tensor
@@ -48,78 +51,102 @@ class BatchNorm(nn.Module):
         Parameters
         ----------
         rows : Tensor of shape (n_rows, n_channels)
+            Values to normalize.
         counts : Tensor of shape (n_rows,)
-            How many equal rows each stands for, of the type of `rows`.
+            Number of equal rows that each row stands for, of the type of `rows`.
 
         Returns
         -------
         Tensor of shape (n_rows, n_channels)
         """
-        if rounded_type(rows) is not None:  # statistics are not to be rounded
+        if autocast_dtype(rows) is not None:  # statistics must not be rounded
             with torch.autocast(rows.device.type, enabled=False):
                 return self(rows.to(self.weight.dtype), counts)  # type: ignore[no-any-return]
-        if not self.takes_statistics(counts):
-            scale, shift = self.linear_map()
+        if not self.uses_batch_statistics(counts):
+            scale, shift = self.scale_and_shift()
             return torch.addcmul(shift, rows, scale)
         normalized, mean, var = _Normalize.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, counts, self.eps
         )
-        self.track(mean, var, counts.sum())
+        self.update_statistics(mean, var, counts.sum())
         result: Tensor = normalized
         return result
 
-    def takes_statistics(self, counts: Tensor) -> bool:
-        """Say whether rows are to be normalized by their own statistics.
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its weight is frozen, and its running statistics with it."""
+        return not self.weight.requires_grad
+
+    def uses_batch_statistics(self, counts: Tensor) -> bool:
+        """Return whether rows are normalized by their own statistics.
 
         Parameters
         ----------
         counts : Tensor of shape (n_rows,)
-            How many equal rows each stands for.
+            Number of equal rows that each row stands for.
 
         Returns
         -------
         bool
-            Otherwise they are by the running statistics.
+            False means that they are normalized by the running statistics.
         """
-        # A row that stands for several has a variance, of zero; the sum is only looked
-        # at where there is no more than one row, as it costs a GPU a wait.
-        if not self.training or not self.weight.requires_grad:
+        if not self.training or self.is_frozen:
             return False
+        # A row that stands for several has a variance, which is zero. The sum is read
+        # only for a single row, because reading it makes a GPU wait.
         return len(counts) > 1 or bool(counts.sum() > 1)
 
-    def linear_map(self) -> tuple[Tensor, Tensor]:
-        """Give what normalizing by the running statistics amounts to.
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return the linear map that normalizes by the running statistics.
 
         Returns
         -------
         scale, shift : Tensor of shape (n_channels,)
+            Factors and summands of the map.
         """
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
     @torch.no_grad()
-    def track(self, mean: Tensor, var: Tensor, n_rows: Tensor) -> None:
-        """Update the running statistics.
+    def update_statistics(self, mean: Tensor, var: Tensor, n_rows: Tensor) -> None:
+        """Update the running statistics with those of a batch.
 
         Parameters
         ----------
         mean, var : Tensor of shape (n_channels,)
-            Of the rows of a batch, the variance without correction.
+            Statistics of the batch. The variance is not corrected.
         n_rows : Tensor of shape ()
-            How many rows there are.
+            Total count of the rows.
         """
         self.num_batches_tracked += 1
-        share: Tensor | float | None = self.momentum
-        if share is None:
-            share = self.num_batches_tracked.reciprocal().to(mean.dtype)
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(var * (n_rows / (n_rows - 1)), share)
+        fraction: Tensor | float | None = self.momentum
+        if fraction is None:
+            fraction = self.num_batches_tracked.reciprocal().to(mean.dtype)
+        self.running_mean.lerp_(mean, fraction)
+        self.running_var.lerp_(var * (n_rows / (n_rows - 1)), fraction)
+
+    @contextmanager
+    def recomputing_statistics(self) -> Iterator[None]:
+        """Recompute the running statistics as averages over the batches seen inside.
+
+        Yields
+        ------
+        None
+            The norm is in training mode inside the context, and stays so after it.
+        """
+        self.num_batches_tracked.zero_()
+        self.momentum = None
+        self.train()
+        try:
+            yield
+        finally:
+            self.momentum = type(self).momentum
 
 
 class _Normalize(torch.autograd.Function):
     r"""Normalize rows by their weighted mean and variance.
 
-    With the share :math:`p_i` of row i in the total count,
+    With :math:`p_i` the fraction of row i in the total count,
 
     .. math::
         \mu = \sum_i p_i x_i, \qquad
@@ -132,21 +159,21 @@ class _Normalize(torch.autograd.Function):
     .. math:: \partial x_i = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} \Big(
         g_i - p_i \big(\sum_k g_k + \hat x_i \sum_k g_k \hat x_k\big)\Big).
 
-    By hand, because autograd would keep, and pass over, several times as many tensors
-    of the size of the rows.
+    The gradient is written by hand because autograd would store, and pass over, several
+    times as many tensors of the size of the rows.
     """
 
     @staticmethod
     def forward(
         ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, counts: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        share = counts / counts.sum()
-        mean = share @ rows
+        fraction = counts / counts.sum()
+        mean = fraction @ rows
         standard = rows - mean
-        var = share @ standard.square()
+        var = fraction @ standard.square()
         inverse_std = (var + eps).rsqrt()
         standard.mul_(inverse_std)
-        ctx.save_for_backward(standard, share, weight, inverse_std)
+        ctx.save_for_backward(standard, fraction, weight, inverse_std)
         ctx.mark_non_differentiable(mean, var)
         return torch.addcmul(bias, standard, weight), mean, var
 
@@ -155,12 +182,9 @@ class _Normalize(torch.autograd.Function):
     def backward(
         ctx: Any, grad: Tensor, *_: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        standard, share, weight, inverse_std = ctx.saved_tensors
-        to_bias = grad.sum(dim=0)
-        to_weight = (grad * standard).sum(dim=0)
-        to_rows = torch.addcmul(to_bias, standard, to_weight)
-        to_rows.mul_(-share[:, None]).add_(grad).mul_(weight * inverse_std)
-        return to_rows, to_weight, to_bias, None, None
-
-
-NORMS: dict[str, type[nn.Module]] = {"batch": BatchNorm}
+        standard, fraction, weight, inverse_std = ctx.saved_tensors
+        grad_bias = grad.sum(dim=0)
+        grad_weight = (grad * standard).sum(dim=0)
+        grad_rows = torch.addcmul(grad_bias, standard, grad_weight)
+        grad_rows.mul_(-fraction[:, None]).add_(grad).mul_(weight * inverse_std)
+        return grad_rows, grad_weight, grad_bias, None, None

@@ -1,21 +1,23 @@
-"""Pooling: from the sites of a crystal to the crystal."""
+"""Pooling: from the vectors of the sites to one vector of the crystal."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from sklearn_cgcnn.nn._batch import CrystalGraphBatch
+
 
 class Pooling(nn.Module, ABC):
-    """Base of the poolings: one vector of a crystal from the vectors of its sites.
+    """Base class of poolings: compute one vector per crystal from its site vectors.
 
-    A pooling of one's own inherits from it and gives the method below.
+    To write your own pooling, inherit from this class and implement :meth:`forward`.
 
     Parameters
     ----------
     widths : sequence of int
-        Widths of the site vectors: of the features of the sites, and after each
-        convolution. The last is also that of the crystal's vector.
+        Widths of the site features and of the site vectors after each convolution. The
+        last one is also the width of the pooled vectors.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -23,24 +25,15 @@ class Pooling(nn.Module, ABC):
         self.n_channels = widths[-1]
 
     @abstractmethod
-    def forward(
-        self,
-        layers: Sequence[Tensor],
-        multiplicity: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
         """Pool.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, widths[t])
-            The features of the sites, and their vectors after each convolution.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `layers`.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
@@ -49,54 +42,45 @@ class Pooling(nn.Module, ABC):
 
 
 class MeanPooling(Pooling):  # numpydoc ignore=PR02
-    r"""The mean over a crystal's sites (paper, Eq. S16).
+    r"""Mean over the sites of a crystal (paper, Eq. S16).
 
     .. math:: v_c = \frac{1}{N} \sum_i v_i^{(R)}
 
-    A mean depends neither on the order of the sites nor on how many primitive cells the
-    given cell holds.
+    The mean depends neither on the order of the sites nor on how many primitive cells
+    the given cell contains.
 
     Parameters
     ----------
     widths : sequence of int
-        Widths of the site vectors, of which the last counts.
+        Widths of the site vectors. Only the last one is used.
     """
 
-    def forward(
-        self,
-        layers: Sequence[Tensor],
-        multiplicity: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
         """Pool.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, widths[t])
-            The features of the sites, and their vectors after each convolution.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `layers`.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_channels)
         """
-        return _mean(layers[-1], multiplicity, crystal_index, n_crystals)
+        return batch.mean_over_sites(layers[-1])
 
 
 class AllLayersPooling(Pooling):
-    r"""The mean over sites of what every layer says of them (paper, Eqs. S11 to S13).
+    r"""Mean over the sites of a contribution from every layer (paper, Eqs. S11 to S13).
 
     .. math::
         \tilde v_i^{(t)} = \mathrm{softmax}(v_i^{(t)} W_t + b_t), \qquad
         v_c = \frac{1}{N} \sum_{t=0}^{R} \sum_i \tilde v_i^{(t)}
 
-    with :math:`v_i^{(0)}` the features of the sites, and :math:`v_i^{(t)}` their
-    vectors after t of the R convolutions.
+    Here :math:`v_i^{(0)}` are the site features, and :math:`v_i^{(t)}` the site vectors
+    after t of the R convolutions.
 
     Parameters
     ----------
@@ -106,50 +90,23 @@ class AllLayersPooling(Pooling):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__(widths)
-        self.maps = nn.ModuleList(nn.Linear(each, self.n_channels) for each in widths)
+        self.maps = nn.ModuleList(nn.Linear(width, self.n_channels) for width in widths)
 
-    def forward(
-        self,
-        layers: Sequence[Tensor],
-        multiplicity: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
         """Pool.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, widths[t])
-            The features of the sites, and their vectors after each convolution.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `layers`.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_channels)
         """
-        said = layers[0].new_zeros(len(multiplicity), self.n_channels)
-        for layer, to_channels in zip(layers, self.maps, strict=True):
-            said = said + to_channels(layer).softmax(dim=1)
-        return _mean(said, multiplicity, crystal_index, n_crystals)
-
-
-def _mean(
-    sites: Tensor, multiplicity: Tensor, crystal_index: Tensor, n_crystals: int
-) -> Tensor:
-    """Average over the sites of each crystal."""
-    # In the type of the counts, as autocast may have rounded the sites.
-    total = multiplicity.new_zeros(n_crystals, sites.shape[1])
-    total = total.index_add(0, crystal_index, sites * multiplicity[:, None])
-    counts = multiplicity.new_zeros(n_crystals)
-    counts = counts.index_add(0, crystal_index, multiplicity)
-    return total / counts[:, None]
-
-
-POOLINGS: dict[str, type[Pooling]] = {
-    "mean": MeanPooling,
-    "all_layers": AllLayersPooling,
-}
+        total = layers[0].new_zeros(len(layers[0]), self.n_channels)
+        for layer, linear in zip(layers, self.maps, strict=True):
+            total = total + linear(layer).softmax(dim=1)
+        return batch.mean_over_sites(total)

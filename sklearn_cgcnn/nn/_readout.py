@@ -1,4 +1,4 @@
-"""Readout: from the vectors of sites, pooled or not, to the prediction."""
+"""Readout: from site vectors to the prediction, with pooling before or after."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -6,32 +6,33 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._dropout import Dropout
 from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
 
 
 class Readout(nn.Module, ABC):
-    """Base of the readouts: hidden layers, a linear output, and where to pool.
+    """Base class of readouts: hidden layers, a linear output, and a pooling.
 
-    A readout of one's own inherits from it, takes these parameters, and gives the
-    method below.
+    To write your own readout, inherit from this class, accept its parameters and
+    implement :meth:`forward`.
 
     Parameters
     ----------
     n_channels : int
-        Width of what the first layer is given.
+        Width of the input of the first layer.
     pooling : Pooling
-        Makes crystals of sites.
+        Computes crystal vectors from site vectors.
     n_outputs : int, default=1
         Number of values predicted for each crystal.
     n_hidden_layers : int, default=1
         Number of hidden layers.
     n_hidden_channels : int, default=128
-        Their width.
+        Width of the hidden layers.
     activation : callable, default=softplus
-        Function of a tensor, which follows each hidden layer.
+        Function of a tensor, applied after each hidden layer.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel, during training, after each hidden
+        Probability of dropping a hidden channel during training, after each hidden
         layer.
     """
 
@@ -54,34 +55,25 @@ class Readout(nn.Module, ABC):
         self.dropout = Dropout(dropout)
 
     @abstractmethod
-    def forward(
-        self,
-        layers: Sequence[Tensor],
-        multiplicity: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
         """Predict.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, ...)
-            The features of the sites, and their vectors after each convolution.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `layers`.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_outputs)
         """
 
-    def _read(
+    def _apply_layers(
         self, values: Tensor, n_crystals: int, crystal_index: Tensor | None = None
     ) -> Tensor:
-        """Go through the hidden layers to the output, with crystals or with sites."""
+        """Apply hidden layers and output to rows of crystals, or of sites."""
         for layer in self.hidden:
             hidden = self.activation(layer(values))
             values = self.dropout(hidden, n_crystals, crystal_index)
@@ -90,9 +82,9 @@ class Readout(nn.Module, ABC):
 
 
 class CrystalReadout(Readout):  # numpydoc ignore=PR02
-    """Pool first: hidden layers and output read crystals (L2 in the paper).
+    """Pool first, then apply hidden layers and output to crystals (L2 in the paper).
 
-    The crystal's vector goes through the activation before the first layer, as in the
+    The activation is applied to the pooled vector before the first layer, as in the
     authors' program.
 
     Parameters
@@ -100,77 +92,68 @@ class CrystalReadout(Readout):  # numpydoc ignore=PR02
     n_channels : int
         Width of the pooled vectors.
     pooling : Pooling
-        Makes crystals of sites.
+        Computes crystal vectors from site vectors.
     n_outputs : int, default=1
         Number of values predicted for each crystal.
     n_hidden_layers : int, default=1
         Number of hidden layers after pooling.
     n_hidden_channels : int, default=128
-        Their width.
+        Width of the hidden layers.
     activation : callable, default=softplus
-        Function of a tensor, which follows pooling and each hidden layer.
+        Function of a tensor, applied after pooling and after each hidden layer.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel, during training, after each hidden
+        Probability of dropping a hidden channel during training, after each hidden
         layer.
     """
 
-    def forward(
-        self,
-        layers: Sequence[Tensor],
-        multiplicity: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
         """Predict.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, ...)
-            The features of the sites, and their vectors after each convolution.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `layers`.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_outputs)
         """
-        pooled = self.pooling(layers, multiplicity, crystal_index, n_crystals)
-        return self._read(self.activation(pooled), n_crystals)
+        pooled = self.pooling(layers, batch)
+        return self._apply_layers(self.activation(pooled), len(batch))
 
 
 class SiteReadout(Readout):
-    r"""Pool last: hidden layers and output read sites (paper, Eqs. S14 and S15).
+    r"""Apply hidden layers and output to sites, then pool (paper, Eqs. S14 and S15).
 
     .. math:: \tilde v_i = W^T v_i + b, \qquad y = \frac{1}{N} \sum_i \tilde v_i
 
-    after hidden layers on each site (L1 in the paper). What is predicted for a crystal
-    is the mean of what its sites contribute.
+    after hidden layers on each site (L1 in the paper). The prediction for a crystal is
+    the mean of the contributions of its sites.
 
     Parameters
     ----------
     n_channels : int
-        Width of the last site vectors.
+        Width of the site vectors after the last convolution.
     pooling : MeanPooling
-        Makes crystals of sites.
+        Averages the contributions of the sites.
     n_outputs : int, default=1
         Number of values predicted for each crystal.
     n_hidden_layers : int, default=1
         Number of hidden layers before pooling.
     n_hidden_channels : int, default=128
-        Their width.
+        Width of the hidden layers.
     activation : callable, default=softplus
-        Function of a tensor, which follows each hidden layer.
+        Function of a tensor, applied after each hidden layer.
     dropout : float, default=0.0
-        Probability of dropping a hidden channel, at all sites of a crystal, during
-        training, after each hidden layer.
+        Probability of dropping a hidden channel during training, after each hidden
+        layer. It is dropped at all sites of a crystal.
 
     Raises
     ------
     ValueError
-        If the pooling is no mean.
+        If `pooling` is not a :class:`MeanPooling`.
     """
 
     def __init__(
@@ -185,9 +168,9 @@ class SiteReadout(Readout):
     ) -> None:
         if type(pooling) is not MeanPooling:
             raise ValueError(
-                "readout='site' predicts the mean of what the sites contribute, which "
-                f"pooling={type(pooling).__name__} is not; set pooling='mean', or "
-                "readout='crystal'"
+                "readout='site' predicts the mean of the site contributions, but "
+                f"pooling={type(pooling).__name__} is not a mean; set pooling='mean', "
+                "or readout='crystal'"
             )
         super().__init__(
             n_channels,
@@ -200,50 +183,36 @@ class SiteReadout(Readout):
         )
 
     def contributions(
-        self, layers: Sequence[Tensor], crystal_index: Tensor, n_crystals: int
+        self, layers: Sequence[Tensor], batch: CrystalGraphBatch
     ) -> Tensor:
-        """Predict what each site contributes.
+        """Predict the contribution of each site.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, ...)
-            The features of the sites, and their vectors after each convolution.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
         Tensor of shape (n_sites, n_outputs)
         """
-        return self._read(layers[-1], n_crystals, crystal_index)
+        return self._apply_layers(layers[-1], len(batch), batch.crystal_index)
 
-    def forward(
-        self,
-        layers: Sequence[Tensor],
-        multiplicity: Tensor,
-        crystal_index: Tensor,
-        n_crystals: int,
-    ) -> Tensor:
+    def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
         """Predict.
 
         Parameters
         ----------
         layers : sequence of Tensor of shape (n_sites, ...)
-            The features of the sites, and their vectors after each convolution.
-        multiplicity : Tensor of shape (n_sites,)
-            How many sites of the crystal each stands for, of the type of `layers`.
-        crystal_index : Tensor of shape (n_sites,), int64
-            Which crystal each site belongs to.
-        n_crystals : int
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_outputs)
         """
-        values = self.contributions(layers, crystal_index, n_crystals)
-        mean: Tensor = self.pooling([values], multiplicity, crystal_index, n_crystals)
+        mean: Tensor = self.pooling([self.contributions(layers, batch)], batch)
         return mean
-
-
-READOUTS: dict[str, type[Readout]] = {"crystal": CrystalReadout, "site": SiteReadout}

@@ -1,4 +1,4 @@
-"""Site features: what is known of an element before training."""
+"""Site features: a vector for the element of each site."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ class SiteFeatures(nn.Module):
     Parameters
     ----------
     table : Tensor of shape (n_elements, n_features)
-        Row ``Z`` holds the features of the element with atomic number ``Z``, NaN where
-        there are none.
+        Row ``Z`` holds the features of the element with atomic number ``Z``. A row with
+        a NaN marks an element without features.
 
     Raises
     ------
     ValueError
-        If the table is no matrix.
+        If `table` is not a matrix.
     """
 
     table: Tensor
@@ -25,11 +25,11 @@ class SiteFeatures(nn.Module):
         super().__init__()
         if table.ndim != 2:
             raise ValueError(
-                f"table has shape {tuple(table.shape)}; it must have a row for each "
-                "atomic number from 0, and a column for each feature"
+                f"table has shape {tuple(table.shape)}; it must have one row per "
+                "atomic number, starting from 0, and one column per feature"
             )
         table = table.detach().to(torch.get_default_dtype())
-        # What the network is made from, and not what it has learned.
+        # Not in the state dict: it is a setting of the network, not learned.
         self.register_buffer("table", table, persistent=False)
 
     @property
@@ -38,7 +38,7 @@ class SiteFeatures(nn.Module):
         return self.table.shape[1]
 
     def known_elements(self) -> Tensor:
-        """Say of which elements there are features, all of them finite.
+        """Return which elements have features, all of them finite.
 
         Returns
         -------
@@ -47,11 +47,12 @@ class SiteFeatures(nn.Module):
         return self.table.isfinite().all(dim=1)
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
-        """Look up elements.
+        """Look up features.
 
         Parameters
         ----------
         atomic_numbers : Tensor of shape (n_sites,), int64
+            Atomic number of each site.
 
         Returns
         -------

@@ -10,6 +10,8 @@ import torch
 from sklearn.pipeline import make_pipeline
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._estimators import _persistence
+from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn.nn import GaussianBasis
 
 SMALL = {"n_site_channels": 8, "max_epochs": 3, "random_state": 0}
@@ -88,7 +90,7 @@ def test_a_pipeline_in_a_file_predicts_the_same_in_a_new_process(
 def test_a_model_of_a_gpu_loads_where_there_is_none(model, ionic):
     # What a GPU leaves in the pickle is its name alone: the weights are numpy arrays.
     fitted_there = copy.deepcopy(model)
-    fitted_there._fitted_params["device"] = "cuda"
+    fitted_there._prediction_params["device"] = "cuda"
     with pytest.warns(UserWarning, match=r"device='cuda'.*on the CPU"):
         twin = through_pickle(fitted_there)
     np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
@@ -110,3 +112,164 @@ def test_a_copy_predicts_whatever_the_parameters_are_now(model, ionic, params):
     changed = copy.deepcopy(model).set_params(**params)
     twin = through_pickle(changed)
     np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
+
+
+# The version of the state
+
+
+def stored_state(model):
+    """The state of a model, as a pickle keeps it."""
+    return pickle.loads(pickle.dumps(model.__getstate__()))
+
+
+def test_the_state_has_a_version(model):
+    assert model.__getstate__()["_state_version"] == _persistence.STATE_VERSION
+    assert CGCNNRegressor().__getstate__()["_state_version"] >= 1
+    assert not any("version" in name for name in vars(through_pickle(model)))
+
+
+@pytest.mark.parametrize("version", [None, 0, 10**6])
+def test_a_state_of_another_version_is_refused_with_the_remedy(model, version):
+    state = stored_state(model)
+    state["_state_version"] = version
+    with pytest.raises(ValueError, match=rf"version {version}.*fit it again"):
+        type(model)().__setstate__(state)
+
+
+def test_an_older_state_is_upgraded_step_by_step(model, ionic, monkeypatch):
+    """Here one and two versions before, in which things had other names."""
+    state = stored_state(model)
+    newest = _persistence.STATE_VERSION
+
+    def rename(old, new, version):
+        def upgraded(state):
+            state = {new if k == old else k: v for k, v in state.items()}
+            return {**state, "_state_version": version}
+
+        return upgraded
+
+    monkeypatch.setattr(_persistence, "STATE_VERSION", newest + 2)
+    monkeypatch.setattr(
+        _persistence,
+        "UPGRADES",
+        {
+            newest: rename("epochs", "n_epochs", newest + 1),
+            newest + 1: rename("n_epochs", "n_iter_", newest + 2),
+        },
+    )
+    state["epochs"] = state.pop("n_iter_")
+    before = state.copy()
+    twin = type(model)()
+    twin.__setstate__(state)
+    assert twin.n_iter_ == model.n_iter_
+    assert state.keys() == before.keys()  # what was passed in is not changed
+    np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
+
+
+# Weights from elsewhere
+
+
+def own_weights(model):
+    return {k: v.clone() for k, v in model.net_.module_.state_dict().items()}
+
+
+@pytest.mark.parametrize("as_arrays", [True, False])
+def test_loaded_weights_predict_as_those_that_were_fitted(ionic, as_arrays):
+    fitted = CGCNNRegressor(**SMALL).fit(ionic.data, ionic.target)
+    weights = own_weights(fitted)
+    if as_arrays:
+        weights = {name: value.numpy() for name, value in weights.items()}
+    [mean], [scale] = fitted.target_mean_, fitted.target_scale_
+    loaded = CGCNNRegressor(**SMALL)
+    same = loaded.load_weights(
+        weights, target_mean=mean, target_scale=scale, n_epochs=3
+    )
+    assert same is loaded
+    assert loaded.n_iter_ == len(loaded.loss_curve_) == 3
+    for each in (loaded, through_pickle(loaded)):
+        np.testing.assert_array_equal(
+            each.predict(ionic.data), fitted.predict(ionic.data)
+        )
+    # And training continues with them.
+    continued = loaded.set_params(warm_start=True, lr=1e-6).fit(
+        ionic.data, ionic.target
+    )
+    difference = continued.predict(ionic.data) - fitted.predict(ionic.data)
+    assert abs(difference).max() < 0.05 * ionic.target.std()
+    assert continued.n_iter_ == 6
+
+
+def test_loaded_weights_of_several_targets(ionic):
+    y = np.stack([ionic.target, -ionic.target], axis=1)
+    fitted = CGCNNRegressor(**SMALL).fit(ionic.data, y)
+    loaded = CGCNNRegressor(**SMALL).load_weights(
+        own_weights(fitted),
+        target_mean=fitted.target_mean_,
+        target_scale=list(fitted.target_scale_),
+    )
+    np.testing.assert_array_equal(
+        loaded.predict(ionic.data), fitted.predict(ionic.data)
+    )
+
+
+def test_loaded_weights_of_a_classifier(ionic):
+    fitted = CGCNNClassifier(**SMALL).fit(ionic.data, ionic.prototype)
+    loaded = CGCNNClassifier(**SMALL).load_weights(
+        own_weights(fitted), classes=fitted.classes_
+    )
+    np.testing.assert_array_equal(
+        loaded.predict_proba(ionic.data), fitted.predict_proba(ionic.data)
+    )
+
+
+def test_buffers_may_be_left_out():
+    module = CGCNNRegressor(**SMALL).load_weights(
+        dict(_spec(CGCNNRegressor(**SMALL)).build(1).named_parameters())
+    )
+    norm = module.net_.module_.convs[0].edge_norm
+    assert norm.running_mean.eq(0).all()
+    assert norm.running_var.eq(1).all()
+
+
+def _spec(model):
+    return NetworkSpec.from_params(model.get_params(), n_outputs=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"readout.output.weight": None}, "lacks the parameter 'readout.output.weight"),
+        ({"fc.weight": torch.ones(1)}, "'fc.weight', which the network does not have"),
+        ({"readout.output.bias": torch.ones(2)}, r"shape \(2,\).* needs \(1,\)"),
+    ],
+    ids=["missing", "unknown", "shape"],
+)
+def test_weights_of_another_network_are_named_and_leave_the_model_as_it_is(
+    ionic, change, message
+):
+    model = CGCNNRegressor(**SMALL).fit(ionic.data, ionic.target)
+    before, weights = model.predict(ionic.data), own_weights(model) | change
+    weights = {name: value for name, value in weights.items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        model.load_weights(weights, target_mean=7.0)
+    np.testing.assert_array_equal(model.predict(ionic.data), before)
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"target_mean": np.nan},
+        {"target_mean": [0.0, 1.0]},
+        {"target_mean": [[0.0]], "target_scale": [[1.0]]},
+    ],
+    ids=str,
+)
+def test_a_bad_scaling_is_refused(scaling):
+    with pytest.raises(ValueError, match="target_mean has shape"):
+        CGCNNRegressor(**SMALL).load_weights({}, **scaling)
+
+
+@pytest.mark.parametrize("classes", [["b", "a"], ["a", "a", "b"]])
+def test_classes_must_ascend(classes):
+    with pytest.raises(ValueError, match="ascending order"):
+        CGCNNClassifier(**SMALL).load_weights({}, classes=classes)

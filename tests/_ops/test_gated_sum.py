@@ -1,262 +1,298 @@
-"""The sum by hand, against the equation written out with torch's own operations."""
+"""The fused sum over gated messages, compared with the equation in plain torch."""
+
+import contextlib
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
-from sklearn_cgcnn._ops import _inductor_backend, _torch_blocks
-from sklearn_cgcnn._ops._gated_sum import normalized_gated_sum
-from sklearn_cgcnn.nn import BatchNorm, GatedConv, Graph
+from sklearn_cgcnn._ops import (
+    EdgeList,
+    EdgeMoments,
+    _inductor_backend,
+    _torch_blocks,
+    edge_sums,
+    gated_sum,
+    normalized_gated_sum,
+    supports_fused_sums,
+)
+from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
+from sklearn_cgcnn._ops._threads import compiled_loops
+from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
+
+EPS = 1e-5
 
 
-@pytest.fixture(params=[1, 7, 2048, "at once", "for a GPU", "1 thread", "2 threads"])
-def way(request, monkeypatch):
-    """Blocks of so many edges, all at once as on a GPU, or compiled loops."""
+def in_compiled_loops(edges, n_threads):
+    with compiled_loops(n_threads):
+        return edge_sums(edges)
+
+
+@pytest.fixture(params=[1, 7, 2048, "at once", "Inductor", "1 thread", "2 threads"])
+def backend(request, monkeypatch):
+    """Blocks of this many edges, all edges at once as on a GPU, or compiled loops."""
     if isinstance(request.param, int):
-        for name in ("_BLOCK", "_BLOCK_WITHOUT_GRADIENT"):
+        for name in ("_BLOCK_SIZE", "_BLOCK_SIZE_WITHOUT_GRADIENT"):
             monkeypatch.setattr(_torch_blocks, name, request.param)
-        return {}
-    # As it is written: to compile it takes seconds, for a test of its own.
+        return edge_sums
+    # Compiling takes seconds and has its own test. Here the source itself runs.
     monkeypatch.setattr(_inductor_backend, "_compiled", lambda function: function)
     return {
-        "at once": {"for_cpu": False},
-        "for a GPU": {"for_cpu": False, "n_threads": 1},
-        "1 thread": {"n_threads": 1},
-        "2 threads": {"n_threads": 2},
+        "at once": partial(TorchEdgeSums, block_size=None),
+        "Inductor": InductorEdgeSums,
+        "1 thread": partial(in_compiled_loops, n_threads=1),
+        "2 threads": partial(in_compiled_loops, n_threads=2),
     }[request.param]
 
 
-def make(dtype, offset=0.0, n_edges=60, n_features=4, norm=BatchNorm):
-    """A convolution, its sites, and what a graph is made of."""
-    torch.manual_seed(0)
-    conv = GatedConv(6, 6, n_features, norm).to(dtype)
-    for each in (conv.edge_norm, conv.site_norm) if norm else ():
-        for values in (each.weight.data, each.bias.data, each.running_mean):
-            values.uniform_(-1, 1)
-        each.running_var.uniform_(0.5, 2)
-    sites = (torch.randn(9, 6) + offset).to(dtype).requires_grad_()
-    features = torch.rand(n_edges, n_features).to(dtype) + offset
-    # The third site is no center, the ninth nobody's neighbor, some are both.
-    center = torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])[torch.arange(n_edges) * 8 // 60]
-    edges = torch.stack([center, torch.randint(0, 8, (n_edges,))])
-    counts = [torch.randint(1, 5, (n,)) for n in (n_edges, 9)]
-    return conv, sites, (edges, *counts, features)
+@dataclass
+class Problem:
+    """The arguments of a gated sum."""
 
+    sites: torch.Tensor
+    edge_index: torch.Tensor
+    weights: torch.Tensor
+    multiplicity: torch.Tensor
+    features: torch.Tensor
+    weight: torch.Tensor
+    scale: torch.Tensor
+    shift: torch.Tensor
+    is_normalized: bool
 
-def as_graph(edges, weights, multiplicity, features, **way):
-    columns = torch.arange(features.shape[1]).expand_as(features)
-    n_features = features.shape[1]
-    return Graph(edges, weights, multiplicity, columns, features, n_features, **way)
-
-
-def outcome(conv, sites, parts, way=None):
-    """Outputs, gradients and running statistics; as the equation says without a way."""
-    conv.zero_grad()
-    sites.grad = None
-    if way is None:
-        summed = conv._sum_as_written(sites, as_graph(*parts))
-    else:
-        summed = conv._sum_by_hand(sites, as_graph(*parts, **way))
-    (summed * torch.linspace(-1, 2, summed.numel()).view_as(summed)).sum().backward()
-    found = [summed.detach(), sites.grad, *(each.grad for each in conv.parameters())]
-    if conv.edge_norm is not None:
-        found += [conv.edge_norm.running_mean, conv.edge_norm.running_var]
-    return [each.clone() for each in found if each is not None]
-
-
-def assert_same(given, expected, tolerance):
-    assert len(given) == len(expected) > 1
-    for ours, written_out in zip(given, expected, strict=True):
-        atol = tolerance * written_out.abs().max().item()
-        torch.testing.assert_close(
-            ours, written_out, rtol=0, atol=atol, check_dtype=False
+    @property
+    def edges(self):
+        n_edges, n_features = self.features.shape
+        return EdgeList(
+            edge_index=self.edge_index,
+            weights=self.weights.to(self.features.dtype),
+            n_sites=len(self.sites),
+            columns=torch.arange(n_features).expand(n_edges, -1),
+            values=self.features,
+            n_features=n_features,
         )
+
+    def to(self, dtype):
+        names = ("sites", "features", "weight", "scale", "shift")
+        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+
+
+def make(dtype, offset=0.0, n_edges=60, n_features=4, mode="normalized"):
+    """Create sites, edges, a linear map, and what is applied to its result.
+
+    The modes are those of a convolution: a normalization by the statistics of the batch
+    ("normalized"), by running statistics ("scaled"), or none but a bias ("shifted").
+    """
+    generator = torch.Generator().manual_seed(0)
+    rand, randn, randint = (
+        partial(each, generator=generator)
+        for each in (torch.rand, torch.randn, torch.randint)
+    )
+    # Site 2 is not the center of any edge, and site 8 is not a neighbor. Some edges
+    # lead from a site to itself.
+    center = torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])[torch.arange(n_edges) * 8 // 60]
+    scale = torch.ones(12) if mode == "shifted" else rand(12) * 2 - 1
+    return Problem(
+        sites=(randn(9, 6) + offset).to(dtype),
+        edge_index=torch.stack([center, randint(0, 8, (n_edges,))]),
+        weights=randint(1, 5, (n_edges,)),
+        multiplicity=randint(1, 5, (9,)),
+        features=rand(n_edges, n_features).to(dtype) + offset,
+        weight=((rand(12, 12 + n_features) * 2 - 1) / 4).to(dtype),
+        scale=scale.to(dtype),
+        shift=(rand(12) * 2 - 1).to(dtype),
+        is_normalized=mode == "normalized",
+    )
+
+
+def reference(problem, leaves):
+    """Compute the sum, mean and variance as the equation is written."""
+    sites, weight, scale, shift = leaves
+    center, neighbor = problem.edge_index
+    inputs = torch.cat([sites[center], sites[neighbor], problem.features], dim=1)
+    z, statistics = inputs @ weight.T, []
+    if problem.is_normalized:
+        counts = (problem.weights * problem.multiplicity[center]).to(z.dtype)
+        fractions = counts / counts.sum()
+        mean = fractions @ z
+        var = fractions @ (z - mean) ** 2
+        statistics = [mean, var]
+        z = (z - mean) / (var + EPS).sqrt()
+    gate, core = (scale * z + shift).chunk(2, dim=1)
+    messages = torch.sigmoid(gate) * softplus(core) * problem.weights[:, None]
+    return [torch.zeros_like(sites).index_add(0, center, messages), *statistics]
+
+
+def fused(problem, leaves, backend):
+    sums = backend(problem.edges)
+    if not problem.is_normalized:
+        return [gated_sum(*leaves, sums)]
+    moments = EdgeMoments(sums, problem.multiplicity)
+    return [*normalized_gated_sum(*leaves, sums, moments, EPS)]
+
+
+def outcome(problem, backend=None, constants=()):
+    """Return sum, gradients and statistics; those of the reference without a back end.
+
+    A scale of ones and the arguments named in `constants` get no gradient.
+    """
+    names = ("sites", "weight", "scale", "shift")
+    leaves = [getattr(problem, name).detach().clone() for name in names]
+    for name, leaf in zip(names, leaves, strict=True):
+        is_ones = name == "scale" and torch.equal(leaf, torch.ones_like(leaf))
+        leaf.requires_grad_(name not in constants and not is_ones)
+    compute = reference if backend is None else partial(fused, backend=backend)
+    summed, *statistics = compute(problem, leaves)
+    (summed * torch.linspace(-1, 2, summed.numel()).view_as(summed)).sum().backward()
+    gradients = [leaf.grad for leaf in leaves if leaf.requires_grad]
+    return [each.detach() for each in (summed, *gradients, *statistics)]
+
+
+def assert_same(actual, expected, tolerance):
+    assert len(actual) == len(expected) > 1
+    for ours, theirs in zip(actual, expected, strict=True):
+        atol = tolerance * theirs.abs().max().item()
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
 
 
 @pytest.mark.parametrize("n_features", [4, 0])
-@pytest.mark.parametrize("norm", [BatchNorm, None])
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mode", ["normalized", "scaled", "shifted"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
-def test_outputs_gradients_and_statistics(
-    way, dtype, tolerance, training, norm, n_features
-):
-    found, expected = (
-        outcome(conv.train(training), *given, one_way)
-        for one_way in (way, None)
-        for conv, *given in [make(dtype, n_features=n_features, norm=norm)]
-    )
-    assert_same(found, expected, tolerance)
+def test_sums_gradients_and_statistics(backend, dtype, tolerance, mode, n_features):
+    problem = make(dtype, n_features=n_features, mode=mode)
+    actual = outcome(problem, backend)
+    assert {each.dtype for each in actual} == {dtype}
+    assert_same(actual, outcome(problem.to(torch.float64)), tolerance)
 
 
 @pytest.mark.parametrize(
     ("dtype", "offset", "tolerance"),
     [(torch.float64, 1e3, 1e-8), (torch.float32, 10.0, 1e-4)],
 )
-def test_far_from_zero(way, dtype, offset, tolerance):
+def test_far_from_zero(backend, dtype, offset, tolerance):
     """Statistics lose no more digits than those of torch's own operations."""
-    conv, *given = make(dtype, offset)
-    found = outcome(conv, *given, way)
-    conv, *given = make(dtype, offset)
-    assert_same(found, outcome(conv, *given), tolerance)
+    problem = make(dtype, offset)
+    assert_same(outcome(problem, backend), outcome(problem), tolerance)
 
 
-@pytest.mark.parametrize("norm", [BatchNorm, None])
-@pytest.mark.parametrize("training", [True, False])
-def test_products_are_rounded_under_autocast(way, norm, training):
-    """They, and their gradients, and what follows from them, by one part in 256."""
-    conv, *given = make(torch.float32, norm=norm)
-    expected = outcome(conv.train(training), *given, way)
-    conv, *given = make(torch.float32, norm=norm)
+@pytest.mark.parametrize("mode", ["normalized", "scaled", "shifted"])
+def test_products_are_rounded_under_autocast(backend, mode):
+    """Products, their gradients and what follows are rounded by one part in 256."""
+    problem = make(torch.float32, mode=mode)
+    expected = outcome(problem, backend)
     with torch.autocast("cpu", torch.bfloat16):
-        found = outcome(conv.train(training), *given, way)
-    for rounded, exact in zip(found, expected, strict=True):
+        actual = outcome(problem, backend)
+    for rounded, exact in zip(actual, expected, strict=True):
         assert rounded.dtype == torch.float32
         error = (rounded - exact).norm() / exact.norm()
         assert error < 0.03
-    for of_products in (0, 1, 2):  # messages, gradients of the sites and the weight
-        assert not torch.equal(found[of_products], expected[of_products])
+    for of_product in (0, 1, 2):  # the sum, the gradients of the sites and the weight
+        assert not torch.equal(actual[of_product], expected[of_product])
 
 
-def test_terms_that_cancel(way):
-    """What one end of an edge adds the other takes away, but for a thousandth."""
-    conv, sites, parts = make(torch.float64, offset=10.0)
-    weight = conv.linear.weight.data
-    weight[:, 6:12] = -weight[:, :6] * 1.001
-    exact = outcome(conv, sites, parts)
-    parts = *parts[:3], parts[3].float()
-    single = sites.detach().float().requires_grad_()
-    assert_same(outcome(conv.float(), single, parts, way)[:2], exact[:2], 1e-4)
+def test_moments_of_the_edges_are_not_rounded_under_autocast(backend):
+    problem = make(torch.float32)
+    sums = backend(problem.edges)
+    exact = EdgeMoments(sums, problem.multiplicity)
+    with torch.autocast("cpu", torch.bfloat16):
+        moments = EdgeMoments(sums, problem.multiplicity)
+        assert torch.is_autocast_enabled("cpu")
+    assert torch.equal(moments.mean_coefficients, exact.mean_coefficients)
+    assert not exact.mean_coefficients.requires_grad
 
 
-@pytest.mark.parametrize("training", [True, False])
+def test_terms_that_cancel(backend):
+    """Center and neighbor contribute opposite terms, but for a thousandth."""
+    problem = make(torch.float64, offset=10.0)
+    problem.weight[:, 6:12] = -problem.weight[:, :6] * 1.001
+    single = outcome(problem.to(torch.float32), backend)
+    assert_same(single[:2], outcome(problem)[:2], 1e-4)
+
+
+@pytest.mark.parametrize("mode", ["normalized", "scaled"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
-def test_edges_in_any_order(way, training, dtype, tolerance):
-    conv, sites, parts = make(dtype)
-    conv.train(training)
-    expected = outcome(conv, sites, parts, way)
-    order = torch.randperm(len(parts[1]))
-    edges, weights, multiplicity, features = parts
-    conv, sites, _ = make(dtype)
-    shuffled = edges[:, order], weights[order], multiplicity, features[order]
-    found = outcome(conv.train(training), sites, shuffled, way)
-    assert_same(found, expected, tolerance)
-    with torch.no_grad():  # and written out
-        torch.testing.assert_close(
-            conv._sum_as_written(sites, as_graph(*shuffled)), expected[0]
-        )
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_without_edges(way, training, dtype):
-    conv, sites, parts = make(dtype, n_edges=0)
-    conv.train(training)
-    summed = conv._sum_by_hand(sites, as_graph(*parts, **way))
-    assert torch.equal(summed, torch.zeros(9, 6).to(dtype))
-    summed.sum().backward()
-    assert torch.equal(sites.grad, torch.zeros(9, 6).to(dtype))
-    assert torch.isfinite(conv.edge_norm.running_var).all()
-
-
-def test_a_frozen_norm_keeps_its_statistics(way):
-    conv, *given = make(torch.float64)
-    conv.train().edge_norm.requires_grad_(False)
-    before = conv.edge_norm.running_mean.clone()
-    found = outcome(conv, *given, way)
-    expected = outcome(conv, *given)
-    assert torch.equal(conv.edge_norm.running_mean, before)
-    assert_same(found, expected, 1e-12)
+def test_edges_in_any_order(backend, mode, dtype, tolerance):
+    problem = make(dtype, mode=mode)
+    expected = outcome(problem, backend)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    shuffled = replace(
+        problem,
+        edge_index=problem.edge_index[:, order],
+        weights=problem.weights[order],
+        features=problem.features[order],
+    )
+    assert_same(outcome(shuffled, backend), expected, tolerance)
+    torch.testing.assert_close(outcome(shuffled)[0], expected[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_far_arguments(way, dtype):
-    """The activations are torch's, however large their arguments."""
-    conv, sites, parts = make(dtype, norm=None)
-    conv.linear.bias.data.copy_(torch.linspace(-300, 300, 12))
-    found = outcome(conv, sites, parts, way)
-    expected = outcome(conv, sites, parts)
-    assert_same(found, expected, 100 * torch.finfo(dtype).eps)
-    assert all(torch.isfinite(each).all() for each in found)
+def test_without_edges(backend, dtype):
+    problem = make(dtype, n_edges=0, mode="scaled")
+    summed, *gradients = outcome(problem, backend)
+    for zeros in (summed, *gradients):
+        assert zeros.dtype == dtype
+        assert torch.equal(zeros, torch.zeros_like(zeros))
 
 
-@pytest.mark.parametrize("looked_at", [True, False])
-def test_learned_edge_features_get_their_gradient(looked_at):
-    conv, sites, (edges, weights, multiplicity, features) = make(torch.float64)
-    graph = as_graph(edges, weights, multiplicity, features.requires_grad_())
-    if looked_at:  # before, by what needed no gradient
-        with torch.no_grad():
-            conv(sites, graph)
-    conv(sites, graph).sum().backward()
-    assert features.grad.abs().min() > 0
-
-
-def test_blocks_are_larger_without_a_gradient(monkeypatch):
-    monkeypatch.setattr(_torch_blocks, "_BLOCK", 10)
-    monkeypatch.setattr(_torch_blocks, "_BLOCK_WITHOUT_GRADIENT", 20)
-    conv, sites, parts = make(torch.float32)
-    graph = as_graph(*parts)
-    conv(sites, graph).sum().backward()
-    assert [len(each) for each in graph.edges.blocks] == [10] * 6
-    with torch.no_grad():
-        graph = as_graph(*parts)
-        conv(sites, graph)
-    assert [len(each) for each in graph.edges.blocks] == [20] * 3
-
-
-def test_large_features_are_far(way):
-    """An edge feature of 1,000 leads beyond what an exponential can hold."""
-    conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
-    graph = as_graph(edges, weights, multiplicity, features * 1000, **way)
-    conv.eval()
-    found, expected = (
-        sum_(sites, graph) for sum_ in (conv._sum_by_hand, conv._sum_as_written)
+def test_constant_scale_and_shift(backend):
+    """As with a frozen norm."""
+    problem, constants = make(torch.float64, mode="scaled"), ("scale", "shift")
+    actual, expected = (
+        outcome(problem, each, constants=constants) for each in (backend, None)
     )
-    assert torch.isfinite(found).all()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert len(actual) == 3
+    assert_same(actual, expected, 1e-12)
 
 
-def test_a_variance_of_nothing_is_not_below_zero(way):
-    """Each end of an edge takes away all that the other adds, which is much."""
-    conv, sites, (edges, weights, multiplicity, features) = make(torch.float32)
-    loops = edges[:1].expand(2, 60)
-    graph = as_graph(loops, weights, multiplicity, 0 * features, **way)
-    weight = conv.linear.weight.detach().clone()
-    weight[:, 6:12] = -weight[:, :6]
-    ones, zeros = torch.ones(12), torch.zeros(12)
-    summed, _, var = normalized_gated_sum(
-        1000 * sites.detach(), weight, ones, zeros, graph, eps=1e-5
-    )
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_far_arguments(backend, dtype):
+    """The activations agree with those of torch, however large their arguments are."""
+    problem = make(dtype, mode="shifted")
+    problem.shift.copy_(torch.linspace(-300, 300, 12))
+    actual = outcome(problem, backend)
+    assert_same(actual, outcome(problem), 100 * torch.finfo(dtype).eps)
+    assert all(torch.isfinite(each).all() for each in actual)
+
+
+def test_large_features(backend):
+    """An edge feature of 1,000 leads to arguments whose exponential overflows."""
+    problem = make(torch.float32, mode="scaled")
+    problem.features *= 1000
+    actual, expected = (outcome(problem, each)[0] for each in (backend, None))
+    assert torch.isfinite(actual).all()
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_variance_of_zero_is_not_negative(backend):
+    """Center and neighbor of an edge contribute opposite terms, which are large."""
+    problem = make(torch.float32)
+    problem.edge_index[1] = problem.edge_index[0]
+    problem.features *= 0
+    problem.sites *= 1000
+    problem.weight[:, 6:12] = -problem.weight[:, :6]
+    leaves = problem.sites, problem.weight, torch.ones(12), torch.zeros(12)
+    summed, _, var = fused(problem, leaves, backend)
     assert torch.isfinite(summed).all()
     assert 0 <= var.min() <= var.max() < 1
 
 
-def test_half_precision_takes_the_equation_as_it_stands():
-    conv, sites, parts = make(torch.float32, norm=None)
-    conv.linear.bias.data.fill_(20.0)  # its exponential is beyond half precision
-    graph = as_graph(
-        *(each if each.dtype == torch.int64 else each.half() for each in parts)
-    )
-    found = conv.half()(sites.detach().half(), graph)
-    assert torch.isfinite(found).all()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_supported_features(dtype):
+    values = torch.ones(3, 2, dtype=dtype)
+    assert supports_fused_sums(values)
+    assert not supports_fused_sums(values.half())  # exponentials would overflow
 
 
-def test_only_batch_norm_and_softplus_are_summed_by_hand():
-    class Other(BatchNorm):
-        def forward(self, rows, counts):
-            return 2 * rows
-
-    for norm, activation in [
-        (Other, torch.nn.functional.softplus),
-        (BatchNorm, torch.tanh),
-    ]:
-        torch.manual_seed(0)
-        conv = GatedConv(6, 6, 4, norm, activation).eval()
-        _, sites, parts = make(torch.float32)
-        graph = as_graph(*parts)
-        with torch.no_grad():
-            expected = conv._sum_as_written(sites, graph)
-            expected = activation(sites + conv.site_norm(expected, graph.multiplicity))
-            torch.testing.assert_close(conv(sites, graph), expected)
+@pytest.mark.parametrize(
+    ("context", "is_supported"),
+    [(contextlib.nullcontext, False), (torch.no_grad, True)],
+)
+def test_features_that_need_a_gradient_are_not_supported(context, is_supported):
+    values = torch.ones(3, 2, requires_grad=True)
+    with context():
+        assert supports_fused_sums(values) == is_supported

@@ -50,7 +50,7 @@ class Ours:
 
     def train(self):
         self.net._set_training(True)
-        with self.net._computing_as_asked():
+        with self.net._execution():
             for batch in BatchIterator(self.data, BATCH, shuffle=True):
                 self.net.train_step(batch)
 

@@ -9,12 +9,13 @@ import warnings
 from pymatgen.analysis.local_env import VoronoiNN
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn.graphs import VoronoiNeighbors
 
 
 def test_voronoi_neighbors(load_real):
     structures, _ = load_real(1000)
     featurizer = CrystalGraphFeaturizer(
-        connectivity="voronoi", isolated_sites="keep", missing_radii="ignore"
+        connectivity=VoronoiNeighbors(missing_radii="ignore", isolated_sites="keep")
     )
     start = time.perf_counter()
     featurizer.transform(structures)

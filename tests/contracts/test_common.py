@@ -70,6 +70,50 @@ def test_the_docstring_lists_the_parameters_in_order_with_their_defaults(
         assert eval(default) == signature[name].default, name
 
 
+def documented(estimator_class, section):
+    """The entries of a section of a docstring: header and text by name."""
+    text = re.search(rf"{section}\n    -+\n(.*?)\n\n", estimator_class.__doc__, re.S)[1]
+    entries = re.split(r"^    (?=\S)", text, flags=re.M)[1:]
+    parts = [entry.partition("\n") for entry in entries]
+    return {header.split(" :")[0]: (header, body.rstrip()) for header, _, body in parts}
+
+
+@pytest.mark.parametrize("section", ["Parameters", "Attributes"])
+def test_what_both_estimators_have_is_documented_alike(section):
+    regressor, classifier = (
+        documented(each, section) for each in (CGCNNRegressor, CGCNNClassifier)
+    )
+    shared = regressor.keys() & classifier.keys()
+    assert len(shared) >= (28 if section == "Parameters" else 5)
+    # Classifiers train for fewer epochs, and hold out crystals of each class.
+    other_default, other_text = {"max_epochs", "n_iter_no_change"}, {"early_stopping"}
+    for name in shared:
+        (header, text), (other_header, other) = regressor[name], classifier[name]
+        assert (header == other_header) == (name not in other_default), name
+        assert (text == other) == (name not in other_text), name
+
+
+METHODS = ["fit", "predict", "partial_fit", "load_weights", "from_preset", "score"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_document_shared_arguments_alike(method):
+    """X, sample_weight and the like mean the same in both."""
+    entries = []
+    for each in (CGCNNRegressor, CGCNNClassifier):
+        text = inspect.getdoc(getattr(each, method))
+        text = re.search(r"Parameters\n-+\n(.*?)\n\n", text, re.S)[1]
+        parts = [
+            part.partition("\n") for part in re.split(r"^(?=\S)", text, flags=re.M)
+        ]
+        entries.append(
+            {h.split(" :")[0]: h + body.rstrip() for h, _, body in parts if h}
+        )
+    for name in entries[0].keys() & entries[1].keys() - {"y"}:
+        if method != "score" or name not in ("X", "sample_weight"):  # scikit-learn's
+            assert entries[0][name] == entries[1][name], name
+
+
 @every_estimator
 def test_tags_tell_the_truth(estimator_class):
     tags = estimator_class().__sklearn_tags__()

@@ -14,33 +14,16 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._ops import _numba_loops
-from sklearn_cgcnn._ops._threads import loop_threads, one_torch_thread
+import helpers
+from helpers import PARTS, outputs
+from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn._ops import _execution, _numba_loops
+from sklearn_cgcnn._ops._threads import n_loop_threads, one_torch_thread
 from sklearn_cgcnn._training import _net
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 from sklearn_cgcnn.inspection import site_contributions
 
-SMALL = {
-    "n_conv_layers": 2,
-    "n_site_channels": 8,
-    "n_hidden_channels": 8,
-    "max_epochs": 3,
-    "batch_size": 20,
-    "random_state": 0,
-}
-PARTS = {
-    "default": {},
-    "Eq. 4": {"conv": "shared", "pooling": "all_layers", "edge_basis": "one-hot"},
-    "Eq. 5 as printed": {"norm": None, "lr": 1e-3},
-    "site readout": {"readout": "site", "edge_basis": None},
-    "other activation": {"activation": "silu", "dropout": 0.1},
-}
-
-
-@pytest.fixture(scope="module")
-def graphs(ionic):
-    return CrystalGraphFeaturizer().transform(ionic.data)
+SMALL = {**helpers.SMALL, "n_conv_layers": 2, "batch_size": 20}
 
 
 @pytest.fixture(params=[1, 2])
@@ -51,19 +34,9 @@ def n_threads(request):
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=[CGCNNRegressor, CGCNNClassifier])
-def model(request):
-    return request.param(**SMALL)
-
-
 @pytest.fixture
-def target(model, ionic):
-    return ionic.target if isinstance(model, CGCNNRegressor) else ionic.prototype
-
-
-def outputs(model, X):
-    is_regressor = isinstance(model, CGCNNRegressor)
-    return model.predict(X) if is_regressor else model.predict_proba(X)
+def model(estimator_class):
+    return estimator_class(**SMALL)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -87,7 +60,13 @@ def test_compiled_it_learns_and_predicts_the_same(
     )
 
 
-LOOPS = ("sum_messages", "sum_gradients", "sum_features", "add_ends", "take_out")
+LOOPS = (
+    "sum_messages",
+    "sum_gradients",
+    "sum_features",
+    "add_endpoint_terms",
+    "project_gradients",
+)
 
 
 @pytest.fixture
@@ -127,10 +106,10 @@ def test_where_there_are_no_loops_torch_keeps_its_threads(
 def test_on_a_gpu_no_batch_is_taken_by_a_thread_of_its_own(graphs, ionic, n_threads):
     net = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target).net_
     net.device = "cuda"
-    with net._computing_as_asked():
-        assert loop_threads.get() == 1
+    with net._execution():
+        assert n_loop_threads.get() == 1
         assert torch.get_num_threads() == n_threads
-    assert loop_threads.get() is None
+    assert n_loop_threads.get() is None
 
 
 def test_fits_at_the_same_time_get_the_same_threads():
@@ -163,7 +142,7 @@ def seen(monkeypatch):
 
     def look(*args):
         found.append(
-            (threading.get_ident(), torch.get_num_threads(), loop_threads.get())
+            (threading.get_ident(), torch.get_num_threads(), n_loop_threads.get())
         )
         time.sleep(0.001)  # so that no thread takes all
         return infer(*args)
@@ -179,7 +158,7 @@ def test_threads_take_a_batch_each(graphs, ionic, n_threads, monkeypatch, seen):
     expected = model.predict(graphs)  # in a single batch
     assert {each[1:] for each in seen} == {(1, n_threads)}
     seen.clear()
-    monkeypatch.setitem(_net._EDGES_AT_ONCE, "cpu", 50)
+    monkeypatch.setitem(_net._MAX_EDGES, "cpu", 50)
     np.testing.assert_allclose(model.predict(graphs), expected, rtol=1e-5)
     assert {each[1:] for each in seen} == {(1, 1)}
     assert len({each[0] for each in seen}) == n_threads
@@ -195,7 +174,7 @@ class PredictEachEpoch(Callback):
 def test_predictions_within_a_training_change_nothing(
     graphs, ionic, n_threads, monkeypatch, seen
 ):
-    monkeypatch.setitem(_net._EDGES_AT_ONCE, "cpu", 50)
+    monkeypatch.setitem(_net._MAX_EDGES, "cpu", 50)
     model = CGCNNRegressor(compile=True, callbacks=[PredictEachEpoch()], **SMALL)
     model.fit(graphs, ionic.target)
     assert {each[1:] for each in seen} == {(1, n_threads), (1, 1)}
@@ -235,7 +214,7 @@ def test_in_a_search_with_processes(graphs, ionic):
 
 @pytest.fixture
 def without_numba(monkeypatch):
-    monkeypatch.setattr(_net, "_has_numba", lambda: False)
+    monkeypatch.setattr(_execution, "_has_numba", lambda: False)
 
 
 @pytest.mark.usefixtures("without_numba")

@@ -9,45 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._ops._precision import _Tf32, rounding_to_tf32
+import helpers
+from helpers import PARTS, outputs
+from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn._ops._precision import _Tf32, tf32_matmul
 from sklearn_cgcnn.nn import Conv, EdgeBasis
 
-SMALL = {
-    "n_conv_layers": 2,
-    "n_site_channels": 8,
-    "n_hidden_channels": 8,
-    "max_epochs": 3,
-    "batch_size": 20,
-    "random_state": 0,
-}
-PARTS = {
-    "default": {},
-    "Eq. 4": {"conv": "shared", "pooling": "all_layers", "edge_basis": "one-hot"},
-    "Eq. 5 as printed": {"norm": None, "lr": 1e-3},
-    "site readout": {"readout": "site", "edge_basis": None},
-    "other activation": {"activation": "silu", "dropout": 0.1},
-}
-
-
-@pytest.fixture(scope="module")
-def graphs(ionic):
-    return CrystalGraphFeaturizer().transform(ionic.data)
-
-
-@pytest.fixture(params=[CGCNNRegressor, CGCNNClassifier])
-def model(request):
-    return request.param(**SMALL)
+SMALL = {**helpers.SMALL, "n_conv_layers": 2, "batch_size": 20}
 
 
 @pytest.fixture
-def target(model, ionic):
-    return ionic.target if isinstance(model, CGCNNRegressor) else ionic.prototype
-
-
-def outputs(model, X):
-    is_regressor = isinstance(model, CGCNNRegressor)
-    return model.predict(X) if is_regressor else model.predict_proba(X)
+def model(estimator_class):
+    return estimator_class(**SMALL)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -83,16 +56,16 @@ def test_tf32_is_asked_for_on_a_gpu(graphs, ionic, monkeypatch):
     switch = SimpleNamespace(fp32_precision="none", allow_tf32=False)
     monkeypatch.setattr(torch.backends.cuda, "matmul", switch)
     before = vars(switch).copy()
-    with net._computing_as_asked():
+    with net._execution():
         assert vars(switch) == before
     net.device = "cuda"
-    with net._computing_as_asked():
+    with net._execution():
         assert "tf32" in vars(switch).values() or switch.allow_tf32
     assert vars(switch) == before
 
 
 def test_the_last_to_need_tf32_sets_it_back():
-    first, second = rounding_to_tf32(), rounding_to_tf32()
+    first, second = tf32_matmul(), tf32_matmul()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -110,12 +83,12 @@ import torch
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.nn import Conv, EdgeBasis
-from sklearn_cgcnn._ops._precision import _Tf32, rounding_to_tf32
+from sklearn_cgcnn._ops._precision import _Tf32, tf32_matmul
 
 torch.backends.cuda.matmul.fp32_precision = "ieee"
 X, y = make_ionic_crystals(8, random_state=0, return_X_y=True)
 CGCNNRegressor(max_epochs=1).fit(X, y)
-with rounding_to_tf32():
+with tf32_matmul():
     assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 assert torch.backends.cuda.matmul.fp32_precision == "ieee"
 """
@@ -140,7 +113,7 @@ class LinearConv(Conv):
         super().__init__(width_in, width, n_edge_features, norm, activation)
         self.linear = torch.nn.Linear(width, width)
 
-    def forward(self, sites, graph):
+    def forward(self, sites, batch):
         return self.linear(sites)
 
 
@@ -162,8 +135,8 @@ def test_parts_of_ones_own_may_be_rounded(graphs, ionic, parts):
 
 def test_parts_that_cannot_be_rounded_are_named(graphs, ionic):
     class Mixing(LinearConv):
-        def forward(self, sites, graph):
-            center = graph.edge_index[0]
+        def forward(self, sites, batch):
+            center = batch.edge_index[0]
             return torch.zeros_like(sites).index_add(
                 0, center, self.linear(sites[center])
             )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._estimators._network_spec import make_module
+from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._training._net import build_net
 from sklearn_cgcnn._training._packed import PackedDataset
 
@@ -42,7 +42,8 @@ def matched_distances(many, few):
 
 def double_net(graphs, y, part, **params):
     """A net in double precision, and the dataset that it learns from."""
-    module = make_module(network_params(**part))
+    spec = NetworkSpec.from_params(CGCNNRegressor(**part).get_params(), n_outputs=1)
+    module = spec.build()
     net = build_net(
         module.double(),
         criterion=torch.nn.L1Loss(reduction="none"),
@@ -70,12 +71,6 @@ def generated(ionic, irregular):
 def real(load_real):
     structures, energies = load_real(500)
     return *featurize(structures), energies
-
-
-def network_params(**part):
-    model = CGCNNRegressor(**part)
-    model.target_mean_ = np.zeros(1)  # one output
-    return model._network_params()
 
 
 def assert_same_training(merged, plain, y, epochs=3, **part):

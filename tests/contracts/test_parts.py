@@ -33,24 +33,24 @@ class MeanConv(Conv):
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
         self.linear = torch.nn.Linear(n_channels + n_edge_features, n_channels)
 
-    def forward(self, sites, graph):
-        center, neighbor = graph.edge_index
-        messages = torch.cat([sites[neighbor], graph.edge_features], dim=1)
+    def forward(self, sites, batch):
+        center, neighbor = batch.edge_index
+        messages = torch.cat([sites[neighbor], batch.edge_features], dim=1)
         total = sites.new_zeros(len(sites), messages.shape[1])
-        total = total.index_add(0, center, messages * graph.edge_weights[:, None])
-        count = sites.new_zeros(len(sites)).index_add(0, center, graph.edge_weights)
+        total = total.index_add(0, center, messages * batch.edge_weights[:, None])
+        count = sites.new_zeros(len(sites)).index_add(0, center, batch.edge_weights)
         return sites + self.activation(self.linear(total / count[:, None]))
 
 
 class SoftMaxPooling(Pooling):
     """A pooling of one's own: a smooth maximum over the sites."""
 
-    def forward(self, layers, multiplicity, crystal_index, n_crystals):
+    def forward(self, layers, batch):
         sites = layers[-1]
-        weights = sites.exp() * multiplicity[:, None]
-        zeros = sites.new_zeros(n_crystals, sites.shape[1])
-        total = zeros.index_add(0, crystal_index, weights * sites)
-        return total / zeros.index_add(0, crystal_index, weights)
+        weights = sites.exp() * batch.multiplicity[:, None]
+        zeros = sites.new_zeros(len(batch), sites.shape[1])
+        total = zeros.index_add(0, batch.crystal_index, weights * sites)
+        return total / zeros.index_add(0, batch.crystal_index, weights)
 
 
 class BoundedReadout(CrystalReadout):
@@ -228,7 +228,7 @@ def test_going_on_needs_the_same_parts(ionic, part):
     model.fit(ionic.data, ionic.target).fit(ionic.data, ionic.target)
     assert model.n_iter_ == 2
     other = {name: CGCNNRegressor().get_params()[name] for name in PARTS[part]}
-    with pytest.raises(ValueError, match=rf"of ({'|'.join(other)})=.*keep it"):
+    with pytest.raises(ValueError, match=rf"has ({'|'.join(other)})=.*set it back"):
         model.set_params(**other).fit(ionic.data, ionic.target)
     assert model.n_iter_ == 2
 
@@ -262,7 +262,7 @@ def test_going_on_compares_what_parts_hold(ionic, kind, way):
     go_on(ionic.data, ionic.target)
     n_epochs, before = model.n_iter_, model.predict(ionic.data)
     assert_same_through_pickle(model, ionic.data)
-    with pytest.raises(ValueError, match=f"a network of {name}=.*to begin anew"):
+    with pytest.raises(ValueError, match=f"has {name}=.*to start from a new network"):
         getattr(model.set_params(**{name: other}), go_on.__name__)(
             ionic.data, ionic.target
         )
@@ -355,7 +355,9 @@ def test_an_activation_with_weights_is_drawn_by_the_seed(ionic):
 @pytest.mark.parametrize("name", ["conv", "pooling", "readout"])
 def test_a_class_that_is_no_part(ionic, name):
     model = CGCNNRegressor(**{name: torch.nn.Linear})
-    with pytest.raises(TypeError, match=rf"{name}=Linear is no subclass of .*nn\.\w+;"):
+    with pytest.raises(
+        TypeError, match=rf"{name}=Linear is not a subclass of .*nn\.\w+;"
+    ):
         model.fit(ionic.data, ionic.target)
 
 

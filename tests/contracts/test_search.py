@@ -23,14 +23,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import helpers
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 
-SMALL = {
-    "n_site_channels": 8,
-    "n_hidden_channels": 8,
-    "max_epochs": 3,
-    "random_state": 0,
-}
+SMALL = {**helpers.SMALL, "n_conv_layers": 3}
 GRID = {"n_conv_layers": [1, 2], "lr": [3e-3, 1e-2]}
 
 

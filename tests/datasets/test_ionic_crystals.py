@@ -33,7 +33,7 @@ IONS = {
 }
 
 
-# spglib announces a new way to report errors at every call from pymatgen.
+# spglib announces a new way to report errors whenever pymatgen calls it.
 ignore_spglib = pytest.mark.filterwarnings(
     "ignore:Set OLD_ERROR_HANDLING:DeprecationWarning"
 )
@@ -101,9 +101,9 @@ def test_coordination_number(prototype, center, neighbor, number):
         if site.specie.symbol != center:
             continue
         distances = [
-            found.nn_distance
-            for found in crystal.get_neighbors(site, 8.0)
-            if found.specie.symbol == neighbor
+            other.nn_distance
+            for other in crystal.get_neighbors(site, 8.0)
+            if other.specie.symbol == neighbor
         ]
         assert np.sum(np.isclose(distances, min(distances))) == number
 
@@ -111,22 +111,22 @@ def test_coordination_number(prototype, center, neighbor, number):
 @pytest.mark.parametrize(
     ("prototype", "ions", "lattice_parameter"),
     [
-        # Na-Cl touch, 1.02 + 1.81 Å; measured: 5.64 Å.
+        # Na and Cl touch, at 1.02 + 1.81 Å. The measured lattice parameter is 5.64 Å.
         ("rocksalt", {"A": "Na", "X": "Cl"}, 2 * (1.02 + 1.81)),
-        # The iodides touch one another before lithium touches any of them.
+        # The iodide ions touch each other, and lithium touches none of them.
         ("rocksalt", {"A": "Li", "X": "I"}, np.sqrt(2) * 2 * 2.20),
-        # Ti-O touch, 0.605 + 1.40 Å, but Sr-O, 1.18 + 1.40 Å, do not; measured:
-        # 3.905 Å.
+        # Ti and O touch, at 0.605 + 1.40 Å, but Sr and O, at 1.18 + 1.40 Å, do not. The
+        # measured lattice parameter is 3.905 Å.
         ("perovskite", {"A": "Sr", "B": "Ti", "X": "O"}, 2 * (0.605 + 1.40)),
         ("perovskite", {"A": "Ba", "B": "Ti", "X": "O"}, 2 * (0.605 + 1.40)),
-        # Here A is too large for the hole that B and X leave.
+        # A is too large for the site between ions B and X that touch.
         ("perovskite", {"A": "Cs", "B": "Mg", "X": "F"}, np.sqrt(2) * (1.67 + 1.33)),
     ],
 )
 def test_lattice_parameter_is_that_of_touching_ions(prototype, ions, lattice_parameter):
     crystal = _unstrained_crystal(_PROTOTYPES[prototype], ions)
-    cells = 4 if prototype == "rocksalt" else 1  # primitive cells in a cube
-    assert_allclose((cells * crystal.volume) ** (1 / 3), lattice_parameter)
+    n_cells = 4 if prototype == "rocksalt" else 1  # primitive cells per cubic cell
+    assert_allclose((n_cells * crystal.volume) ** (1 / 3), lattice_parameter)
 
 
 # --- Coulomb energy --------------------------------------------------------------
@@ -143,22 +143,23 @@ def test_lattice_parameter_is_that_of_touching_ions(prototype, ions, lattice_par
     ],
 )
 def test_madelung_constant(prototype, madelung_constant):
-    # Energy of a formula unit = -M k |q₊ q₋| / d, d the nearest distance.
+    # Energy per formula unit = -M k |q₊ q₋| / d, with the nearest distance d.
     crystal = unstrained(prototype)
     nearest = np.min(crystal.get_neighbor_list(5.0)[3])
     cation, anion = (_CHARGES[IONS[prototype][role]] for role in "AX")
     energy = _coulomb_energies(crystal).sum()
-    found = energy * nearest / (COULOMB_CONSTANT * cation * anion)
-    assert_allclose(found, madelung_constant, rtol=1e-8)
+    actual = energy * nearest / (COULOMB_CONSTANT * cation * anion)
+    assert_allclose(actual, madelung_constant, rtol=1e-8)
 
 
 def test_coulomb_energies_of_perovskite_are_those_of_a_direct_sum():
-    """Sum over whole cells, made so symmetric that the sum converges.
+    """Sum over whole cells that are symmetric enough for the sum to converge.
 
-    A cell with an eighth of a Sr at each corner, Ti at the center and half an O on
-    each face has neither charge, dipole nor quadrupole, so cells far away do not
-    matter; and its Σ q r² is zero, so its potential has the mean zero as Ewald's
-    has. Taking the cells of a ball averages out what its next moment leaves.
+    The cell has an eighth of a Sr at each corner, Ti at the center and half an O on
+    each face. It has neither charge, dipole nor quadrupole, so that distant cells
+    contribute little. Its Σ q r² is zero, so that the mean of its potential is zero, as
+    for the Ewald sum. Summing over the cells in a sphere averages out the contribution
+    of the next multipole moment.
     """
     crystal = unstrained("perovskite")
     strontium, titanium, oxygen = 2, 4, -2
@@ -191,7 +192,7 @@ def test_coulomb_energies_of_perovskite_are_those_of_a_direct_sum():
 # --- repulsion -------------------------------------------------------------------
 
 
-def test_touching_ions_push_as_hard_as_they_pull():
+def test_repulsion_and_attraction_of_touching_ions_balance():
     contact, step = 1.02 + 1.81, 1e-4  # Å, Na⁺ and Cl⁻
 
     def repulsion(distance):
@@ -233,19 +234,19 @@ def test_repulsion_is_that_of_a_direct_sum():
 
 
 def test_repulsion_beyond_the_cutoff_is_negligible():
-    # Of all crystals these lose most: large doubly charged ions, densely packed.
+    # The truncation error is largest here: large, densely packed, doubly charged ions.
     for prototype, cation in [("rocksalt", "Mg"), ("cesium_chloride", "Mg")]:
         crystal = _unstrained_crystal(_PROTOTYPES[prototype], {"A": cation, "X": "Te"})
-        lost = _repulsion_energies(crystal, cutoff=60.0) - _repulsion_energies(crystal)
-        assert np.all(lost > 0)
-        assert np.all(lost < 3e-5)
+        error = _repulsion_energies(crystal, cutoff=60.0) - _repulsion_energies(crystal)
+        assert np.all(error > 0)
+        assert np.all(error < 3e-5)
 
 
 # --- energy ----------------------------------------------------------------------
 
 
 def test_every_unstrained_crystal_is_bound_but_compressed():
-    """E(x) = C / x + R / x⁹ for a lattice x times as large: least at (-9 R / C)^⅛."""
+    """E(x) = C / x + R / x⁹ for a lattice scaled by x, with minimum at (-9 R / C)^⅛."""
     for crystal in every_unstrained_crystal():
         coulomb = _coulomb_energies(crystal).sum()
         repulsion = _repulsion_energies(crystal).sum()
@@ -270,7 +271,7 @@ def test_energies_do_not_depend_on_the_choice_of_cell(prototype):
     assert_allclose(_site_energies(shifted), energies, rtol=1e-9)
 
 
-def test_sites_of_one_kind_have_one_energy_without_strain():
+def test_equivalent_sites_have_the_same_energy_without_strain():
     energies = _site_energies(unstrained("perovskite"))
     assert_allclose(energies[2:], energies[2], rtol=1e-9)
     energies = _site_energies(unstrained("fluorite"))
@@ -305,7 +306,7 @@ def test_perovskites_have_the_larger_cation_on_a():
     assert {"A": "Al", "B": "La", "X": "O"} not in ion_sets
 
 
-def test_structures_are_of_bare_elements():
+def test_structures_have_no_oxidation_states():
     for crystal in make_ionic_crystals(20, random_state=0).data:
         assert all(type(site.specie) is Element for site in crystal)
 
@@ -336,7 +337,7 @@ def test_no_strain_leaves_the_prototype_cubic():
         assert system == "cubic"
 
 
-def test_bunch_describes_its_crystals():
+def test_the_bunch_describes_its_crystals():
     crystals = make_ionic_crystals(60, random_state=0)
     assert crystals.target_names == ["energy"]
     assert crystals.units == {"energy": "eV/site"}
@@ -348,14 +349,14 @@ def test_bunch_describes_its_crystals():
         assert name in crystals.DESCR
 
 
-def test_crystals_and_target_alone():
+def test_return_X_y_returns_crystals_and_target():
     crystals = make_ionic_crystals(5, random_state=0)
     X, y = make_ionic_crystals(5, random_state=0, return_X_y=True)
     assert crystals.data == X
     assert_array_equal(y, crystals.target)
 
 
-def test_random_state_determines_the_crystals_and_nothing_else_does():
+def test_only_random_state_determines_the_crystals():
     before = np.random.mtrand._rand.get_state()[1].copy()
     first = make_ionic_crystals(10, random_state=7)
     again = make_ionic_crystals(10, random_state=7)

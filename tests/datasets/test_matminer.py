@@ -26,14 +26,14 @@ ADDRESS = "https://data.example/files/1"
 
 
 class FakeMatminer:
-    """matminer with datasets of two crystals, in a folder of its own."""
+    """Replaces the datasets of matminer by datasets of two crystals in a folder."""
 
     def __init__(self, folder):
         self.folder = folder
         self.metadata = {}
 
     def add(self, name, columns, *, url=ADDRESS, write=True):
-        """Publish a dataset and, unless told not to, put its file in the folder."""
+        """Publish a dataset and, if write is True, save its file to the folder."""
         content = self.encode(columns)
         self.metadata[name] = {
             "bibtex_refs": [],
@@ -55,7 +55,7 @@ class FakeMatminer:
         rows = list(zip(*columns.values(), strict=True))
         frame = {"columns": list(columns), "index": [0, 1], "data": rows}
         text = json.dumps(frame, default=lambda structure: structure.as_dict())
-        # Without the time, the same dataset is the same file.
+        # Without a time stamp, the same dataset always has the same hash.
         return gzip.compress(text.encode(), mtime=0)
 
 
@@ -70,14 +70,14 @@ def matminer(monkeypatch, tmp_path):
 @pytest.fixture
 def no_download(monkeypatch):
     def retrieve(*args, **kwargs):
-        pytest.fail("a download was tried")
+        pytest.fail("a download was attempted")
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
 
 
 @pytest.fixture
 def serve(monkeypatch):
-    """Answer every request on this machine with the status and body given."""
+    """Function that starts a server with a fixed response, and returns its URL."""
     for proxy in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(proxy, "127.0.0.1")
     servers = []
@@ -106,10 +106,10 @@ def serve(monkeypatch):
         server.server_close()
 
 
-# --- what comes back -------------------------------------------------------------
+# --- returned values -------------------------------------------------------------
 
 
-def test_everything_comes_back(matminer, no_download):
+def test_all_attributes_are_returned(matminer, no_download):
     path, _ = matminer.add(
         "matbench_fake", {"structure": STRUCTURES, "gap": [5.5, 0.0]}
     )
@@ -128,14 +128,14 @@ def test_everything_comes_back(matminer, no_download):
         assert text in dataset.DESCR
 
 
-def test_structures_and_target_alone(matminer):
+def test_return_X_y_returns_structures_and_target(matminer):
     matminer.add("matbench_fake", {"structure": STRUCTURES, "gap": [5.5, 0.0]})
     X, y = fetch_matminer("matbench_fake", return_X_y=True)
     assert X == STRUCTURES
     assert_array_equal(y, [5.5, 0.0])
 
 
-def test_several_targets_are_columns_in_the_order_asked_for(matminer):
+def test_several_targets_are_columns_in_the_requested_order(matminer):
     columns = {"structure": STRUCTURES, "a": [1.0, 2.0], "b": [3, 4], "c": [5, 6]}
     matminer.add("moduli", columns)
     dataset = fetch_matminer("moduli", target=["c", "a"])
@@ -173,10 +173,12 @@ def test_relaxed_structures_are_preferred(matminer):
     assert list(dataset.frame) == ["initial_structure", "energy"]
 
 
-# --- where the file is -----------------------------------------------------------
+# --- location of the file --------------------------------------------------------
 
 
-def test_data_home_goes_before_the_environment(matminer, monkeypatch, no_download):
+def test_data_home_has_priority_over_the_environment(
+    matminer, monkeypatch, no_download
+):
     path, _ = matminer.add("gaps", {"structure": STRUCTURES, "gap": [1.0, 2.0]})
     monkeypatch.setenv("MATMINER_DATA", str(matminer.folder / "elsewhere"))
     for data_home in (matminer.folder, str(matminer.folder)):
@@ -225,7 +227,7 @@ def test_download(matminer, serve, capsys, verbose):
     ("status", "body"),
     [(404, b"not found"), (202, b""), (200, b"<html>Log in first</html>")],
 )
-def test_an_error_page_is_not_taken_for_the_data(matminer, serve, status, body):
+def test_an_error_page_is_not_saved_as_data(matminer, serve, status, body):
     path, _ = matminer.add(
         "gaps",
         {"structure": STRUCTURES, "gap": [1.0, 2.0]},
@@ -237,24 +239,24 @@ def test_an_error_page_is_not_taken_for_the_data(matminer, serve, status, body):
     assert list(path.parent.iterdir()) == []
 
 
-def test_another_file_is_refused_and_left_alone(matminer, no_download):
+def test_another_file_is_refused_and_not_deleted(matminer, no_download):
     path, content = matminer.add("gaps", {"structure": STRUCTURES, "gap": [1.0, 2.0]})
     altered = matminer.encode({"structure": STRUCTURES, "gap": [1.0, 3.0]})
     path.write_bytes(altered)
     with pytest.raises(DatasetIntegrityError) as caught:
         fetch_matminer("gaps")
-    expected, found = (hashlib.sha256(b).hexdigest() for b in (content, altered))
-    for text in (str(path), expected, found, ADDRESS, "Delete it"):
+    expected, actual = (hashlib.sha256(b).hexdigest() for b in (content, altered))
+    for text in (str(path), expected, actual, ADDRESS, "Delete it"):
         assert text in str(caught.value)
     assert path.read_bytes() == altered
 
 
-# --- what is asked for -----------------------------------------------------------
+# --- arguments -------------------------------------------------------------------
 
 
-def test_unknown_name_with_and_without_likeness(matminer):
+def test_unknown_name_with_and_without_similar_names(matminer):
     matminer.add("matbench_phonons", {"structure": STRUCTURES, "peak": [1.0, 2.0]})
-    with pytest.raises(ValueError, match="Close to it: matbench_phonons"):
+    with pytest.raises(ValueError, match="Similar names: matbench_phonons"):
         fetch_matminer("matbench_phonon")
     with pytest.raises(ValueError, match="get_available_datasets"):
         fetch_matminer("xyz")
@@ -269,7 +271,7 @@ def test_dataset_without_structures(matminer, no_download):
         fetch_matminer("steels")
 
 
-def test_target_must_be_given_where_there_is_a_choice(matminer):
+def test_target_is_required_if_there_are_several_numeric_columns(matminer):
     columns = {
         "structure": STRUCTURES,
         "formula": ["CsCl", "Po"],
@@ -277,7 +279,9 @@ def test_target_must_be_given_where_there_is_a_choice(matminer):
         "n": [1, 2],
     }
     matminer.add("optics", columns)
-    with pytest.raises(ValueError, match=r"Numeric columns: \['gap', 'n'\]"):
+    with pytest.raises(
+        ValueError, match=r"target is None.*one or more of \['gap', 'n'\]"
+    ):
         fetch_matminer("optics")
 
 
@@ -291,18 +295,18 @@ def test_target_must_be_a_numeric_column(matminer, target):
     }
     matminer.add("optics", columns)
     message = rf"numeric columns \['gap'\], got \['{target}'\]"
-    for asked in (target, ["gap", target]):
+    for requested in (target, ["gap", target]):
         with pytest.raises(ValueError, match=message):
-            fetch_matminer("optics", target=asked)
+            fetch_matminer("optics", target=requested)
     with pytest.raises(ValueError, match=r"numeric columns \['gap'\], got \[\]"):
         fetch_matminer("optics", target=[])
 
 
-# --- matminer's own --------------------------------------------------------------
+# --- real datasets ---------------------------------------------------------------
 
 
 def test_every_dataset_with_structures_is_recognized():
-    """Found by what matminer says of the columns, not by their names."""
+    """Structure columns are recognized by their names, here by their descriptions."""
     from matminer.datasets import get_available_datasets
 
     from sklearn_cgcnn.datasets._matminer import _find_structure_column, _read_metadata
@@ -336,7 +340,7 @@ def test_real_file():
     )
     assert np.all(reuss.to_numpy() <= dataset.target + 0.5)
     assert np.all(dataset.target <= voigt.to_numpy() + 0.5)
-    # Structures and labels belong together.
+    # Structures and labels are in the same order.
     assert [len(structure) for structure in dataset.data] == list(
         dataset.frame["nsites"]
     )

@@ -194,7 +194,7 @@ def test_load_refuses_what_it_does_not_know(graphs, tmp_path):
     with pytest.raises(GraphFormatError, match="version 99"):
         CrystalGraphs.load(folder)
     (folder / "graphs.json").write_text("{")
-    with pytest.raises(GraphFormatError, match="no header"):
+    with pytest.raises(GraphFormatError, match="not the header of crystal graphs"):
         CrystalGraphs.load(folder)
     with pytest.raises(FileNotFoundError):
         CrystalGraphs.load(tmp_path / "nowhere")

@@ -1,8 +1,8 @@
-"""What a site contributes belongs to the site.
+"""A contribution is a property of its site.
 
-The contributions of a crystal average to its prediction. Equivalent sites have the same
-surroundings and contribute the same; the sites of a supercell contribute what those of
-the cell do, each as often as it is repeated.
+The mean contribution of the sites of a crystal is its prediction. Equivalent sites have
+the same surroundings, and hence the same contribution. Each site of a supercell has the
+contribution of the site of the cell that it repeats.
 """
 
 import numpy as np
@@ -49,22 +49,22 @@ def test_contributions_in_real_crystals_average_to_the_prediction(real):
     assert_contributions_average_to_the_prediction(*real)
 
 
-# spglib changes how it reports errors, of which there are none here.
+# spglib announces a new way to report errors, but no error occurs here.
 ignore_spglib = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING to false")
 
 
 def assert_equivalent_sites_contribute_the_same(model, structures, tolerance):
-    several = 0
+    n_several = 0
     for structure, values in zip(
         structures, site_contributions(model, structures), strict=True
     ):
         analyzer = SpacegroupAnalyzer(structure, symprec=1e-4)
         orbits = analyzer.get_symmetry_dataset().equivalent_atoms
         for orbit in np.unique(orbits):
-            of_orbit = values[orbits == orbit]
-            assert np.ptp(of_orbit) <= tolerance * model.target_scale_.item()
-            several += len(of_orbit) > 1
-    assert several > 15
+            in_orbit = values[orbits == orbit]
+            assert np.ptp(in_orbit) <= tolerance * model.target_scale_.item()
+            n_several += len(in_orbit) > 1
+    assert n_several > 15
 
 
 @ignore_spglib
@@ -75,8 +75,8 @@ def test_equivalent_sites_contribute_the_same(generated):
 
 @ignore_spglib
 def test_equivalent_sites_in_real_crystals_contribute_the_same(real):
-    # Those of a crystal whose coordinates are rounded have not quite the same
-    # surroundings.
+    # The coordinates of real crystals are rounded, so that the surroundings of
+    # equivalent sites differ slightly.
     assert_equivalent_sites_contribute_the_same(*real, 1e-3)
 
 
@@ -91,7 +91,7 @@ def assert_a_supercell_contributes_the_same(model, structures):
         strict=True,
     )
     for structure, cell, values, repeated in pairs:
-        # By position, whatever order the supercell has.
+        # Sites are matched by position, because a supercell may change their order.
         from_cell = structure.lattice.get_fractional_coords(cell.cart_coords)
         apart = structure.lattice.get_all_distances(from_cell, structure.frac_coords)
         expected = values[apart.argmin(axis=1)]
@@ -109,7 +109,7 @@ def test_a_supercell_of_a_real_crystal_contributes_the_same(real):
     assert_a_supercell_contributes_the_same(*real)
 
 
-def test_several_targets(ionic):
+def test_contributions_of_several_targets(ionic):
     y = np.column_stack([ionic.target, -2 * ionic.target])
     model = CGCNNRegressor(**SITE).fit(ionic.data, y)
     contributions = site_contributions(model, ionic.data[:5])
@@ -126,7 +126,7 @@ def test_a_classifier_contributes_logits(ionic):
     )
 
 
-def test_graphs_give_what_structures_give(generated, ionic):
+def test_graphs_and_structures_have_the_same_contributions(generated, ionic):
     model, _ = generated
     graphs = CrystalGraphFeaturizer().transform(ionic.data)
     pairs = zip(
@@ -134,16 +134,16 @@ def test_graphs_give_what_structures_give(generated, ionic):
         site_contributions(model, ionic.data),
         strict=True,
     )
-    for found, expected in pairs:
-        np.testing.assert_array_equal(found, expected)
+    for actual, expected in pairs:
+        np.testing.assert_array_equal(actual, expected)
 
 
-def test_models_that_have_no_contributions(ionic):
+def test_models_without_contributions_are_refused(ionic):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         site_contributions(CGCNNRegressor(readout="site"), ionic.data)
     pipeline = make_pipeline(CrystalGraphFeaturizer(), CGCNNRegressor())
-    with pytest.raises(TypeError, match=r"of type Pipeline.*pass the one inside"):
+    with pytest.raises(TypeError, match=r"of type Pipeline, but .*pass the one inside"):
         site_contributions(pipeline, ionic.data)
     model = CGCNNRegressor(max_epochs=1).fit(ionic.data, ionic.target)
-    with pytest.raises(ValueError, match=r'CrystalReadout.*fit it with readout="site"'):
+    with pytest.raises(ValueError, match=r'CrystalReadout.*with readout="site"'):
         site_contributions(model, ionic.data)

@@ -1,5 +1,7 @@
 """The network, against a plain rendering of the paper's equations, loop by loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from sklearn_cgcnn.nn import (
     AllLayersPooling,
     BatchNorm,
     Conv,
+    CrystalGraphBatch,
     GatedConv,
     GaussianBasis,
-    Graph,
     MeanPooling,
     NoEdgeFeatures,
     SharedConv,
@@ -61,13 +63,13 @@ def plain_gated(conv, v, u, edges, training):
 
 def plain_shared(conv, v, u, edges, training):
     """Eq. 4 one edge at a time, as printed or normalized over the sites."""
-    W_c = conv.of_neighbors.weight.detach().numpy().T
-    W_s = conv.of_site.weight.detach().numpy().T
+    W_c = conv.neighbor_linear.weight.detach().numpy().T
+    W_s = conv.site_linear.weight.detach().numpy().T
     rows = v @ W_s
     for (i, j), u_k in zip(edges, u, strict=True):
         rows[i] += np.concatenate([v[j], u_k]) @ W_c
     if conv.norm is None:
-        return softplus(rows + conv.of_site.bias.detach().numpy())
+        return softplus(rows + conv.site_linear.bias.detach().numpy())
     return softplus(normalized(rows, conv.norm, training))
 
 
@@ -78,23 +80,34 @@ def random_graph():
     first = [(i, j) for i in range(3) for j in rng.randint(0, 3, 5)]
     second = [(i, j) for i in range(3, 7) for j in rng.randint(3, 7, 4)]
     edges = first + second
-    return {
-        "atomic_numbers": torch.tensor(rng.randint(1, 5, 7)),
-        "edge_index": torch.tensor(edges).T,
-        "distances": torch.tensor(rng.uniform(1.5, 6, len(edges))),
-        "multiplicity": torch.ones(7, dtype=torch.int32),
-        "edge_weights": torch.ones(len(edges), dtype=torch.int32),
-        "crystal_index": torch.tensor([0] * 3 + [1] * 4),
-        "n_crystals": 2,
-    }
+    return CrystalGraphBatch(
+        atomic_numbers=torch.tensor(rng.randint(1, 5, 7)),
+        edge_index=torch.tensor(edges).T,
+        distances=torch.tensor(rng.uniform(1.5, 6, len(edges))),
+        multiplicity=torch.ones(7, dtype=torch.int32),
+        edge_weights=torch.ones(len(edges), dtype=torch.int32),
+        crystal_index=torch.tensor([0] * 3 + [1] * 4),
+        n_crystals=2,
+    )
 
 
-def as_graph(batch, edge_features):
-    """What convolutions take, with edge features of one's own."""
+def with_features(batch, edge_features):
+    """Attach dense edge features to a batch."""
     columns = torch.arange(edge_features.shape[1]).expand_as(edge_features)
-    counts = batch["edge_weights"], batch["multiplicity"]
-    return Graph(
-        batch["edge_index"], *counts, columns, edge_features, edge_features.shape[1]
+    return batch.with_edge_features(columns, edge_features, edge_features.shape[1])
+
+
+def crystals(crystal_index, multiplicity):
+    """A batch without edges, for poolings."""
+    n_sites = len(crystal_index)
+    return CrystalGraphBatch(
+        atomic_numbers=torch.ones(n_sites, dtype=torch.int64),
+        edge_index=torch.empty(2, 0, dtype=torch.int64),
+        distances=torch.empty(0),
+        multiplicity=multiplicity,
+        edge_weights=torch.empty(0),
+        crystal_index=crystal_index,
+        n_crystals=int(crystal_index.max()) + 1,
     )
 
 
@@ -121,10 +134,10 @@ def test_convolution_is_that_of_the_paper(
 ):
     torch.manual_seed(0)
     conv = randomize(kind(width, 6, 4, norm)).train(training)
-    v, edges = torch.randn(7, width).double(), random_graph["edge_index"]
+    v, edges = torch.randn(7, width).double(), random_graph.edge_index
     u = torch.randn(edges.shape[1], 4).double()
     expected = plain(conv, v.numpy(), u.numpy(), edges.T.tolist(), training)
-    found = conv(v, as_graph(random_graph, u)).detach()
+    found = conv(v, with_features(random_graph, u)).detach()
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -133,8 +146,8 @@ def test_the_activation_is_the_one_given(random_graph, kind):
     """A linear one makes Eq. 4 linear, and Eq. 5 linear in what follows the gate."""
     torch.manual_seed(0)
     conv = kind(6, 6, 4, None, torch.nn.Identity()).double()
-    v, n_edges = torch.randn(7, 6).double(), len(random_graph["distances"])
-    graph = as_graph(random_graph, torch.randn(n_edges, 4).double())
+    v, n_edges = torch.randn(7, 6).double(), len(random_graph.distances)
+    graph = with_features(random_graph, torch.randn(n_edges, 4).double())
     once = conv(v, graph)
     with torch.no_grad():
         for name, values in conv.named_parameters():
@@ -169,10 +182,10 @@ def test_network_is_that_of_the_released_program(
     def plain_linear(layer, rows):
         return rows @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
 
-    edges = random_graph["edge_index"].T.tolist()
-    features = table.numpy().astype(float)[random_graph["atomic_numbers"]]
+    edges = random_graph.edge_index.T.tolist()
+    features = table.numpy().astype(float)[random_graph.atomic_numbers]
     centers = np.arange(41) * 0.2
-    gap = random_graph["distances"].numpy()[:, None] - centers
+    gap = random_graph.distances.numpy()[:, None] - centers
     u = np.exp(-(gap**2) / 0.2**2)
     v = plain_linear(net.embedding, features)
     for conv in net.convs:
@@ -181,16 +194,17 @@ def test_network_is_that_of_the_released_program(
     for layer in net.readout.hidden:
         crystals = softplus(plain_linear(layer, crystals))
     expected = plain_linear(net.readout.output, crystals)
-    np.testing.assert_allclose(net(**random_graph).detach(), expected, rtol=1e-6)
+    np.testing.assert_allclose(net(random_graph).detach(), expected, rtol=1e-6)
 
 
 def test_pooling_is_the_mean_over_each_crystal():
     sites = torch.arange(10.0).reshape(5, 2)
     crystal = torch.tensor([0, 1, 1, 1, 2])
     pooling = MeanPooling([2])
-    pooled = pooling([sites], torch.ones(5), crystal, 3)
+    pooled = pooling([sites], crystals(crystal, torch.ones(5)))
     torch.testing.assert_close(pooled, torch.tensor([[0, 1], [4, 5], [8, 9.0]]))
-    weighted = pooling([sites], torch.tensor([2, 3, 1, 0, 7.0]), crystal, 3)
+    counts = torch.tensor([2, 3, 1, 0, 7.0])
+    weighted = pooling([sites], crystals(crystal, counts))
     torch.testing.assert_close(weighted, torch.tensor([[0, 1], [2.5, 3.5], [8, 9]]))
 
 
@@ -206,7 +220,7 @@ def test_pooling_of_all_layers_is_eqs_S11_to_S13():
             said = np.exp(layer[i].numpy() @ W + b)
             expected[crystal[i]] += counts[i].item() * said / said.sum()
     expected /= np.array([[2], [6]])
-    pooled = pooling(layers, counts, crystal, 2)
+    pooled = pooling(layers, crystals(crystal, counts))
     np.testing.assert_allclose(pooled.detach(), expected, rtol=1e-12)
     np.testing.assert_allclose(pooled.detach().sum(dim=1), 3)  # one for each layer
 
@@ -221,35 +235,37 @@ def test_site_readout_is_eqs_S14_and_S15(random_graph, n_hidden_layers):
         readout=SiteReadout,
         n_hidden_layers=n_hidden_layers,
     ).double()
-    convolved = ("atomic_numbers", "edge_index", "distances")
-    counts = ("multiplicity", "edge_weights")
-    layers = net.convolve(*(random_graph[name] for name in convolved + counts))
+    layers = net.convolve(*net.featurize(random_graph))
     values = layers[-1].detach().numpy()
     for layer in [*net.readout.hidden, net.readout.output]:
         values = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
         if layer is not net.readout.output:
             values = softplus(values)
-    found = net.contributions(**random_graph).detach()
+    found = net.contributions(random_graph).detach()
     np.testing.assert_allclose(found, values, rtol=1e-12)
     expected = [values[:3].mean(axis=0), values[3:].mean(axis=0)]
-    np.testing.assert_allclose(net(**random_graph).detach(), expected, rtol=1e-12)
+    np.testing.assert_allclose(net(random_graph).detach(), expected, rtol=1e-12)
 
 
 def test_a_site_readout_needs_a_mean():
-    with pytest.raises(ValueError, match=r"readout='site'.*AllLayersPooling is not"):
+    with pytest.raises(
+        ValueError, match=r"readout='site'.*AllLayersPooling is not a mean"
+    ):
         SiteReadout(3, AllLayersPooling([3]))
 
 
 def test_a_readout_of_crystals_knows_no_contributions(random_graph):
     net = CGCNN(SiteFeatures(torch.randn(5, 9)), GaussianBasis())
-    with pytest.raises(TypeError, match="CrystalReadout does not say"):
-        net.contributions(**random_graph)
+    with pytest.raises(
+        TypeError, match="CrystalReadout, which has no contributions of sites"
+    ):
+        net.contributions(random_graph)
 
 
 def test_dropout_takes_the_same_channels_of_all_sites_of_a_crystal(random_graph):
     torch.manual_seed(0)
     dropout = SiteReadout(3, MeanPooling([3]), dropout=0.5).dropout
-    crystal = random_graph["crystal_index"]
+    crystal = random_graph.crystal_index
     dropped = dropout(torch.ones(7, 50), 2, crystal)
     assert torch.equal(dropped, dropped[[0, 3]][crystal])
     assert not torch.equal(dropped[0], dropped[3])
@@ -260,9 +276,9 @@ def test_edges_without_features_only_say_who_is_near(random_graph):
     torch.manual_seed(0)
     table = SiteFeatures(torch.randn(5, 9))
     net = CGCNN(table, NoEdgeFeatures(), conv=SharedConv).double().eval()
-    before = net(**random_graph)
-    random_graph["distances"] *= 1.5
-    assert torch.equal(net(**random_graph), before)
+    before = net(random_graph)
+    stretched = replace(random_graph, distances=1.5 * random_graph.distances)
+    assert torch.equal(net(stretched), before)
 
 
 def test_a_convolution_of_ones_own(random_graph):
@@ -271,14 +287,12 @@ def test_a_convolution_of_ones_own(random_graph):
             return sites
 
     net = CGCNN(SiteFeatures(torch.randn(5, 9)), GaussianBasis(), conv=Nothing)
-    sites = net.embedding(net.site_features(random_graph["atomic_numbers"]))
-    pooled = net.readout.pooling(
-        [sites], torch.ones(7), random_graph["crystal_index"], 2
-    )
+    sites = net.embedding(net.site_features(random_graph.atomic_numbers))
+    pooled = net.readout.pooling([sites], random_graph)
     hidden = torch.nn.functional.softplus(
         net.readout.hidden[0](torch.nn.functional.softplus(pooled))
     )
-    torch.testing.assert_close(net(**random_graph), net.readout.output(hidden))
+    torch.testing.assert_close(net(random_graph), net.readout.output(hidden))
 
 
 def test_dropout_acts_after_pooling_in_training_only(random_graph):
@@ -288,9 +302,9 @@ def test_dropout_acts_after_pooling_in_training_only(random_graph):
     captured = []
     net.readout.pooling.register_forward_hook(lambda *args: captured.append(args[2]))
     net.train()
-    random_graph["distances"] = random_graph["distances"].float()
-    first, second = net(**random_graph), net(**random_graph)
+    random_graph = replace(random_graph, distances=random_graph.distances.float())
+    first, second = net(random_graph), net(random_graph)
     assert not torch.equal(first, second)
     torch.testing.assert_close(captured[0], captured[1])
     net.eval()
-    assert torch.equal(net(**random_graph), net(**random_graph))
+    assert torch.equal(net(random_graph), net(random_graph))

@@ -37,12 +37,12 @@ def network():
         norm=None,
         activation=torch.nn.Identity(),
     )
-    torch.nn.init.zeros_(net.convs[0].of_site.bias)
+    torch.nn.init.zeros_(net.convs[0].site_linear.bias)
     torch.nn.init.ones_(net.readout.output.weight)
     torch.nn.init.zeros_(net.readout.output.bias)
     w_c, w_s = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
-    net.convs[0].of_neighbors.weight.data[0] = w_c
-    net.convs[0].of_site.weight.data[0] = w_s
+    net.convs[0].neighbor_linear.weight.data[0] = w_c
+    net.convs[0].site_linear.weight.data[0] = w_s
     return net, w_c, w_s
 
 
@@ -62,9 +62,7 @@ def test_sites_after_the_convolution(network, merge):
     net, w_c, w_s = network
     packed = graphs(merge)
     batch, _ = PackedDataset(packed)[torch.arange(3)]
-    given = batch.tensors()
-    of_all = ("crystal_index", "n_crystals")
-    convolved = net.convolve(**{k: v for k, v in given.items() if k not in of_all})
+    convolved = net.convolve(*net.featurize(batch))
     found = packed.expand_sites(convolved[-1].detach().numpy())[:, 0]
     numbers = {"Cl": 0, "Na": 1, "K": 2}
     for crystal, n_unlike, other in [(NACL, 6, "Na"), (KCL, 8, "K")]:
@@ -84,7 +82,7 @@ def test_crystals(network, merge):
     nacl = 3 * w_c[0] + 3 * w_c[1] + w_s[0] / 2 + w_s[1] / 2
     kcl = 4 * w_c[0] + 4 * w_c[2] + w_s[0] / 2 + w_s[2] / 2
     expected = torch.stack([nacl, kcl, kcl])[:, None]
-    torch.testing.assert_close(net(**batch.tensors()), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(net(batch), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_an_estimator_learns_to_tell_them_apart():

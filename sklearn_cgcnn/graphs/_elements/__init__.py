@@ -1,4 +1,4 @@
-"""Properties of the elements and the tables of site features made from them."""
+"""Properties of the elements, and tables of site features made from them."""
 
 from sklearn_cgcnn.graphs._elements._properties import (
     MAX_ATOMIC_NUMBER,

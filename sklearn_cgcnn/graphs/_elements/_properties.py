@@ -1,9 +1,10 @@
-"""What is known of an element before any crystal is seen: Table II of the paper.
+"""The element properties of the paper (Table II), one-hot encoded as site features.
 
-Xie and Grossman (2018) describe a site by nine properties of its element, each cut
-into bins of equal width and one-hot encoded. The values come from pymatgen; where
-none exists, the property's columns stay empty. pymatgen revised a few electron
-affinities in 2025; those of Dy, Th and U lie in other bins in earlier releases.
+Xie and Grossman (2018) describe a site by nine properties of its element. Each property
+is divided into bins of equal width and one-hot encoded. The values come from pymatgen.
+If pymatgen has no value, all columns of the property are zero. pymatgen revised a few
+electron affinities in 2025: in earlier releases, those of Dy, Th and U lie in other
+bins.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,34 +21,35 @@ from sklearn_cgcnn.graphs._elements import _sources
 
 MAX_ATOMIC_NUMBER = 103
 
-# A value on the edge between two bins (an electronegativity of 1.90, say) belongs to
-# the upper one, and rounding must not decide otherwise. In units of a bin's width.
+# In units of a bin's width. A value on the edge between two bins (such as an
+# electronegativity of 1.90) belongs to the upper one, even if rounding puts it slightly
+# below the edge.
 _EDGE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class ElementProperty:  # numpydoc ignore=PR02
-    """One property of the elements, and the bins that its values fall into.
+    """A property of the elements, with the bins of its one-hot encoding.
 
     Parameters
     ----------
     name : str
-        What it is called here.
+        Name of the property.
     unit : str
-        Its unit; empty for a number without one. ``"ln(eV)"`` says that the values
-        are natural logarithms of a number of eV.
+        Unit of the values, empty if they have none. ``"ln(eV)"`` means that the values
+        are natural logarithms of energies in eV.
     low, high : float
         The range that the bins divide, in ``unit``.
     n_bins : int
         Number of columns. An integer property has one for each integer from ``low``
-        to ``high``, any other has bins of equal width.
+        to ``high``. Any other property has bins of equal width.
     source : str
-        Where the values come from, and what was decided about them.
+        The source of the values, and corrections or choices that were made.
     read : callable
-        Takes a pymatgen ``Element`` and returns the value in ``unit``, NaN if there
-        is none.
+        Function of a pymatgen ``Element`` that returns the value in ``unit``, NaN if
+        there is none.
     is_integer : bool, default=False
-        Whether the values are integers, each with a column of its own.
+        Whether the values are integers, each with its own column.
     """
 
     name: str
@@ -60,20 +62,21 @@ class ElementProperty:  # numpydoc ignore=PR02
     is_integer: bool = False
 
     def one_hot(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Mark the bin of each value.
+        """Encode values as one-hot vectors.
 
-        A bin holds its lower edge but not its upper one, which opens the next. A
-        value outside the range goes to the bin nearest to it.
+        A bin includes its lower edge. Its upper edge belongs to the next bin. A value
+        outside the range belongs to the nearest bin.
 
         Parameters
         ----------
         values : array-like of shape (n_values,)
-            In the property's unit, NaN where there is none.
+            Values in ``unit``. NaN stands for a missing value.
 
         Returns
         -------
         ndarray of shape (n_values, n_bins), float32
-            A single 1 in every row; no 1 where the value is NaN.
+            One vector for each value: 1 in the column of its bin, zeros elsewhere. All
+            zeros for NaN.
         """
         values = np.asarray(values, dtype=np.float64)
         width = 1.0 if self.is_integer else (self.high - self.low) / self.n_bins
@@ -85,25 +88,25 @@ class ElementProperty:  # numpydoc ignore=PR02
 
 
 def element_property(name: str) -> NDArray[np.float64]:
-    """Return one property of every element.
+    """Return the values of one property for all elements.
 
     Parameters
     ----------
     name : str
-        A key of `PROPERTIES`, which tells unit and source.
+        Name of the property, a key of `PROPERTIES`, which has its unit and source.
 
     Returns
     -------
     ndarray of shape (104,), float64
-        The values by atomic number, in the property's unit: natural logarithms for
-        ``"first_ionization_energy"`` (of eV) and ``"atomic_volume"`` (of cm³/mol),
-        the position in "spdf" for ``"block"``. NaN where the value does not exist,
-        and at 0.
+        The values by atomic number, in the unit of the property. Values of
+        ``"first_ionization_energy"`` (in eV) and ``"atomic_volume"`` (in cm³/mol) are
+        natural logarithms. Values of ``"block"`` are positions in "spdf". Missing
+        values are NaN, and so is the entry at 0.
 
     Raises
     ------
     ValueError
-        If there is no such property.
+        If the property is unknown.
 
     Examples
     --------
@@ -117,29 +120,29 @@ def element_property(name: str) -> NDArray[np.float64]:
 def one_hot_site_features(
     properties: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
-    """Encode every element by its properties, as in Table II of the paper.
+    """Return the one-hot encoded properties of all elements (Table II of the paper).
 
     Parameters
     ----------
     properties : sequence of str, default=None
-        Keys of `PROPERTIES`, whose columns follow each other in the order given.
-        None takes all nine, in the order of the paper.
+        Names of properties, keys of `PROPERTIES`. Their columns follow each other in
+        this order. None takes all nine properties, in the order of the paper.
 
     Returns
     -------
     ndarray of shape (104, n_columns), float32
-        The features by atomic number, 93 columns for all nine properties. In each
-        property's columns a row holds a single 1, or none where the value does not
-        exist; row 0 is empty.
+        The features by atomic number, with 93 columns for all nine properties. In the
+        columns of a property, a row has a single 1, or only zeros if the value is
+        missing. Row 0 belongs to no element and has only zeros.
 
     Raises
     ------
     ValueError
-        If there is no such property, if one is named twice, or if none is named.
+        If a property is unknown or named twice, or if the sequence is empty.
 
     Examples
     --------
-    Hydrogen stands in the first group and the first period:
+    Hydrogen is in the first group and the first period:
 
     >>> features = one_hot_site_features(["group", "period"])
     >>> features.shape
@@ -154,15 +157,17 @@ def one_hot_site_features(
 def _check_names(properties: Sequence[str]) -> list[str]:
     if isinstance(properties, str):
         raise ValueError(
-            "properties must be a sequence of names, got a string; "
+            f"properties must be a sequence of names, got the string {properties!r}; "
             f"did you mean [{properties!r}]?"
         )
     names = list(properties)
     if not names:
-        raise ValueError("properties must name at least one property, got none.")
+        raise ValueError(
+            "properties must name at least one property, got an empty sequence"
+        )
     _check_known(names)
     if len(set(names)) < len(names):
-        raise ValueError(f"properties must not name a property twice, got {names}.")
+        raise ValueError(f"properties must not name a property twice, got {names}")
     return names
 
 
@@ -170,13 +175,13 @@ def _check_known(names: list[str]) -> None:
     unknown = [name for name in names if name not in PROPERTIES]
     if unknown:
         raise ValueError(
-            f"Element properties must be among {list(PROPERTIES)}, got {unknown}."
+            f"element properties must be among {list(PROPERTIES)}, got {unknown}"
         )
 
 
 @cache
 def _values(name: str) -> NDArray[np.float64]:
-    """Shared by all callers: to be copied before it is handed out."""
+    """Return the values of a property, as an array that all callers share."""
     read = PROPERTIES[name].read
     elements = (Element.from_Z(number) for number in range(1, MAX_ATOMIC_NUMBER + 1))
     return np.array([nan, *(read(element) for element in elements)], dtype=np.float64)
@@ -195,10 +200,10 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         high=18,
         n_bins=18,
         source=(
-            "IUPAC's groups, from pymatgen, which counts all lanthanides and actinides "
-            "in group 3 beside scandium and yttrium, with which they share the charge "
-            "3+; periods 8 and 9 tell them apart. (The file released with the paper "
-            "gives them a column of their own, which Table II does not have.)"
+            "IUPAC groups, from pymatgen. pymatgen assigns all lanthanides and "
+            "actinides to group 3, with scandium and yttrium, which have the same "
+            "charge 3+. Periods 8 and 9 distinguish them. (The file released with the "
+            "paper has an additional column for them, which Table II does not have.)"
         ),
         read=_sources.group,
         is_integer=True,
@@ -210,8 +215,8 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         high=9,
         n_bins=9,
         source=(
-            "Periods 1 to 7, from pymatgen; the lanthanides (La to Lu) count as 8, the "
-            "actinides (Ac to Lr) as 9."
+            "Periods 1 to 7, from pymatgen. The lanthanides (La to Lu) are assigned to "
+            "period 8, the actinides (Ac to Lr) to period 9."
         ),
         read=_sources.period,
         is_integer=True,
@@ -223,8 +228,8 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         high=4.0,
         n_bins=10,
         source=(
-            "Pauling's scale, from pymatgen. The paper cites Sanderson's, but its "
-            "range and its released file fit Pauling's. None for He, Ne and Ar."
+            "Pauling scale, from pymatgen. The paper cites Sanderson's scale, but its "
+            "range and its released file match Pauling's. No values for He, Ne and Ar."
         ),
         read=_sources.electronegativity,
     ),
@@ -236,8 +241,8 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         n_bins=10,
         source=(
             "Cordero et al., Dalton Trans. 2008, 2832, doi:10.1039/b801115j, from "
-            "pymatgen, which takes sp2 carbon and, for Mn, Fe and Co, the mean of low "
-            "and high spin. None beyond Cm."
+            "pymatgen. The value of carbon is that of sp2, and those of Mn, Fe and Co "
+            "are means of low and high spin. No values beyond Cm."
         ),
         read=_sources.covalent_radius,
     ),
@@ -248,11 +253,11 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         high=12,
         n_bins=12,
         source=(
-            "Electrons outside the noble-gas core in the ground states of NIST's "
-            "Atomic Spectra Database, from pymatgen; without f electrons, and without "
-            "a d shell filled below p electrons. Hence 3 to 8 in groups 13 to 18, the "
-            "group's number in groups 1 to 12, and in the f block 2 and the number of "
-            "d electrons (Eu 2, Gd 3, Th 4)."
+            "Electrons outside the noble-gas core in the ground states of the NIST "
+            "Atomic Spectra Database, from pymatgen, without f electrons, and without "
+            "filled d shells below p electrons. The result is 3 to 8 in groups 13 to "
+            "18, the group number in groups 1 to 12, and 2 plus the number of d "
+            "electrons in the f block (Eu 2, Gd 3, Th 4)."
         ),
         read=_sources.valence_electrons,
         is_integer=True,
@@ -273,10 +278,10 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         high=3.7,
         n_bins=10,
         source=(
-            "Literature values, positive where the anion is bound, from pymatgen. The "
-            "negative ones (He, Be, Ne, Mg, Ar, Mn, Zn and others whose anions do not "
-            "last) and some of the actinides' are estimates or calculations. The paper "
-            "cites the CRC Handbook."
+            "Literature values, positive if the anion is bound, from pymatgen. "
+            "Negative values (He, Be, Ne, Mg, Ar, Mn, Zn and other elements with "
+            "unstable anions) and some of the values of actinides are estimates or "
+            "calculations. The paper cites the CRC Handbook."
         ),
         read=_sources.electron_affinity,
     ),
@@ -288,7 +293,7 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         n_bins=4,
         source=(
             "Position in 'spdf', from pymatgen: La to Yb and Ac to No are f elements, "
-            "Lu and Lr d elements; He is set right to s."
+            "Lu and Lr are d elements. The block of He is corrected to s."
         ),
         read=_sources.block,
         is_integer=True,
@@ -301,8 +306,9 @@ PROPERTIES: Mapping[str, ElementProperty] = _by_name(
         n_bins=10,
         source=(
             "Molar volume of the element in its condensed state, per mole of atoms, "
-            "from pymatgen (after WebElements); Tm from its density. None for At, Fr "
-            "and beyond Es, which were never made in bulk."
+            "from pymatgen (after WebElements). The value of Tm is computed from its "
+            "density. No values for At, Fr and elements beyond Es, which were never "
+            "produced in bulk."
         ),
         read=_sources.atomic_volume,
     ),

@@ -1,7 +1,7 @@
-"""How the nine properties of an element are read from pymatgen, and what is corrected.
+"""Read the nine properties of an element from pymatgen, with corrections.
 
-One function for each property, of the same name. Each returns NaN where pymatgen has
-no value; none warns, as a gap is an answer here.
+Each property has a function of the same name. It returns NaN if pymatgen has no value,
+without a warning, because missing values are expected.
 """
 
 import re
@@ -11,49 +11,50 @@ from pymatgen.core.periodic_table import Element
 
 BLOCKS = "spdf"
 
-# pymatgen takes the block from the group, and helium, 1s2, for a p element.
+# pymatgen derives the block from the group, and assigns helium (1s2) to the p block.
 _CORRECTED_BLOCKS = {2: "s"}
 
-# In cm³/mol. pymatgen's 19.1 for thulium contradicts its own density, 9321 kg/m³, and
-# the contraction along the lanthanides; mass by density, 168.934 / 9.321, does not.
+# cm³/mol. pymatgen's value of 19.1 for thulium contradicts its own density of 9321
+# kg/m³ and the lanthanide contraction. Mass by density, 168.934 / 9.321, agrees with
+# both.
 _CORRECTED_MOLAR_VOLUMES = {69: 18.12}
 
 _SUBSHELL = re.compile(r"\d([spdf])(\d+)")
 
 
 def group(element: Element) -> float:
-    """Return the group, 3 for all lanthanides and actinides."""
+    """Return the group. It is 3 for all lanthanides and actinides."""
     return float(element.group)
 
 
 def period(element: Element) -> float:
-    """Return the period, 8 for lanthanides and 9 for actinides."""
+    """Return the period. It is 8 for lanthanides and 9 for actinides."""
     if element.is_lanthanoid:
         return 8.0
     return 9.0 if element.is_actinoid else float(element.row)
 
 
 def electronegativity(element: Element) -> float:
-    """Return Pauling's electronegativity."""
-    # Not through Element.X, which warns where there is none.
+    """Return the electronegativity on the Pauling scale."""
+    # Element.X would warn about a missing value.
     return _number(element.data.get("X"))
 
 
 def covalent_radius(element: Element) -> float:
     """Return the covalent radius of Cordero et al. (2008) in pm."""
-    # Here, because it takes longer to import than all the rest of this module.
+    # Imported here because the import is slow.
     from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
 
-    # Rounded, as 100 * 0.57 Å is not quite 57 pm.
+    # Rounded because 100 * 0.57 is not exactly 57.
     return round(100.0 * CovalentRadius.radius.get(element.symbol, nan), 6)
 
 
 def valence_electrons(element: Element) -> float:
-    """Count the electrons outside the noble-gas core that take part in bonds.
+    """Return the number of electrons outside the noble-gas core that form bonds.
 
-    Electrons in f shells lie too deep, and so does a d shell that is filled below
-    p electrons. A filled d shell without p electrons counts: zinc has 12, the highest
-    number in the paper's range.
+    Electrons in f shells are too close to the core to form bonds, and so are those of a
+    filled d shell below p electrons. A filled d shell without p electrons is counted:
+    zinc has 12 valence electrons, the highest number in the paper's range.
     """
     outside_core = element.electronic_structure.rpartition("]")[2]
     electrons = {shell: int(count) for shell, count in _SUBSHELL.findall(outside_core)}
@@ -67,7 +68,7 @@ def first_ionization_energy(element: Element) -> float:
 
 
 def electron_affinity(element: Element) -> float:
-    """Return the electron affinity in eV, positive where the anion is bound."""
+    """Return the electron affinity in eV, positive if the anion is bound."""
     return _number(element.data.get("Electron affinity"))
 
 
@@ -78,15 +79,15 @@ def block(element: Element) -> float:
 
 def atomic_volume(element: Element) -> float:
     """Return the natural logarithm of the molar volume in cm³/mol."""
-    # Not through Element.molar_volume, which warns where there is none.
+    # Element.molar_volume would warn about a missing value.
     volume = _number(element.data.get("Molar volume"))
     return _log(_CORRECTED_MOLAR_VOLUMES.get(element.Z, volume))
 
 
 def _number(entry: object) -> float:
-    """Take the number off an entry of pymatgen's table; a unit may stand behind it.
+    """Return the number in an entry of pymatgen's table, which may end with a unit.
 
-    A gap is ``None``, or "no data" in the releases that store text.
+    A missing value is ``None``, or "no data" in releases of pymatgen that store text.
     """
     try:
         return float(str(entry).partition(" ")[0])

@@ -1,4 +1,4 @@
-"""Features of the elements in whatever form a user has them."""
+"""Convert element features from any supported form to a table by atomic number."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from sklearn_cgcnn.graphs._elements._properties import (
     one_hot_site_features,
 )
 
-_WANTED = (
-    'site_features must be "properties", "learned", a sequence of names of properties, '
-    "a DataFrame, mapping or array of features by element, or a path to a JSON file of "
-    "such a mapping"
+_EXPECTED = (
+    'site_features must be "properties", "learned", a sequence of property names, a '
+    "DataFrame, mapping or array with the features of each element, or a path to a "
+    "JSON file with such a mapping"
 )
 
 
 def element_table(site_features: Any) -> NDArray[np.float32]:
-    """Bring features of the elements into the order of their atomic numbers.
+    """Return the features of all elements as a table by atomic number.
 
     Parameters
     ----------
@@ -31,29 +31,29 @@ def element_table(site_features: Any) -> NDArray[np.float32]:
         One of
 
         - ``"properties"``: the nine properties of Table II of the paper;
-        - names of some of them, such as ``["group", "period"]``;
-        - ``"learned"``: one column for each element, of which a network makes a vector
-          for each;
-        - a DataFrame with a row for each element, or a mapping to a vector of features
-          for each element. Index and keys are symbols, atomic numbers (also as
-          strings) or pymatgen's elements;
-        - an array whose row Z belongs to the element with atomic number Z; row 0, which
-          belongs to none, holds zeros or NaN;
-        - a path to a JSON file that holds a mapping, as the ``atom_init.json`` of the
-          authors' program does.
+        - names of some of these properties, such as ``["group", "period"]``;
+        - ``"learned"``: one column for each element, from which a network learns a
+          vector for each element;
+        - a DataFrame with a row for each element, or a mapping from each element to a
+          vector of features. Its index or keys are symbols, atomic numbers (also as
+          strings) or pymatgen elements;
+        - an array whose row Z belongs to the element with atomic number Z. Row 0
+          belongs to no element and must hold zeros or NaN;
+        - a path to a JSON file with a mapping, such as the ``atom_init.json`` of the
+          original program.
 
     Returns
     -------
     ndarray of shape (104, n_features), float32
-        The features by atomic number, NaN for the elements without.
+        The features by atomic number, NaN for elements without features.
 
     Raises
     ------
     TypeError
-        If `site_features` is none of these.
+        If `site_features` has none of these types.
     ValueError
-        If a property or an element is unknown or occurs twice, or the features are no
-        numbers or not equally many.
+        If a property or an element is unknown or occurs twice, or if the features are
+        not numbers, or vectors of different lengths.
     """
     if isinstance(site_features, str) and site_features == "properties":
         return one_hot_site_features()
@@ -66,7 +66,7 @@ def element_table(site_features: Any) -> NDArray[np.float32]:
             return one_hot_site_features(list(site_features))
         except ValueError as error:
             raise ValueError(f"site_features: {error}") from None
-    if hasattr(site_features, "iloc"):  # a DataFrame, whether pandas is here or not
+    if hasattr(site_features, "iloc"):  # a DataFrame, without importing pandas
         return _from_rows(list(site_features.index), site_features.to_numpy())
     if isinstance(site_features, Mapping):
         return _from_rows(list(site_features), list(site_features.values()))
@@ -74,47 +74,48 @@ def element_table(site_features: Any) -> NDArray[np.float32]:
 
 
 def _are_names(site_features: Any) -> bool:
-    is_column = isinstance(site_features, Sequence) or (
+    is_sequence = isinstance(site_features, Sequence) or (
         getattr(site_features, "ndim", None) == 1
     )
-    return is_column and any(isinstance(each, str) for each in site_features)
+    return is_sequence and any(isinstance(each, str) for each in site_features)
 
 
 def _read_json(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     path = Path(path)
     if path.suffix != ".json":
-        raise ValueError(f"site_features is {os.fspath(path)!r}. {_WANTED}")
+        raise ValueError(f"{_EXPECTED}, got {os.fspath(path)!r}")
     try:
         content = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"site_features={os.fspath(path)!r} cannot be read as JSON ({error}); give "
-            "the path of a file with a vector of features for each element"
+            f"site_features={os.fspath(path)!r} cannot be read as JSON ({error}); pass "
+            "the path of a file that maps each element to a vector of features"
         ) from error
     if not isinstance(content, Mapping):
         raise ValueError(
-            f"site_features={os.fspath(path)!r} holds a {type(content).__name__}; it "
-            "must hold a mapping from elements to vectors of features"
+            f"site_features={os.fspath(path)!r} holds a {type(content).__name__}, "
+            "expected a mapping from each element to a vector of features"
         )
     return content
 
 
 def _from_array(values: Any) -> NDArray[np.float32]:
     if not hasattr(values, "__array__") and not isinstance(values, Sequence):
-        raise TypeError(f"site_features is of type {type(values).__name__}. {_WANTED}")
-    rows = _numbers(values)
+        raise TypeError(f"{_EXPECTED}, got an object of type {type(values).__name__}")
+    rows = _to_matrix(values)
     if rows.ndim != 2 or not 1 < len(rows) <= MAX_ATOMIC_NUMBER + 1:
         raise ValueError(
-            f"site_features has shape {rows.shape}; as an array it must have a row for "
-            f"each atomic number from 0 to {MAX_ATOMIC_NUMBER} at most, and a column "
-            "for each feature"
+            f"site_features has shape {rows.shape}; an array must have a row for each "
+            f"atomic number, from 0 to at most {MAX_ATOMIC_NUMBER}, and a column for "
+            "each feature"
         )
     if np.nan_to_num(rows[0]).any():
         raise ValueError(
-            "site_features[0] belongs to no element, and must hold zeros or NaN; if it "
-            "was meant for hydrogen, put a row of zeros before it"
+            "site_features[0] must hold zeros or NaN, because no element has the "
+            "atomic number 0; if the row is meant for hydrogen, put a row of zeros "
+            "before it"
         )
-    return _placed(np.arange(1, len(rows)), rows[1:])
+    return _fill_table(np.arange(1, len(rows)), rows[1:])
 
 
 def _from_rows(keys: list[Any], rows: Any) -> NDArray[np.float32]:
@@ -124,19 +125,19 @@ def _from_rows(keys: list[Any], rows: Any) -> NDArray[np.float32]:
         if number in seen:
             raise ValueError(
                 f"site_features has both {seen[number]!r} and {key!r}, which are the "
-                "same element; keep one"
+                "same element; keep one of them"
             )
         seen[number] = key
-    values = _numbers(rows)
+    values = _to_matrix(rows)
     if values.ndim != 2 or not values.size:
         raise ValueError(
-            f"site_features has values of shape {values.shape}; it must have a vector "
-            "of features for each element, all of the same length"
+            f"site_features has values of shape {values.shape}, expected a vector of "
+            "features for each element, all of the same length"
         )
-    return _placed(np.array(numbers), values)
+    return _fill_table(np.array(numbers), values)
 
 
-def _placed(
+def _fill_table(
     numbers: NDArray[np.intp], rows: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     table = np.full((MAX_ATOMIC_NUMBER + 1, rows.shape[1]), np.nan, dtype=np.float32)
@@ -150,23 +151,23 @@ def _atomic_number(key: Any) -> int:
             return int(Element(key).Z)
         if isinstance(key, Element | Species):
             return int(key.Z)
-        # Not through int() alone, which would take 11.5 for 11.
+        # int() alone would turn 11.5 into 11.
         number = int(key)
         if number == float(key) and 1 <= number <= MAX_ATOMIC_NUMBER:
             return number
     except (ValueError, TypeError, OverflowError):
         pass
     raise ValueError(
-        f"site_features has features for {key!r}, which is no element; use symbols or "
-        f"atomic numbers from 1 to {MAX_ATOMIC_NUMBER} for the rows"
+        f"site_features has features for {key!r}, which is not an element; use symbols "
+        f"or atomic numbers from 1 to {MAX_ATOMIC_NUMBER}"
     )
 
 
-def _numbers(rows: Any) -> NDArray[np.float64]:
+def _to_matrix(rows: Any) -> NDArray[np.float64]:
     try:
         return np.array(rows, dtype=np.float64)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"site_features holds what is no matrix of numbers ({error}); give each "
-            "element a vector of the same length"
+            f"site_features cannot be converted to a matrix of numbers ({error}); give "
+            "each element a vector of the same length"
         ) from error

@@ -1,77 +1,74 @@
-"""Which sites are joined by an edge: the nearest neighbors, in whole shells."""
+"""Edge rule: the nearest neighbors of each site, in whole shells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from sklearn_cgcnn.exceptions import StructureError
-from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
+from sklearn_cgcnn.graphs._cells import Cell
+from sklearn_cgcnn.graphs._neighbors._edge_rule import EdgeRule, NeighborList
+from sklearn_cgcnn.graphs._neighbors._parameter_checks import (
+    check_choice,
+    check_count,
+    check_cutoff,
+)
+from sklearn_cgcnn.graphs._neighbors._sphere_search import (
+    SitePairs,
+    locate_site,
+    search_spheres,
+    site_offsets,
+)
 
-# Neighbors whose distances differ by less than this (in Å) belong to one shell. Files
-# round coordinates to about 5e-4 Å; chemically different shells lie further apart.
+# Å. Neighbors whose distances differ by less than this belong to one shell. Files round
+# coordinates to about 5e-4 Å, and chemically different shells lie further apart.
 SHELL_TOLERANCE = 1e-2
 
-# A first sphere that holds this many sites per neighbor asked for, at the crystal's
-# mean density, is large enough for all but one site in 3,000 of the Materials Project.
+# The first sphere holds, at the mean density of the crystal, this many sites for each
+# neighbor to find. That is enough for all but one site in 3,000 of the Materials
+# Project. For the remaining sites the radius grows by a factor until it is large
+# enough.
 _FIRST_SPHERE = 1.7
 _GROWTH = 1.3
 
-# Below this distance (in Å) a site has found itself and not one of its images.
-SELF_DISTANCE = 1e-8
-
-
-class Edges(NamedTuple):
-    """The edges of several crystals, sorted by center.
-
-    Attributes
-    ----------
-    counts : ndarray of shape (n_sites,), int64
-        How many edges each site is the center of.
-    neighbors : ndarray of shape (n_edges,), int32
-        The other end, as a site's position within its own crystal.
-    distances : ndarray of shape (n_edges,), float64
-        In Å.
-    """
-
-    counts: NDArray[np.int64]
-    neighbors: NDArray[np.int32]
-    distances: NDArray[np.float64]
-
-
-class _Pairs(NamedTuple):
-    """Pairs of sites: the center counted over all crystals, the other in its own."""
-
-    centers: NDArray[np.int64]
-    neighbors: NDArray[np.int64]
-    distances: NDArray[np.float64]
-
-    def take(self, rows: NDArray[Any]) -> "_Pairs":
-        return _Pairs(self.centers[rows], self.neighbors[rows], self.distances[rows])
-
 
 @dataclass(frozen=True)
-class NearestNeighbors:  # numpydoc ignore=PR02
-    """Join every site to its nearest neighbors, never dividing a shell.
+class NearestNeighbors(EdgeRule):  # numpydoc ignore=PR02
+    """Join every site to its nearest neighbors, in whole shells.
 
-    A site keeps every neighbor as near as its ``max_neighbors``-th, within
-    `SHELL_TOLERANCE` (1e-2 Å). Cutting at exactly 12, as the authors' program does,
-    picks at random among neighbors at equal distance, so that its graph depends on
-    the order of the sites and on the choice of the cell; this one depends on neither.
+    A site keeps each neighbor that is at most 0.01 Å farther away than its
+    `max_neighbors`-th nearest one. A shell of neighbors at equal distance is therefore
+    kept or left out as a whole, and the graph depends neither on the order of the sites
+    nor on the choice of the cell. The original program keeps exactly 12 neighbors
+    instead, and selects arbitrarily among neighbors at equal distance.
 
     Parameters
     ----------
     max_neighbors : int or None, default=12
-        The number of neighbors to reach. None keeps all within `cutoff`.
+        Number of nearest neighbors to reach. None keeps all neighbors within `cutoff`.
     cutoff : float or None, default=None
-        Largest distance in Å. None searches as far as needed.
+        Largest length of an edge in Å. None searches as far as `max_neighbors` needs.
     isolated_sites : {"raise", "keep"}, default="raise"
-        What becomes of a site without a neighbor within `cutoff`: an error, or a
-        site without edges.
+        How to treat a site without a neighbor within `cutoff`. "raise" raises an error
+        that names the site, "keep" keeps the site without edges.
+
+    See Also
+    --------
+    sklearn_cgcnn.CrystalGraphFeaturizer : Takes the rule as `connectivity`.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CrystalGraphFeaturizer
+    >>> from sklearn_cgcnn.graphs import NearestNeighbors
+    >>> rule = NearestNeighbors(max_neighbors=None, cutoff=5.0)
+    >>> rule.to_dict()
+    {'rule': 'nearest', 'max_neighbors': None, 'cutoff': 5.0}
+    >>> featurizer = CrystalGraphFeaturizer(connectivity=rule)
     """
+
+    rule_name: ClassVar[str] = "nearest"
 
     max_neighbors: int | None = 12
     cutoff: float | None = None
@@ -81,53 +78,82 @@ class NearestNeighbors:  # numpydoc ignore=PR02
         if self.max_neighbors is None and self.cutoff is None:
             raise ValueError(
                 "max_neighbors=None and cutoff=None would join every site to all "
-                "others; give at least one of them"
+                "others; set at least one of them"
             )
+        # A frozen dataclass is set through its base class.
+        if self.max_neighbors is not None:
+            count = check_count("max_neighbors", self.max_neighbors)
+            object.__setattr__(self, "max_neighbors", count)
+        if self.cutoff is not None:
+            object.__setattr__(self, "cutoff", check_cutoff(self.cutoff))
+        check_choice("isolated_sites", self.isolated_sites, "raise", "keep")
 
-    def find(self, cells: Sequence[Cell]) -> Edges:
+    def find_in_cell(self, cell: Cell) -> NeighborList:
+        """Find the edges of one crystal.
+
+        Parameters
+        ----------
+        cell : Cell
+            The unit cell of the crystal.
+
+        Returns
+        -------
+        NeighborList
+            The edges of all sites of the cell.
+
+        Raises
+        ------
+        StructureError
+            If two sites coincide, or if a site has no neighbor within `cutoff` and
+            `isolated_sites` is "raise".
+        """
+        return self.find([cell])
+
+    def find(self, cells: Sequence[Cell]) -> NeighborList:
         """Find the edges of several crystals.
 
         Parameters
         ----------
         cells : sequence of Cell
+            The unit cells of the crystals, at least one.
 
         Returns
         -------
-        Edges
+        NeighborList
+            The edges of all sites of the first cell, then those of the second, and so
+            on.
 
         Raises
         ------
         StructureError
-            If two sites coincide, or a site has no neighbor within `cutoff` and
-            `isolated_sites` is "raise". Its ``index`` is the crystal's position.
+            If two sites coincide, or if a site has no neighbor within `cutoff` and
+            `isolated_sites` is "raise". The attribute ``index`` of the error is the
+            position of the crystal in `cells`.
         """
-        n_sites = np.array([len(cell.coords) for cell in cells])
-        first_sites = np.concatenate([[0], np.cumsum(n_sites)])
+        offsets = site_offsets(cells)
+        sites_per_cell, n_sites = np.diff(offsets), int(offsets[-1])
         radii = self._first_radii(cells)
-        pending = [np.arange(n) for n in n_sites]
-        kept: list[_Pairs] = []
-        while any(len(centers) for centers in pending):
-            pairs = _search(cells, first_sites, pending, radii)
-            _check_coincident(pairs, first_sites)
-            reach = np.repeat(radii, n_sites)
-            limits = self._limits(pairs, int(first_sites[-1]))
-            # A site whose outermost shell may stick out of its sphere is searched
-            # again.
-            limits[limits > reach] = -np.inf
-            chosen = pairs.distances <= limits[pairs.centers]
-            kept.append(pairs.take(chosen))
+        pending = [np.arange(n) for n in sites_per_cell]
+        kept: list[SitePairs] = []
+        while any(len(sites) for sites in pending):
+            pairs = search_spheres(cells, pending, radii)
+            limits = self._limits(pairs, n_sites)
+            # The outermost shell of a site may reach beyond the sphere. Then the site
+            # keeps none of these pairs, and is searched again with a larger radius.
+            limits[limits > np.repeat(radii, sites_per_cell)] = -np.inf
+            kept.append(pairs.take(pairs.distances <= limits[pairs.centers]))
             pending = [
-                centers[np.isneginf(limits[centers + first])]
-                for centers, first in zip(pending, first_sites[:-1], strict=True)
+                sites[np.isneginf(limits[sites + first])]
+                for sites, first in zip(pending, offsets[:-1], strict=True)
             ]
             radii = np.minimum(radii * _GROWTH, self._largest_radius())
-        edges = _sort_by_center(kept, int(first_sites[-1]))
+        edges = _join_pairs(kept, n_sites)
         if self.isolated_sites == "raise":
-            self._check_isolated(edges, first_sites)
+            self._check_isolated(edges, offsets)
         return edges
 
     def _largest_radius(self) -> float:
-        return np.inf if self.cutoff is None else float(self.cutoff)
+        return np.inf if self.cutoff is None else self.cutoff
 
     def _first_radii(self, cells: Sequence[Cell]) -> NDArray[np.float64]:
         if self.max_neighbors is None:
@@ -137,8 +163,8 @@ class NearestNeighbors:  # numpydoc ignore=PR02
         radii = np.cbrt(sphere * 3 / (4 * np.pi))
         return np.minimum(radii, self._largest_radius())
 
-    def _limits(self, pairs: _Pairs, n_sites: int) -> NDArray[np.float64]:
-        """How far each site's edges reach: to its last shell's end, or the cutoff."""
+    def _limits(self, pairs: SitePairs, n_sites: int) -> NDArray[np.float64]:
+        """Return the largest length of the edges of each site in Å."""
         largest = np.full(n_sites, self._largest_radius())
         if self.max_neighbors is None:
             return largest
@@ -146,111 +172,38 @@ class NearestNeighbors:  # numpydoc ignore=PR02
         limits: NDArray[np.float64] = np.minimum(nearest + SHELL_TOLERANCE, largest)
         return limits
 
-    def _check_isolated(self, edges: Edges, first_sites: NDArray[np.int64]) -> None:
+    def _check_isolated(self, edges: NeighborList, offsets: NDArray[np.int64]) -> None:
         isolated = np.flatnonzero(edges.counts == 0)
         if len(isolated):
-            crystal, site = _locate(isolated[0], first_sites)
+            crystal, site = locate_site(isolated[0], offsets)
             raise StructureError(
-                f"site {site} has no neighbor within cutoff={self.cutoff} Å; raise "
-                'the cutoff, or pass isolated_sites="keep" to have it without edges',
+                f"site {site} has no neighbor within cutoff={self.cutoff} Å; increase "
+                'the cutoff, or pass isolated_sites="keep" to keep the site without '
+                "edges",
                 index=crystal,
             )
 
 
-def _search(
-    cells: Sequence[Cell],
-    first_sites: NDArray[np.int64],
-    pending: Sequence[NDArray[np.int64]],
-    radii: NDArray[np.float64],
-) -> _Pairs:
-    """Find all pairs within each crystal's radius of its pending sites."""
-    found = []
-    for cell, first, centers, radius in zip(
-        cells, first_sites[:-1], pending, radii, strict=True
-    ):
-        if len(centers):
-            center, neighbor, _, distance = find_points_in_spheres(
-                cell.coords,
-                cell.coords[centers],
-                r=radius,
-                pbc=np.array(cell.pbc, dtype=np.int64),
-                lattice=cell.lattice,
-                tol=SELF_DISTANCE,
-            )
-            found.append(
-                (centers[center], np.full(len(center), first), neighbor, distance)
-            )
-    centers, firsts, neighbors, distances = map(
-        np.concatenate, zip(*found, strict=True)
-    )
-    others = (neighbors != centers) | (distances > SELF_DISTANCE)
-    pairs = _Pairs(centers + firsts, neighbors, distances).take(others)
-    if (np.diff(pairs.centers) < 0).any():
-        pairs = pairs.take(np.argsort(pairs.centers, kind="stable"))
-    return pairs
-
-
-def _kth_distance(pairs: _Pairs, k: int, n_sites: int) -> NDArray[np.float64]:
-    """Distance of each site's k-th neighbor; infinite where there are fewer."""
+def _kth_distance(pairs: SitePairs, k: int, n_sites: int) -> NDArray[np.float64]:
+    """Return the distance of each site's k-th neighbor, infinite if it has fewer."""
     counts = np.bincount(pairs.centers, minlength=n_sites)
-    farthest = pairs.distances.max(initial=0.0) + 1.0
-    order = np.argsort(pairs.centers * farthest + pairs.distances)
+    # One sort by center and distance: each center has an interval of its own.
+    interval = pairs.distances.max(initial=0.0) + 1.0
+    order = np.argsort(pairs.centers * interval + pairs.distances)
     enough = counts >= k
     kth = np.full(n_sites, np.inf)
-    firsts = np.cumsum(counts) - counts
-    kth[enough] = pairs.distances[order[firsts[enough] + k - 1]]
+    first_pairs = np.cumsum(counts) - counts
+    kth[enough] = pairs.distances[order[first_pairs[enough] + k - 1]]
     return kth
 
 
-def _sort_by_center(parts: Sequence[_Pairs], n_sites: int) -> Edges:
-    centers, neighbors, distances = map(np.concatenate, zip(*parts, strict=True))
+def _join_pairs(parts: Sequence[SitePairs], n_sites: int) -> NeighborList:
+    """Return the pairs of several searches as one list, sorted by center."""
+    centers = np.concatenate([part.centers for part in parts])
+    neighbors = np.concatenate([part.neighbors for part in parts])
+    distances = np.concatenate([part.distances for part in parts])
     if len(parts) > 1:
         order = np.argsort(centers, kind="stable")
-        centers, neighbors, distances = (
-            centers[order],
-            neighbors[order],
-            distances[order],
-        )
+        neighbors, distances = neighbors[order], distances[order]
     counts = np.bincount(centers, minlength=n_sites)
-    return Edges(counts, neighbors.astype(np.int32), distances)
-
-
-def _check_coincident(pairs: _Pairs, first_sites: NDArray[np.int64]) -> None:
-    coincident = np.flatnonzero(pairs.distances < COINCIDENT_DISTANCE)
-    if len(coincident):
-        pair = coincident[0]
-        crystal, site = _locate(pairs.centers[pair], first_sites)
-        raise coincident_sites(
-            site, pairs.neighbors[pair], pairs.distances[pair], crystal
-        )
-
-
-def coincident_sites(
-    site: int, other: int, distance: float, crystal: int
-) -> StructureError:
-    """Describe two sites that lie at one place.
-
-    Parameters
-    ----------
-    site, other : int
-        Positions of the sites within the crystal.
-    distance : float
-        From one to the other, in Å.
-    crystal : int
-        Position of the crystal.
-
-    Returns
-    -------
-    StructureError
-    """
-    return StructureError(
-        f"sites {site} and {other} lie only {distance:.3g} Å apart; remove the "
-        "duplicate, e.g. with Structure.merge_sites(mode='delete')",
-        index=crystal,
-    )
-
-
-def _locate(site: int, first_sites: NDArray[np.int64]) -> tuple[int, int]:
-    """Which crystal a site counted over all crystals is in, and its place there."""
-    crystal = int(np.searchsorted(first_sites, site, side="right")) - 1
-    return crystal, int(site - first_sites[crystal])
+    return NeighborList(counts, neighbors.astype(np.int32), distances)

@@ -1,104 +1,111 @@
-"""Which sites are joined by an edge in the authors' program."""
+"""Edge rule: the neighbors that the original program takes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from sklearn_cgcnn.exceptions import StructureError
-from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
-from sklearn_cgcnn.graphs._neighbors._nearest import (
-    SELF_DISTANCE,
-    Edges,
-    coincident_sites,
-)
+from sklearn_cgcnn.graphs._cells import Cell
+from sklearn_cgcnn.graphs._neighbors._edge_rule import EdgeRule, NeighborList
+from sklearn_cgcnn.graphs._neighbors._parameter_checks import check_count, check_cutoff
+from sklearn_cgcnn.graphs._neighbors._sphere_search import search_spheres
 
-# Of a cell, within the cutoff: a second's search.
-_MOST_IMAGES = 1e5
+# Images of the cell within the cutoff: a search through so many takes about a second.
+_MAX_IMAGES = 1e5
 
 
 @dataclass(frozen=True)
-class OriginalNeighbors:  # numpydoc ignore=PR02
-    """Join every site to exactly so many neighbors, as the authors' program does.
+class OriginalNeighbors(EdgeRule):  # numpydoc ignore=PR02
+    """Join every site to a fixed number of neighbors, as the original program does.
 
-    The nearest are taken, and among those at equal distance the ones that pymatgen's
-    search finds first: which these are depends on the order of the sites, on the choice
-    of the cell and on the last digit of the distances. A site with too few neighbors
-    within the cutoff has edges to the first site of the crystal for each that is
-    missing, one Å longer than the cutoff. For models that were trained on such graphs.
+    The program takes the nearest neighbors. Among those at equal distance it takes the
+    ones that pymatgen's search returns first, which depends on the order of the sites,
+    on the choice of the cell and on the last digits of the distances. If a site has
+    fewer than `max_neighbors` neighbors within `cutoff`, it gets edges to the first
+    site of the crystal instead, of length `cutoff` + 1 Å. Use this rule for models that
+    were trained on such graphs.
 
     Parameters
     ----------
     max_neighbors : int, default=12
-        The number of edges of each site.
+        Number of edges of each site.
     cutoff : float, default=8.0
         Radius of the search in Å.
+
+    See Also
+    --------
+    sklearn_cgcnn.CrystalGraphFeaturizer : Takes the rule as `connectivity`.
+    sklearn_cgcnn.checkpoints.load_original_checkpoint : Load a model of the program.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.graphs import OriginalNeighbors
+    >>> OriginalNeighbors(max_neighbors=8).to_dict()
+    {'rule': 'original', 'max_neighbors': 8, 'cutoff': 8.0}
     """
+
+    rule_name: ClassVar[str] = "original"
+    # The last digits decide which of several equally near neighbors are taken.
+    normalize_cells: ClassVar[bool] = False
 
     max_neighbors: int = 12
     cutoff: float = 8.0
 
-    def find(self, cells: Sequence[Cell]) -> Edges:
-        """Find the edges of several crystals.
+    def __post_init__(self) -> None:
+        if self.max_neighbors is None:
+            raise ValueError(
+                "max_neighbors must be an integer of at least 1, got None: the rule of "
+                "the original program gives every site the same number of edges; set "
+                "max_neighbors to this number"
+            )
+        # A frozen dataclass is set through its base class.
+        count = check_count("max_neighbors", self.max_neighbors)
+        object.__setattr__(self, "max_neighbors", count)
+        object.__setattr__(self, "cutoff", check_cutoff(self.cutoff))
+
+    def find_in_cell(self, cell: Cell) -> NeighborList:
+        """Find the edges of one crystal.
 
         Parameters
         ----------
-        cells : sequence of Cell
-            As the structures give them: neither reduced nor wrapped, which would change
-            the last digits.
+        cell : Cell
+            The unit cell of the crystal, not normalized.
 
         Returns
         -------
-        Edges
+        NeighborList
+            The edges of all sites of the cell.
 
         Raises
         ------
         StructureError
-            If two sites coincide. Its ``index`` is the crystal's position.
+            If two sites coincide, or if the cell is so oblique that the search would
+            take too long.
         """
-        found = [self._find_in(cell, index) for index, cell in enumerate(cells)]
-        neighbors, distances = map(np.concatenate, zip(*found, strict=True))
-        n_sites = sum(len(cell.coords) for cell in cells)
+        self._check_images(cell)
+        n_sites = len(cell.coords)
+        pairs = search_spheres([cell], [np.arange(n_sites)], [self.cutoff])
+        # A stable sort, like that of the program: neighbors at equal distance stay in
+        # the order of the search.
+        pairs = pairs.take(np.lexsort((pairs.distances, pairs.centers)))
+        first_pairs = np.searchsorted(pairs.centers, np.arange(n_sites))
+        rank = np.arange(len(pairs.centers)) - first_pairs[pairs.centers]
+        kept = rank < self.max_neighbors
+        place = pairs.centers[kept], rank[kept]
+        neighbors = np.zeros((n_sites, self.max_neighbors), dtype=np.int32)
+        distances = np.full((n_sites, self.max_neighbors), self.cutoff + 1.0)
+        neighbors[place] = pairs.neighbors[kept]
+        distances[place] = pairs.distances[kept]
         counts = np.full(n_sites, self.max_neighbors, dtype=np.int64)
-        return Edges(counts, neighbors.ravel(), distances.ravel())
+        return NeighborList(counts, neighbors.ravel(), distances.ravel())
 
-    def _find_in(
-        self, cell: Cell, index: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Give neighbors and distances of shape (n_sites, max_neighbors)."""
+    def _check_images(self, cell: Cell) -> None:
         heights = 1 / np.linalg.norm(np.linalg.inv(cell.lattice), axis=0)
         n_images = float(np.prod(2 * np.ceil(self.cutoff / heights) + 1))
-        if n_images > _MOST_IMAGES:
+        if n_images > _MAX_IMAGES:
             raise StructureError(
-                f"the cell is so oblique that the search of the original program would "
-                f"go through {n_images:.3g} images of it; choose a reduced one with "
-                "Structure.get_reduced_structure()",
-                index=index,
+                "the cell is so oblique that the search of the original program would "
+                f"go through {n_images:.3g} images of it; use a reduced cell, e.g. "
+                "from Structure.get_reduced_structure()"
             )
-        center, neighbor, _, distance = find_points_in_spheres(
-            cell.coords,
-            cell.coords,
-            r=self.cutoff,
-            pbc=np.array(cell.pbc, dtype=np.int64),
-            lattice=cell.lattice,
-            tol=SELF_DISTANCE,
-        )
-        others = (center != neighbor) | (distance > SELF_DISTANCE)
-        center, neighbor, distance = center[others], neighbor[others], distance[others]
-        if distance.min(initial=np.inf) < COINCIDENT_DISTANCE:
-            pair = int(distance.argmin())
-            raise coincident_sites(center[pair], neighbor[pair], distance[pair], index)
-        order = np.lexsort((distance, center))  # stable, as the program's sort is
-        center = center[order]
-        n_sites = len(cell.coords)
-        firsts = np.searchsorted(center, np.arange(n_sites))
-        rank = np.arange(len(center)) - firsts[center]
-        kept = rank < self.max_neighbors
-        shape = (n_sites, self.max_neighbors)
-        neighbors = np.zeros(shape, dtype=np.int32)
-        distances = np.full(shape, self.cutoff + 1.0)
-        neighbors[center[kept], rank[kept]] = neighbor[order][kept]
-        distances[center[kept], rank[kept]] = distance[order][kept]
-        return neighbors, distances

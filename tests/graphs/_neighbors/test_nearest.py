@@ -104,7 +104,7 @@ def test_neighbors_of_real_crystals_are_those_of_brute_force(real_crystals):
             Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
             {8: [8], 12: [8, 6]},
         ),
-        # A face-centerd cubic metal: 12 nearest, nothing more.
+        # A face-centered cubic metal: 12 nearest, nothing more.
         (
             Structure(Lattice([[0, 2, 2], [2, 0, 2], [2, 2, 0]]), ["Cu"], [[0, 0, 0]]),
             {12: [12], 13: [12, 6]},

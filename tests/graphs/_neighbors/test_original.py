@@ -6,6 +6,7 @@ from pymatgen.core import Lattice, Structure
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import StructureError
+from sklearn_cgcnn.graphs import OriginalNeighbors
 
 
 def original(**params):
@@ -51,10 +52,10 @@ def test_cut_and_padding():
 
 def test_settings(ionic):
     graphs = original().transform(ionic.data[:3])
-    assert graphs.settings["cutoff"] == 8.0
+    assert graphs.settings["connectivity"]["cutoff"] == 8.0
     model = CGCNNRegressor(max_epochs=1).fit(graphs, [1.0, 2.0, 3.0])
-    assert model.featurizer_.connectivity == "original"
-    with pytest.raises(ValueError, match="equally many edges; set max_neighbors"):
+    assert model.featurizer_.connectivity == OriginalNeighbors()
+    with pytest.raises(ValueError, match="same number of edges; set max_neighbors"):
         original(max_neighbors=None).fit(ionic.data)
     twice = Structure(Lattice.cubic(4.0), ["O", "O"], [[0] * 3, [0, 0, 0.01]])
     with pytest.raises(StructureError, match=r"X\[1\].*sites . and . lie only 0.04 Å"):

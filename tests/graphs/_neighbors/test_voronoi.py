@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import VoronoiNeighbors, read_cell
-from sklearn_cgcnn.graphs._neighbors._voronoi import find_faces
+from sklearn_cgcnn.graphs._neighbors._voronoi_faces import find_faces
 
 BCC = Structure(Lattice.cubic(3.0), ["Fe", "Fe"], [[0] * 3, [0.5] * 3])
 FCC = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.0), ["Cu"], [[0] * 3])
@@ -91,7 +91,7 @@ def faces_of_pymatgen(structure, least):
 
 def assert_faces_are_those_of_pymatgen(structures, least=0.05):
     for structure in structures:
-        cell = read_cell(structure, as_given=True)
+        cell = read_cell(structure, normalize=False)
         faces = find_faces(cell)
         for site, expected in enumerate(faces_of_pymatgen(structure, least)):
             of_site = (faces.centers == site) & (faces.solid_angles >= least)
@@ -167,8 +167,10 @@ def test_two_layers():
 # As the featurizer's rule
 
 
-def voronoi(**params):
-    return CrystalGraphFeaturizer(connectivity="voronoi", **params)
+def voronoi(*, merge_equivalent=True, **params):
+    return CrystalGraphFeaturizer(
+        connectivity=VoronoiNeighbors(**params), merge_equivalent=merge_equivalent
+    )
 
 
 def test_graphs_know_neither_order_nor_cell_nor_orientation(irregular):
@@ -194,23 +196,27 @@ def test_settings_travel_with_the_graphs(ionic):
     featurizer = voronoi(min_solid_angle=0.2, isolated_sites="keep")
     graphs = featurizer.transform(ionic.data)
     assert graphs.settings == {
-        "max_neighbors": None,
-        "cutoff": 6.0,
-        "connectivity": "voronoi",
-        "min_solid_angle": 0.2,
+        "connectivity": {"rule": "voronoi", "cutoff": 6.0, "min_solid_angle": 0.2},
         "merge_equivalent": True,
     }
     model = CGCNNRegressor(max_epochs=2, random_state=0).fit(graphs, ionic.target)
     assert model.featurizer_.graph_settings() == graphs.settings
     with pytest.raises(GraphSettingsError, match=r"angle=0\.2 instead of 0\.05"):
         voronoi().transform(graphs)
-    with pytest.raises(GraphSettingsError, match="'voronoi' instead of 'nearest'"):
+    with pytest.raises(
+        GraphSettingsError,
+        match=r"made with connectivity='voronoi' instead of 'nearest', "
+        r"cutoff=6\.0 instead of None;",
+    ):
         CrystalGraphFeaturizer().transform(graphs)
 
 
 def test_elements_without_a_radius():
     berkelium = Structure(Lattice.cubic(3.0), ["O", "Bk"], [[0] * 3, [0.5] * 3])
-    with pytest.raises(StructureError, match=r"X\[1\] .*site 1 holds the element 97"):
+    with pytest.raises(
+        StructureError,
+        match=r"X\[1\] .*site 1 holds Bk \(element 97\).*missing_radii=\"ignore\"",
+    ):
         voronoi().transform([BCC, berkelium])
     graphs = voronoi(missing_radii="ignore").transform([berkelium])
     # Eight faces between O and Bk, six between Bk and Bk; O and O are too far apart.

@@ -1,10 +1,16 @@
-"""Work shared among threads."""
+"""Work that is divided among threads."""
 
 import time
 
 import pytest
+import torch
 
-from sklearn_cgcnn._parallel import map_in_threads
+from sklearn_cgcnn._ops._threads import (
+    map_in_threads,
+    run_over_ranges,
+    split_evenly,
+    sum_over_ranges,
+)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 7])
@@ -16,7 +22,7 @@ def test_map_in_threads_keeps_the_order(n_threads):
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_map_in_threads_takes_no_item_before_its_time(n_threads):
+def test_map_in_threads_takes_an_item_only_when_a_thread_is_free(n_threads):
     taken, done, most = [], [], []
 
     def items():
@@ -51,3 +57,25 @@ def test_map_in_threads_stops_at_a_failure():
     with pytest.raises(ZeroDivisionError):
         map_in_threads(work, range(100), 2)
     assert len(done) < 50
+
+
+@pytest.mark.parametrize(("n_rows", "n_ranges"), [(10, 1), (10, 3), (2, 5), (0, 2)])
+def test_split_evenly(n_rows, n_ranges):
+    ranges = split_evenly(n_rows, n_ranges)
+    assert [row for each in ranges for row in range(*each)] == list(range(n_rows))
+    lengths = [stop - start for start, stop in ranges]
+    assert len(lengths) == n_ranges
+    assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("n_ranges", [1, 2, 5])
+def test_ranges_are_processed_without_gradients_and_in_order(n_ranges):
+    def work(start, stop):
+        assert not torch.is_grad_enabled()
+        return torch.arange(start, stop).sum()[None]
+
+    ranges = split_evenly(20, n_ranges)
+    results = run_over_ranges(work, ranges)
+    assert [int(each) for each in results] == [sum(range(*each)) for each in ranges]
+    assert sum_over_ranges(work, ranges).tolist() == [190]
+    assert torch.is_grad_enabled()

@@ -1,0 +1,73 @@
+"""The choice of the back end that sums over the edges of a batch."""
+
+from dataclasses import replace
+
+import torch
+
+from sklearn_cgcnn._ops._edge_list import EdgeList
+from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
+from sklearn_cgcnn._ops._interface import EdgeSums
+from sklearn_cgcnn._ops._threads import n_loop_threads
+from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
+from sklearn_cgcnn._ops._torch_blocks import block_size
+
+
+def edge_sums(edges: EdgeList) -> EdgeSums:
+    """Choose a back end for sums over the edges of a batch.
+
+    =================  =======================  =======================================
+    device             without compiled loops   with compiled loops
+    =================  =======================  =======================================
+    CPU                torch, block by block    Numba for float32, otherwise torch
+    any other          torch, all at once       Inductor
+    =================  =======================  =======================================
+
+    On a CPU the edges are first sorted by their centers, if they are not. On any other
+    device no value is read, because reading would wait for the device.
+
+    Parameters
+    ----------
+    edges : EdgeList
+        No gradient flows to their features.
+
+    Returns
+    -------
+    EdgeSums
+        Its ``edges`` have the order that the back end uses.
+
+    Notes
+    -----
+    Loops are compiled within :func:`~sklearn_cgcnn._ops._threads.compiled_loops`. The
+    blocks of torch are larger if gradients are disabled when this function is called.
+    """
+    on_cpu, n_threads = edges.edge_index.is_cpu, n_loop_threads.get()
+    edges = _without_gradient(_sorted_by_center(edges) if on_cpu else edges)
+    if n_threads is not None and not on_cpu:
+        return InductorEdgeSums(edges)
+    if n_threads is not None and edges.values.dtype == torch.float32:
+        # Numba is an optional dependency, and its import takes a while.
+        from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
+
+        return NumbaEdgeSums(edges, n_threads)
+    return TorchEdgeSums(edges, block_size(torch.is_grad_enabled()) if on_cpu else None)
+
+
+def _sorted_by_center(edges: EdgeList) -> EdgeList:
+    """Sort edges by their centers, keeping the order of the edges of each center."""
+    center = edges.edge_index[0]
+    if not bool((center.diff() < 0).any()):
+        return edges
+    order = center.argsort(stable=True)
+    return replace(
+        edges,
+        edge_index=edges.edge_index[:, order],
+        weights=edges.weights[order],
+        columns=edges.columns[order],
+        values=edges.values[order],
+    )
+
+
+def _without_gradient(edges: EdgeList) -> EdgeList:
+    """Detach the features, and convert the weights to their dtype."""
+    values = edges.values.detach()
+    return replace(edges, values=values, weights=edges.weights.to(values.dtype))

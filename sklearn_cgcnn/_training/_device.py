@@ -1,0 +1,49 @@
+"""The device that a network runs on."""
+
+import torch
+
+from sklearn_cgcnn._ops import can_compile
+
+
+def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.device:
+    """Return the device to use.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Name of the device. "auto" means a CUDA GPU if there is one, else the CPU.
+    compiled : bool, default=False
+        Whether loops are to be compiled for the device.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If torch cannot use the device on this machine.
+    ImportError
+        If loops are to be compiled for a CPU and Numba cannot be imported.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device="cpu" if resolved.type == "cuda" else resolved)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={str(device)!r} cannot be used by torch on this machine "
+            f'({error}); pass device="auto" or "cpu"'
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={str(device)!r} needs a CUDA GPU, and torch finds none on this "
+            'machine; pass device="auto" or "cpu"'
+        )
+    if compiled and resolved.type == "cpu" and not can_compile(resolved):
+        raise ImportError(
+            "compile=True needs Numba to compile for a CPU, and Numba cannot be "
+            "imported; pip install numba, or set compile=False"
+        )
+    return resolved

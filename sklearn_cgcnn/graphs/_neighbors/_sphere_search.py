@@ -1,0 +1,174 @@
+"""The search for all sites within a sphere, which every edge rule begins with."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.optimization.neighbors import find_points_in_spheres
+
+from sklearn_cgcnn.exceptions import StructureError
+from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
+
+# Å. A pair of a site with itself at a smaller distance is the site, not an image of it.
+SELF_DISTANCE = 1e-8
+
+
+class SitePairs(NamedTuple):
+    """Pairs of a center site and a periodic image of a neighbor site.
+
+    Attributes
+    ----------
+    centers : ndarray of shape (n_pairs,), int64
+        Center of each pair, counted over all cells of the search.
+    neighbors : ndarray of shape (n_pairs,), int64
+        Neighbor of each pair, as its position within its own cell.
+    distances : ndarray of shape (n_pairs,), float64
+        Distance between the two in Å.
+    images : ndarray of shape (n_pairs, 3), float64, or None
+        Lattice translation of the neighbor, in multiples of the lattice vectors.
+    """
+
+    centers: NDArray[np.int64]
+    neighbors: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    images: NDArray[np.float64] | None = None
+
+    def take(self, rows: NDArray[Any]) -> "SitePairs":
+        """Select pairs.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_selected,), int, or of shape (n_pairs,), bool
+            Positions of the pairs, or a mask.
+
+        Returns
+        -------
+        SitePairs
+        """
+        images = None if self.images is None else self.images[rows]
+        return SitePairs(
+            self.centers[rows], self.neighbors[rows], self.distances[rows], images
+        )
+
+
+def search_spheres(
+    cells: Sequence[Cell],
+    centers: Sequence[NDArray[np.int64]],
+    radii: Sequence[float] | NDArray[np.float64],
+    *,
+    with_images: bool = False,
+) -> SitePairs:
+    """Find all pairs of sites within a radius, in several crystals.
+
+    Parameters
+    ----------
+    cells : sequence of Cell, of length n_cells
+        The unit cells of the crystals.
+    centers : sequence of n_cells ndarrays, int64
+        The center sites in each cell, as positions in ascending order.
+    radii : sequence of float, of length n_cells
+        Radius of the spheres in each cell, in Å.
+    with_images : bool, default=False
+        Whether to return the lattice translations of the neighbors.
+
+    Returns
+    -------
+    SitePairs
+        Sorted by center. Pairs of one center are in the order of pymatgen's search. A
+        site is not paired with itself, but with its periodic images.
+
+    Raises
+    ------
+    StructureError
+        If two sites coincide. The attribute ``index`` of the error is the position of
+        the crystal in `cells`.
+    """
+    offsets = site_offsets(cells)
+    parts, images = [], []
+    for cell, offset, sites, radius in zip(
+        cells, offsets[:-1], centers, radii, strict=True
+    ):
+        if len(sites):
+            position, neighbor, image, distance = _search_cell(cell, sites, radius)
+            first_site = np.full(len(position), offset)
+            parts.append((sites[position], first_site, neighbor, distance))
+            images.append(image)
+    sites, first_sites, neighbors, distances = map(
+        np.concatenate, zip(*parts, strict=True)
+    )
+    translations = np.concatenate(images) if with_images else None
+    pairs = SitePairs(sites + first_sites, neighbors, distances, translations)
+    pairs = pairs.take((neighbors != sites) | (distances > SELF_DISTANCE))
+    if (np.diff(pairs.centers) < 0).any():
+        pairs = pairs.take(np.argsort(pairs.centers, kind="stable"))
+    _check_coincident(pairs, offsets)
+    return pairs
+
+
+def _search_cell(
+    cell: Cell, sites: NDArray[np.int64], radius: float
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the position in `sites`, the neighbor, image and distance of each pair."""
+    pairs: tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
+    pairs = find_points_in_spheres(
+        cell.coords,
+        cell.coords[sites],
+        r=radius,
+        pbc=np.array(cell.pbc, dtype=np.int64),
+        lattice=cell.lattice,
+        tol=SELF_DISTANCE,
+    )
+    return pairs
+
+
+def site_offsets(cells: Sequence[Cell]) -> NDArray[np.int64]:
+    """Return where the sites of each cell begin, counted over all cells.
+
+    Parameters
+    ----------
+    cells : sequence of Cell, of length n_cells
+        The unit cells.
+
+    Returns
+    -------
+    ndarray of shape (n_cells + 1,), int64
+        The last entry is the number of sites of all cells.
+    """
+    offsets = np.zeros(len(cells) + 1, dtype=np.int64)
+    np.cumsum([len(cell.coords) for cell in cells], out=offsets[1:])
+    return offsets
+
+
+def locate_site(site: int, offsets: NDArray[np.int64]) -> tuple[int, int]:
+    """Find the crystal that a site belongs to.
+
+    Parameters
+    ----------
+    site : int
+        A site, counted over all cells.
+    offsets : ndarray of shape (n_cells + 1,), int64
+        Where the sites of each cell begin.
+
+    Returns
+    -------
+    crystal : int
+        Position of the crystal.
+    position : int
+        Position of the site within the crystal.
+    """
+    crystal = int(np.searchsorted(offsets, site, side="right")) - 1
+    return crystal, int(site - offsets[crystal])
+
+
+def _check_coincident(pairs: SitePairs, offsets: NDArray[np.int64]) -> None:
+    coincident = np.flatnonzero(pairs.distances < COINCIDENT_DISTANCE)
+    if len(coincident):
+        pair = coincident[0]
+        crystal, site = locate_site(pairs.centers[pair], offsets)
+        raise StructureError(
+            f"sites {site} and {pairs.neighbors[pair]} lie only "
+            f"{pairs.distances[pair]:.3g} Å apart; remove the duplicate, e.g. with "
+            "Structure.merge_sites(mode='delete')",
+            index=crystal,
+        )

@@ -1,0 +1,184 @@
+"""The batch: several crystals as one graph, which every part of the network takes."""
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn._ops import (
+    EdgeList,
+    EdgeMoments,
+    EdgeSums,
+    edge_sums,
+    supports_fused_sums,
+    to_dense,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalGraphBatch:
+    """Several crystals as one disconnected graph.
+
+    A site may stand for several equivalent sites of its crystal, and an edge for
+    several equal edges. Every sum, mean and statistic over sites must therefore be
+    weighted by `multiplicity`, and every one over edges by `edge_weights`.
+
+    The network receives a batch without edge features. It computes them from the
+    distances, attaches them with :meth:`with_edge_features`, and passes the result to
+    convolutions, pooling and readout. What several convolutions need, such as
+    `edge_counts`, is computed once, on first use.
+
+    Attributes
+    ----------
+    atomic_numbers : Tensor of shape (n_sites,), int64
+        Atomic number of each site.
+    edge_index : Tensor of shape (2, n_edges), int64
+        Center and neighbor of each edge, as positions in the batch.
+    distances : Tensor of shape (n_edges,), float64
+        Length of each edge, in Å. Single precision on devices without double precision.
+    multiplicity : Tensor of shape (n_sites,)
+        Number of equivalent sites of its crystal that each site stands for. An integer
+        type, or the type of the edge features once they are attached.
+    edge_weights : Tensor of shape (n_edges,)
+        Number of equal edges of its center that each edge stands for. An integer type,
+        or the type of the edge features once they are attached.
+    crystal_index : Tensor of shape (n_sites,), int64
+        Position in the batch of the crystal that each site belongs to.
+    n_crystals : int
+        Number of crystals, which is also the length of the batch.
+    edge_columns, edge_values : Tensor of shape (n_edges, n_entries) or None
+        Sparse edge features, as :meth:`EdgeBasis.entries` returns them. None until they
+        are attached.
+    n_edge_features : int
+        Number of edge features.
+    """
+
+    atomic_numbers: Tensor
+    edge_index: Tensor
+    distances: Tensor
+    multiplicity: Tensor
+    edge_weights: Tensor
+    crystal_index: Tensor
+    n_crystals: int
+    edge_columns: Tensor | None = None
+    edge_values: Tensor | None = None
+    n_edge_features: int = 0
+
+    def __len__(self) -> int:
+        return self.n_crystals
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the batch to a device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            The device.
+
+        Returns
+        -------
+        CrystalGraphBatch
+        """
+        values: dict[str, Any] = {
+            each.name: getattr(self, each.name) for each in fields(self)
+        }
+        tensors = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **{**values, **tensors})
+
+    def with_edge_features(
+        self, columns: Tensor, values: Tensor, n_features: int
+    ) -> Self:
+        """Attach edge features.
+
+        Parameters
+        ----------
+        columns, values : Tensor of shape (n_edges, n_entries)
+            Sparse edge features, as :meth:`EdgeBasis.entries` returns them.
+        n_features : int
+            Number of edge features.
+
+        Returns
+        -------
+        CrystalGraphBatch
+            A new batch. Its `multiplicity` and `edge_weights` have the type of
+            `values`, so that sums weighted by them are taken in this type.
+        """
+        return replace(
+            self,
+            multiplicity=self.multiplicity.to(values.dtype),
+            edge_weights=self.edge_weights.to(values.dtype),
+            edge_columns=columns,
+            edge_values=values,
+            n_edge_features=n_features,
+        )
+
+    @cached_property
+    def edge_features(self) -> Tensor:
+        """Dense edge features, of shape (n_edges, n_edge_features)."""
+        columns, values = self._sparse_features()
+        # With gradient even if the first caller needs none: the next one may.
+        with torch.enable_grad():
+            return to_dense(columns, values, self.n_edge_features)
+
+    @cached_property
+    def edge_counts(self) -> Tensor:
+        """Number of edges of the crystal that each edge stands for, (n_edges,)."""
+        return self.edge_weights * self.multiplicity.index_select(0, self.edge_index[0])
+
+    @cached_property
+    def edge_sums(self) -> EdgeSums:
+        """Back end that computes the fused sums over the edges."""
+        columns, values = self._sparse_features()
+        return edge_sums(
+            EdgeList(
+                edge_index=self.edge_index,
+                weights=self.edge_weights,
+                n_sites=len(self.multiplicity),
+                columns=columns,
+                values=values,
+                n_features=self.n_edge_features,
+            )
+        )
+
+    @property
+    def supports_fused_sums(self) -> bool:
+        """Whether fused kernels support the edge features: their type and device."""
+        return supports_fused_sums(self._sparse_features()[1])
+
+    @cached_property
+    def edge_moments(self) -> EdgeMoments:
+        """The means and covariances over the edges, for batch normalization."""
+        return EdgeMoments(self.edge_sums, self.multiplicity)
+
+    def mean_over_sites(self, values: Tensor) -> Tensor:
+        """Average over the sites of each crystal, weighted by `multiplicity`.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n_sites, width)
+            Values of the sites.
+
+        Returns
+        -------
+        Tensor of shape (n_crystals, width)
+            Of the type of `values`, or of `multiplicity` if that is wider: autocast may
+            have rounded the values, and sums must not be rounded.
+        """
+        weighted = values * self.multiplicity[:, None]
+        total = weighted.new_zeros(self.n_crystals, values.shape[1])
+        total = total.index_add(0, self.crystal_index, weighted)
+        counts = weighted.new_zeros(self.n_crystals)
+        counts = counts.index_add(
+            0, self.crystal_index, self.multiplicity.to(weighted.dtype)
+        )
+        return total / counts[:, None]
+
+    def _sparse_features(self) -> tuple[Tensor, Tensor]:
+        if self.edge_columns is None or self.edge_values is None:
+            raise ValueError(
+                "the batch has no edge features yet; attach them first, with "
+                "batch.with_edge_features(columns, values, n_features)"
+            )
+        return self.edge_columns, self.edge_values

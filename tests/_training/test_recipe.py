@@ -1,0 +1,99 @@
+"""Optimizers, schedules and losses, by name or as classes of torch."""
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import SMALL
+from sklearn_cgcnn import CGCNNRegressor
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("lr_schedule", ["one_cycle", "constant"])
+def test_every_optimizer_lowers_the_loss(ionic, optimizer, lr_schedule):
+    model = CGCNNRegressor(**SMALL).set_params(
+        optimizer=optimizer, lr_schedule=lr_schedule, max_epochs=15
+    )
+    curve = model.fit(ionic.data, ionic.target).loss_curve_
+    assert curve[-1] < 0.7 * curve[0]
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "squared_error", "huber"])
+def test_every_loss_is_what_its_name_says(ionic, loss):
+    model = CGCNNRegressor(loss=loss, **SMALL).fit(ionic.data, ionic.target)
+    difference = torch.tensor([[0.5], [-3.0]])
+    expected = {
+        "absolute_error": 1.75,
+        "squared_error": (0.25 + 9) / 2,
+        "huber": (0.125 + 2.5) / 2,
+    }
+    value = model.net_.criterion_(difference, torch.zeros(2, 1)).mean().item()
+    assert value == pytest.approx(expected[loss])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        torch.optim.RMSprop,
+        torch.optim.Rprop,  # has no weight decay
+        functools.partial(torch.optim.SGD, momentum=0.8, nesterov=True),
+    ],
+)
+def test_any_optimizer_of_torch(graphs, ionic, optimizer):
+    model = CGCNNRegressor(optimizer=optimizer, **SMALL).set_params(
+        max_epochs=15, lr=3e-3, lr_schedule="constant", weight_decay=0.02
+    )
+    model.fit(graphs, ionic.target)
+    assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
+    group = model.net_.optimizer_.param_groups[0]
+    assert group.get("weight_decay", 0.02) == 0.02
+    assert group.get("momentum", 0.0) in (0.0, 0.8)
+
+
+def test_any_scheduler_of_torch(graphs, ionic):
+    from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
+
+    schedule = functools.partial(ExponentialLR, gamma=0.5)
+    model = CGCNNRegressor(**SMALL).set_params(lr_schedule=schedule, lr=0.08)
+    model.fit(graphs, ionic.target)
+    assert model.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(0.01)
+    plateau = functools.partial(ReduceLROnPlateau, patience=0, threshold=1.0)
+    for early_stopping in (True, False):
+        model.set_params(lr_schedule=plateau, lr=0.08, early_stopping=early_stopping)
+        model.fit(graphs, ionic.target)
+        assert model.net_.optimizer_.param_groups[0]["lr"] < 0.08
+
+
+def pinball(predictions, targets):
+    """The loss whose minimum is the quantile at 0.9."""
+    difference = targets - predictions
+    return torch.maximum(0.9 * difference, -0.1 * difference)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [pinball, torch.nn.SmoothL1Loss, torch.nn.SmoothL1Loss(beta=0.1)],
+    ids=["function", "class", "instance"],
+)
+def test_any_loss(graphs, ionic, loss):
+    model = CGCNNRegressor(loss=loss, **SMALL).fit(graphs, ionic.target)
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.predict(graphs), model.predict(graphs))
+
+
+def test_a_quantile(ionic, graphs):
+    model = CGCNNRegressor(loss=pinball, **SMALL).set_params(max_epochs=80)
+    noisy = np.random.default_rng(0).normal(size=60)
+    above = noisy > model.fit(graphs, noisy).predict(graphs)
+    assert above.mean() < 0.25
+
+
+def test_a_loss_of_one_number_is_refused(graphs, ionic):
+    model = CGCNNRegressor(loss=torch.nn.functional.l1_loss, **SMALL)
+    with pytest.raises(
+        ValueError, match=r"loss returned values of shape \(\).*reduction"
+    ):
+        model.fit(graphs, ionic.target)

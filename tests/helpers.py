@@ -1,0 +1,50 @@
+"""What several test modules need, besides the fixtures of conftest."""
+
+import skorch
+import torch
+
+from sklearn_cgcnn import CGCNNRegressor
+
+# A network that trains within a second.
+SMALL = {
+    "n_conv_layers": 1,
+    "n_site_channels": 8,
+    "n_hidden_channels": 8,
+    "max_epochs": 3,
+    "random_state": 0,
+}
+
+# Parts of the network that take different ways through it.
+PARTS = {
+    "default": {},
+    "Eq. 4": {"conv": "shared", "pooling": "all_layers", "edge_basis": "one-hot"},
+    "Eq. 5 as printed": {"norm": None, "lr": 1e-3},
+    "site readout": {"readout": "site", "edge_basis": None},
+    "other activation": {"activation": "silu", "dropout": 0.1},
+}
+
+
+def outputs(model, X):
+    """Predictions of a regressor, or probabilities of a classifier."""
+    is_regressor = isinstance(model, CGCNNRegressor)
+    return model.predict(X) if is_regressor else model.predict_proba(X)
+
+
+def weights_of(model):
+    """A copy of all parameters and buffers of a fitted model."""
+    return {k: v.clone() for k, v in model.net_.module_.state_dict().items()}
+
+
+def assert_same_weights(left, right):
+    """Check that two fitted models are equal bit by bit."""
+    for name, value in weights_of(left).items():
+        assert torch.equal(value, weights_of(right)[name]), name
+
+
+# Held-out datasets, in the order in which `CatchHeldOut` saw them.
+HELD_OUT = []
+
+
+class CatchHeldOut(skorch.callbacks.Callback):
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        HELD_OUT[:] = [dataset_valid]
