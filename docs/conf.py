@@ -40,3 +40,12 @@ sphinx_gallery_conf = {
 
 plot_html_show_formats = False
 plot_working_directory = str(Path(__file__).parent)
+
+
+def skip_fields_of_named_tuples(app, what, name, member, skip, options):
+    # Their docstring is "Alias for field number ..."; the class documents the fields.
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_fields_of_named_tuples)

@@ -1,4 +1,4 @@
-"""The estimators."""
+"""The regressor and the classifier."""
 
 from sklearn_cgcnn._estimators._classifier import CGCNNClassifier
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor

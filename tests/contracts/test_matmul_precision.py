@@ -128,7 +128,7 @@ class LinearConv(Conv):
     ],
     ids=["basis", "basis without norm", "basis and activation", "conv", "readout"],
 )
-def test_parts_of_ones_own_may_be_rounded(graphs, ionic, parts):
+def test_own_parts_may_be_rounded(graphs, ionic, parts):
     model = CGCNNRegressor(matmul_precision="bfloat16", **{**SMALL, **parts})
     assert np.isfinite(model.fit(graphs, ionic.target).predict(graphs)).all()
 

@@ -27,7 +27,7 @@ from sklearn_cgcnn.nn import (
 
 
 class MeanConv(Conv):
-    """A convolution of one's own: the mean over the neighbors, added."""
+    """A user's own convolution: the mean over the neighbors, added."""
 
     def __init__(self, n_channels_in, n_channels, n_edge_features, norm, activation):
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
@@ -43,7 +43,7 @@ class MeanConv(Conv):
 
 
 class SoftMaxPooling(Pooling):
-    """A pooling of one's own: a smooth maximum over the sites."""
+    """A user's own pooling: a smooth maximum over the sites."""
 
     def forward(self, layers, batch):
         sites = layers[-1]
@@ -54,14 +54,14 @@ class SoftMaxPooling(Pooling):
 
 
 class BoundedReadout(CrystalReadout):
-    """A readout of one's own: bounded by ±3 standard deviations."""
+    """A user's own readout: bounded by ±3 standard deviations."""
 
     def forward(self, *args):
         return 3 * torch.tanh(super().forward(*args) / 3)
 
 
 class Scale(torch.nn.Module):
-    """A norm of one's own: only a scale."""
+    """A user's own norm: only a scale."""
 
     def __init__(self, n_channels, start=0.1):
         super().__init__()
@@ -72,7 +72,7 @@ class Scale(torch.nn.Module):
 
 
 def one_minus_exp(values):
-    """An activation of one's own."""
+    """A user's own activation."""
     return 1 - torch.exp(-values.abs())
 
 
@@ -85,28 +85,28 @@ PARTS = {
     "Eq. 5 as printed": {"conv": "gated", "norm": None, **SLOW},
     "Eq. 4": {"conv": "shared"},
     "Eq. 4 as printed": {"conv": "shared", "norm": None, **SLOW},
-    "conv of one's own": {"conv": MeanConv},
+    "own conv": {"conv": MeanConv},
     "all layers": {"pooling": "all_layers"},
     "all layers, Eq. 4": {"conv": "shared", "pooling": "all_layers"},
-    "pooling of one's own": {"pooling": SoftMaxPooling},
+    "own pooling": {"pooling": SoftMaxPooling},
     "site readout": {"readout": "site"},
     "site readout, deep": {"readout": "site", "n_hidden_layers": 3, "dropout": 0.1},
     "site readout, linear": {"readout": "site", "n_hidden_layers": 0},
     "deep readout": {"n_hidden_layers": 4, "n_hidden_channels": 32},
-    "readout of one's own": {"readout": BoundedReadout},
+    "own readout": {"readout": BoundedReadout},
     "depth and width": {"n_conv_layers": 5, "n_site_channels": 20},
     "two properties": {"site_features": ("group", "period")},
     "three properties": {"site_features": ["group", "period", "electronegativity"]},
     "learned": {"site_features": "learned"},
     "frame": {"site_features": FRAME},
     "array": {"site_features": np.eye(104)[:, 1:]},
-    "features of one's own": {
+    "own features": {
         "site_features": SiteFeatures(torch.tensor(one_hot_site_features(["group"])))
     },
     "one-hot edges": {"edge_basis": "one-hot"},
-    "edges of one's own": {"edge_basis": GaussianBasis(stop=6.0, step=0.5)},
+    "own edges": {"edge_basis": GaussianBasis(stop=6.0, step=0.5)},
     "edges without features": {"edge_basis": None},
-    "norm of one's own": {"norm": Scale},
+    "own norm": {"norm": Scale},
     "relu": {"activation": "relu"},
     "silu": {"activation": "silu"},
     "tanh": {"activation": "tanh"},
@@ -194,17 +194,19 @@ def test_an_element_without_features(ionic):
     model = CGCNNRegressor(site_features=SOME, max_epochs=1)
     known = [c for c, other in zip(ionic.data, holds_other, strict=True) if not other]
     first = holds_other.index(True)
-    with pytest.raises(StructureError, match=rf"X\[{first}\] holds \w+, of which"):
+    with pytest.raises(
+        StructureError, match=rf"X\[{first}\] contains \w+, but site_feat"
+    ):
         model.fit(ionic.data, ionic.target)
     assert not hasattr(model, "net_")
     model.fit(known, np.arange(len(known)))
     with pytest.raises(StructureError, match="site_features has no features") as caught:
         model.predict([*known, ionic.data[first]])
     assert caught.value.index == len(known)
-    with pytest.raises(StructureError, match="of which site_features"):
+    with pytest.raises(StructureError, match="but site_features has no features"):
         model.partial_fit(ionic.data, ionic.target)
     twin = pickle.loads(pickle.dumps(model))
-    with pytest.raises(StructureError, match="of which site_features"):
+    with pytest.raises(StructureError, match="but site_features has no features"):
         twin.predict(ionic.data)
 
 
@@ -215,7 +217,7 @@ def test_features_that_are_not_finite(ionic):
     structure = ionic.data[3]
     table[structure[0].specie.Z, 0] = np.inf
     model.predict([structure])  # the model keeps a table of its own
-    with pytest.raises(StructureError, match=rf"holds {structure[0].specie}"):
+    with pytest.raises(StructureError, match=rf"contains {structure[0].specie}"):
         model.set_params(site_features=table).fit([structure], [1.0])
 
 

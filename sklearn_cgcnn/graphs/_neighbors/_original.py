@@ -85,10 +85,11 @@ class OriginalNeighbors(EdgeRule):  # numpydoc ignore=PR02
         """
         self._check_images(cell)
         n_sites = len(cell.coords)
-        pairs = search_spheres([cell], [np.arange(n_sites)], [self.cutoff])
-        # A stable sort, like that of the program: neighbors at equal distance stay in
-        # the order of the search.
-        pairs = pairs.take(np.lexsort((pairs.distances, pairs.centers)))
+        # Neighbors at equal distance stay in the order of the search, as the sort of
+        # the program is stable.
+        pairs = search_spheres(
+            [cell], [np.arange(n_sites)], [self.cutoff], by_distance=True
+        )
         first_pairs = np.searchsorted(pairs.centers, np.arange(n_sites))
         rank = np.arange(len(pairs.centers)) - first_pairs[pairs.centers]
         kept = rank < self.max_neighbors

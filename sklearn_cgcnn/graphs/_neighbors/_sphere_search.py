@@ -58,6 +58,7 @@ def search_spheres(
     radii: Sequence[float] | NDArray[np.float64],
     *,
     with_images: bool = False,
+    by_distance: bool = False,
 ) -> SitePairs:
     """Find all pairs of sites within a radius, in several crystals.
 
@@ -71,12 +72,15 @@ def search_spheres(
         Radius of the spheres in each cell, in Å.
     with_images : bool, default=False
         Whether to return the lattice translations of the neighbors.
+    by_distance : bool, default=False
+        Whether to sort the pairs of one center by their distance.
 
     Returns
     -------
     SitePairs
-        Sorted by center. Pairs of one center are in the order of pymatgen's search. A
-        site is not paired with itself, but with its periodic images.
+        Sorted by center. Pairs of one center, or those at equal distance if they are
+        sorted, are in the order of pymatgen's search. A site is not paired with itself,
+        but with its periodic images.
 
     Raises
     ------
@@ -85,25 +89,34 @@ def search_spheres(
         the crystal in `cells`.
     """
     offsets = site_offsets(cells)
-    parts, images = [], []
+    parts, images, first_sites = [], [], []
     for cell, offset, sites, radius in zip(
         cells, offsets[:-1], centers, radii, strict=True
     ):
         if len(sites):
             position, neighbor, image, distance = _search_cell(cell, sites, radius)
-            first_site = np.full(len(position), offset)
-            parts.append((sites[position], first_site, neighbor, distance))
+            # If all sites are centers, their positions are the sites.
+            center = position if len(sites) == len(cell.coords) else sites[position]
+            parts.append((center, neighbor, distance))
             images.append(image)
-    sites, first_sites, neighbors, distances = map(
-        np.concatenate, zip(*parts, strict=True)
-    )
-    translations = np.concatenate(images) if with_images else None
-    pairs = SitePairs(sites + first_sites, neighbors, distances, translations)
-    pairs = pairs.take((neighbors != sites) | (distances > SELF_DISTANCE))
-    if (np.diff(pairs.centers) < 0).any():
+            first_sites.append(offset)
+    sites, neighbors, distances = map(_concatenate, zip(*parts, strict=True))
+    kept = (neighbors != sites) | (distances > SELF_DISTANCE)
+    lengths = [len(part[0]) for part in parts]
+    sites = sites + np.repeat(first_sites, lengths) if len(cells) > 1 else sites
+    translations = _concatenate(images) if with_images else None
+    pairs = SitePairs(sites, neighbors, distances, translations).take(kept)
+    if by_distance:
+        pairs = pairs.take(np.lexsort((pairs.distances, pairs.centers)))
+    elif (np.diff(pairs.centers) < 0).any():
         pairs = pairs.take(np.argsort(pairs.centers, kind="stable"))
     _check_coincident(pairs, offsets)
     return pairs
+
+
+def _concatenate(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate arrays, without a copy if there is only one."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _search_cell(
@@ -162,9 +175,8 @@ def locate_site(site: int, offsets: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def _check_coincident(pairs: SitePairs, offsets: NDArray[np.int64]) -> None:
-    coincident = np.flatnonzero(pairs.distances < COINCIDENT_DISTANCE)
-    if len(coincident):
-        pair = coincident[0]
+    if pairs.distances.min(initial=np.inf) < COINCIDENT_DISTANCE:
+        pair = int((pairs.distances < COINCIDENT_DISTANCE).argmax())
         crystal, site = locate_site(pairs.centers[pair], offsets)
         raise StructureError(
             f"sites {site} and {pairs.neighbors[pair]} lie only "
