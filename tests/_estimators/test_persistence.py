@@ -1,7 +1,9 @@
 import copy
+import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._estimators import _persistence
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
+from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.nn import GaussianBasis
 
 SMALL = {"n_site_channels": 8, "max_epochs": 3, "random_state": 0}
@@ -164,6 +167,23 @@ def test_an_older_state_is_upgraded_step_by_step(model, ionic, monkeypatch):
     assert twin.n_iter_ == model.n_iter_
     assert state.keys() == before.keys()  # what was passed in is not changed
     np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
+
+
+STORED = sorted((Path(__file__).parent / "stored").glob("*.pkl"))
+
+
+def test_there_is_a_stored_model_of_every_version():
+    versions = [int(path.stem.rpartition("_v")[2]) for path in STORED]
+    assert versions == list(range(1, _persistence.STATE_VERSION + 1))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_stored_model_still_predicts_what_it_did(path):
+    """Models stored by earlier releases (``stored/make.py``)."""
+    model = pickle.loads(path.read_bytes())
+    expected = json.loads(path.with_suffix(".json").read_text())
+    structures = make_ionic_crystals(20, random_state=0).data
+    np.testing.assert_allclose(model.predict(structures), expected, rtol=1e-4)
 
 
 # Weights from elsewhere
