@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals
+from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs import (
     EDGE_RULES,
@@ -28,6 +29,7 @@ _RULE_PARAMETERS = {"max_neighbors": 12, "cutoff": None, "isolated_sites": "rais
 
 # Graphs are not a table, so scikit-learn must not wrap them in a DataFrame.
 class CrystalGraphFeaturizer(  # type: ignore[call-arg]
+    VersionedState,
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
     auto_wrap_output_keys=None,
@@ -83,7 +85,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         training stay the same, with fewer sites and edges to compute.
     isolated_sites : {"raise", "keep"}, default="raise"
         How to treat a site without neighbors. "raise" raises an error that names the
-        site, "keep" keeps the site without edges.
+        site, "keep" keeps the site without edges. Ignored by "original".
     n_jobs : int or None, default=None
         Number of processes, as in joblib. None means one.
     verbose : int, default=0
@@ -303,7 +305,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             if each.name in _RULE_PARAMETERS
         }
         if self.cutoff is None:
-            del parameters["cutoff"]  # each rule has its own default
+            parameters.pop("cutoff", None)  # each rule has its own default
         rule: EdgeRule = rule_class(**parameters)
         return rule
 

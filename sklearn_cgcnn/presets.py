@@ -41,7 +41,7 @@ _PAPER: dict[str, Any] = {
     "max_epochs": 100,  # our choice
     "batch_size": 64,  # our choice
     "early_stopping": True,  # by the loss, our choice: the paper uses absolute errors
-    "validation_fraction": 0.25,  # of 80 % of the crystals: 20 % are the test set
+    "validation_fraction": 0.25,  # a quarter of the 80 % that are not for testing
     "n_iter_no_change": _NEVER,
     "callbacks": [GaussianWeights(exp(-4))],  # our choice, within Table S1
 }
@@ -127,7 +127,9 @@ def preset(name: str, *, classification: bool = False) -> dict[str, Any]:
     sklearn_cgcnn.CGCNNRegressor.from_preset : Make an estimator from a preset.
     """
     if name not in _PRESETS:
-        raise ValueError(f"preset must be one of {sorted(_PRESETS)}, got {name!r}")
+        raise ValueError(
+            f"name={name!r} is not a preset; choose one of {sorted(_PRESETS)}"
+        )
     common, regressor, classifier = _PRESETS[name]
     specific = classifier if classification else regressor
     return copy.deepcopy({**common, **specific})

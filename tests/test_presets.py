@@ -215,7 +215,9 @@ def test_a_preset_is_not_changed_by_what_is_made_of_it():
 
 
 def test_presets_that_there_are_not():
-    with pytest.raises(ValueError, match=r"preset must be one of .*'paper_eq4'"):
+    with pytest.raises(
+        ValueError, match=r"name=.* is not a preset; choose one of .*'paper_eq4'"
+    ):
         CGCNNRegressor.from_preset("paper")
     with pytest.raises(ValueError, match="no search for 'released'"):
         search_space("released")
@@ -288,7 +290,7 @@ def test_first_weights_are_gaussian(ionic):
 @pytest.mark.parametrize("scale", [-1.0, 0, np.nan, "wide", None])
 def test_scales_that_are_none(ionic, scale):
     model = CGCNNRegressor(callbacks=[GaussianWeights(scale)], max_epochs=1)
-    with pytest.raises(ValueError, match=r"scale=.*positive and finite"):
+    with pytest.raises(ValueError, match=r"scale=.*pass a positive, finite number"):
         model.fit(ionic.data, ionic.target)
     assert not hasattr(model, "net_")
 

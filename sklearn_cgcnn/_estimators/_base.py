@@ -39,8 +39,8 @@ from sklearn_cgcnn._validation import (
 )
 from sklearn_cgcnn.graphs import CrystalGraphs
 
-# Parameters, beside those of the network, that a net is made with. If none of them has
-# changed, partial_fit continues with the net and its optimizer.
+# Parameters that a net is made with, in addition to those of the network. If none of
+# them has changed, partial_fit continues with the net and its optimizer.
 _NET_PARAMS = (
     "loss",
     "optimizer",
@@ -101,7 +101,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
     def _n_outputs(self) -> int:
         """Return the number of outputs of the network."""
 
-    def _stratify(self, targets: Tensor) -> NDArray[Any] | None:
+    def _labels_to_stratify(self, targets: Tensor) -> NDArray[Any] | None:
         """Return the labels by which the validation split is stratified, if any."""
         return None
 
@@ -141,8 +141,8 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         GraphSettingsError
             If X holds graphs made with other settings than those of `featurizer`.
         TrainingDivergedError
-            If weights of the network are no longer finite. The network then has the
-            weights of the epoch before.
+            If a loss or a weight of the network is no longer finite. The network then
+            has the weights from the beginning of the last epoch with a finite loss.
         ValueError
             If `y` or `sample_weight` does not match X or has invalid values, or if
             `warm_start` is set and the parameters describe another network than that of
@@ -162,7 +162,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
                 spec.check_continues(
                     self._network_spec, "warm_start=True", "set warm_start=False"
                 )
-            resolve_device(self.device, self.compile)  # likewise
+            resolve_device(self.device, self.compile)  # and so does a missing device
             self.featurizer_ = self._make_featurizer(crystals)
             data = self._training_data(crystals, targets, weights, spec)
             rng = check_random_state(self.random_state)
@@ -247,9 +247,11 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         weights: NDArray[np.float64],
         spec: NetworkSpec,
     ) -> _TrainingData:
-        """Return graphs, targets and weights, without crystals of weight zero.
+        """Return graphs, targets, and sample weights with a mean of one.
 
-        Such crystals do not count in the loss, but they would in batch normalization.
+        The weights include class weights. Crystals of weight zero are removed after
+        their graphs were made: they have no effect on the loss, but they would change
+        the statistics of batch normalization.
         """
         graphs = self._make_graphs(crystals, spec)
         weights = self._apply_class_weights(targets, weights)
@@ -270,7 +272,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             train, valid = train_test_split(
                 np.arange(len(data.graphs)),
                 test_size=self.validation_fraction,
-                stratify=self._stratify(data.targets),
+                stratify=self._labels_to_stratify(data.targets),
                 random_state=rng,
             )
         except ValueError as error:
@@ -352,7 +354,8 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             self.net_.train_split = None  # frees the held-out crystals
             # After an interrupt the last epoch may be incomplete.
             rows = [row for row in self.net_.history[n_before:] if _is_complete(row)]
-            self.loss_curve_ += [float(row["train_loss"]) for row in rows]
+            losses = [float(row["train_loss"]) for row in rows]
+            self.loss_curve_ = [*self.loss_curve_, *losses]  # a copy may share the list
             self.n_iter_ = len(self.loss_curve_)
             if self.early_stopping:
                 scores = [-float(row["valid_loss"]) for row in rows]

@@ -84,8 +84,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         Probability of dropping a hidden channel during training, after each hidden
         layer. All sites of a crystal lose the same channels.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" moves it
-        between 0.85 and 0.95, and likewise the first beta of the others. To use another
+        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" varies the
+        momentum, or the first beta of the others, between 0.85 and 0.95. To use another
         optimizer, pass its class, or a partial of it with further arguments.
     lr : float, default=0.01
         Learning rate. With a schedule it is the highest one.
@@ -110,7 +110,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         Number of epochs that `early_stopping` waits for a lower loss.
     class_weight : dict, "balanced" or None, default=None
         Class weights, by which sample weights are multiplied. "balanced" gives all
-        classes the same total weight. None gives all crystals the same weight.
+        classes the same total weight, if sample weights are equal. None leaves sample
+        weights as they are.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit, with a new optimizer.
         False draws new initial weights.
@@ -153,10 +154,10 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         Number of epochs trained. Calls of `partial_fit`, and of `fit` with
         `warm_start`, add to it.
     loss_curve_ : list of float
-        Mean training loss of each epoch.
+        Mean training loss of each epoch. NaN for epochs of `load_weights`.
     validation_scores_ : list of float or None
-        Negative loss on the held-out crystals after each epoch. None without
-        `early_stopping`.
+        Negative loss on the held-out crystals after each epoch with `early_stopping`.
+        None if there was none.
 
     See Also
     --------
@@ -304,7 +305,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         if hasattr(self, "net_") and not np.array_equal(announced, self.classes_):
             raise ValueError(
                 f"classes is {announced.tolist()}, but the first call of partial_fit "
-                f"had {self.classes_.tolist()}; pass the same classes, or none"
+                f"had {self.classes_.tolist()}; pass the same classes, or classes=None"
             )
 
         def encode_first(y: Any, weights: NDArray[np.float64]) -> Tensor:
@@ -396,7 +397,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         weighted: NDArray[np.float64] = weights * class_weights[codes]
         return weighted
 
-    def _stratify(self, targets: Tensor) -> NDArray[Any]:
+    def _labels_to_stratify(self, targets: Tensor) -> NDArray[Any]:
         return targets.numpy()
 
     def _make_criterion(self) -> nn.Module:

@@ -34,6 +34,9 @@ def is_equal(left: Any, right: Any) -> bool:
         return bool(left == right)
     if type(left) is not type(right):
         return False
+    if isinstance(left, types.MethodType):
+        same_function = left.__func__ is right.__func__
+        return same_function and is_equal(left.__self__, right.__self__)
     if isinstance(left, dict):
         same_keys = left.keys() == right.keys()
         return same_keys and all(is_equal(left[key], right[key]) for key in left)

@@ -43,7 +43,8 @@ _PARTS = (
     "norm",
     "activation",
 )
-# torch draws initial weights from a generator that the whole process shares.
+# torch draws initial weights from a generator that the whole process shares. One thread
+# at a time may seed it.
 _GLOBAL_GENERATOR = threading.Lock()
 
 
@@ -87,7 +88,8 @@ class NetworkSpec:
         Parameters
         ----------
         params : mapping of str to object
-            Parameters of the estimator. Parts are copied.
+            Parameters of the estimator. They are copied. If `site_features` is a path,
+            the file is read.
         n_outputs : int
             Number of outputs of the network.
 
@@ -140,8 +142,6 @@ class NetworkSpec:
             "readout": _part_class("readout", spec.readout, READOUTS, Readout),
             "norm": NORMS[spec.norm] if isinstance(spec.norm, str) else spec.norm,
         }
-        # Seeding the shared generator is limited to one thread at a time, and its state
-        # is restored afterwards.
         with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return CGCNN(**{**params, "activation": _activation(spec.activation)})
@@ -284,10 +284,10 @@ def _edge_basis(edge_basis: str | EdgeBasis | None) -> EdgeBasis:
 def _activation(activation: Any) -> Callable[[Tensor], Tensor]:
     if isinstance(activation, str):
         return ACTIVATIONS[activation]
-    module: Callable[[Tensor], Tensor] = (
+    function: Callable[[Tensor], Tensor] = (
         activation() if isinstance(activation, type) else activation
     )
-    return module
+    return function
 
 
 def _describe(part: Any) -> Any:

@@ -99,19 +99,19 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
 
     def _store_params(self, arguments: Mapping[str, Any]) -> None:
         """Store the arguments of `__init__` unchanged, as scikit-learn requires."""
-        hidden = ("self", "__class__")
-        self.__dict__.update({k: v for k, v in arguments.items() if k not in hidden})
+        own = {k: v for k, v in arguments.items() if k not in ("self", "__class__")}
+        self.__dict__.update(own)
 
     @classmethod
     def from_preset(cls, name: str, **params: Any) -> Self:
-        """Return an estimator with the parameters of a model of the paper.
+        """Return an estimator with the parameters of a published model.
 
         The presets are ``"paper_eq4"`` and ``"paper_eq5"``, the models of these
-        equations as printed, and ``"released"``, the authors' program with the defaults
-        of its command line. They include the optimizer and the training recipe. The
-        paper does not state the results of its search over parameters. The page "Models
-        of the paper" in the documentation gives the source of each value, and marks
-        those that are our choice.
+        equations as the paper prints them, and ``"released"``, the authors' program
+        with the defaults of its command line. They include the optimizer and the
+        training recipe. The paper searched over some parameters and does not state
+        which values it chose, so these are our choice. The page "Models of the paper"
+        in the documentation gives the source of each value.
 
         Parameters
         ----------

@@ -1,12 +1,12 @@
 """How a fitted estimator is stored: the versioned state of pickle, joblib and skops.
 
 The state holds the weights as numpy arrays instead of the net. It therefore contains
-neither optimizer nor callbacks, and it loads on a machine without the GPU that the
-network was trained on.
+neither the state of the optimizer nor that of callbacks, and it loads on a machine
+without the GPU that the network was trained on.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,15 @@ from torch import Tensor
 
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._training import CrystalNet, build_net, resolve_device
-
-State = dict[str, Any]
-
-#: Version of the state that this release writes. Raise it when the state changes, and
-#: add to `UPGRADES` how a state of the version before becomes one of the new version.
-STATE_VERSION = 1
-
-#: By version n, a function that turns a state of version n into one of version n + 1.
-UPGRADES: dict[int, Callable[[State], State]] = {}
+from sklearn_cgcnn._versioned_state import State, VersionedState
 
 
-class PersistentWeights:
-    """Mixin that stores a fitted estimator as parameters, settings and weights."""
+class PersistentWeights(VersionedState):
+    """Mixin that stores a fitted estimator as parameters, settings and weights.
+
+    To change the state, see :class:`VersionedState`. Its version and its upgrades are
+    the class attributes `_state_version` and `_state_upgrades`.
+    """
 
     net_: CrystalNet
     _network_spec: NetworkSpec
@@ -36,11 +32,10 @@ class PersistentWeights:
     _net_params: dict[str, Any] | None
 
     def __getstate__(self) -> State:
-        state: State = super().__getstate__().copy()  # type: ignore[attr-defined]
-        state["_state_version"] = STATE_VERSION
+        state = super().__getstate__()
         net = state.pop("net_", None)
         if net is not None:
-            state["_net_params"] = None  # the optimizer is not stored
+            state["_net_params"] = None  # those of the optimizer, which is not stored
             state["_network_spec"] = state["_network_spec"].to_dict()
             state["_weights"] = {
                 name: value.cpu().numpy()
@@ -49,13 +44,10 @@ class PersistentWeights:
         return state
 
     def __setstate__(self, state: State) -> None:
-        state = upgrade(state)
-        del state["_state_version"]
-        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        weights = self.__dict__.pop("_weights", None)
         if weights is not None:
-            state["_network_spec"] = NetworkSpec(**state["_network_spec"])
-        super().__setstate__(state)  # type: ignore[misc]
-        if weights is not None:
+            self._network_spec = NetworkSpec(**self.__dict__["_network_spec"])
             self.net_ = self._restore_net(weights)
 
     def _restore_net(self, weights: Mapping[str, NDArray[Any]]) -> CrystalNet:
@@ -78,37 +70,6 @@ class PersistentWeights:
             compiled=params["compile"],
             matmul_precision=params["matmul_precision"],
         )
-
-
-def upgrade(state: State) -> State:
-    """Return a stored state in the version that this release uses.
-
-    Parameters
-    ----------
-    state : dict
-        State as it was stored. It is not changed.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If the state has no version, or one that this release cannot read.
-    """
-    state = state.copy()
-    version = state.get("_state_version")
-    while version in UPGRADES:
-        state = UPGRADES[version](state)
-        version = state["_state_version"]
-    if version != STATE_VERSION:
-        raise ValueError(
-            f"the stored model has state version {version}, and this release of "
-            f"sklearn_cgcnn reads versions up to {STATE_VERSION}; load it with the "
-            "release that stored it, or fit it again"
-        )
-    return state
 
 
 def complete_weights(
@@ -144,7 +105,7 @@ def complete_weights(
     if missing:
         raise ValueError(
             f"weights lacks the parameter {missing[0]!r}; give all parameters of the "
-            "network, whose names are those of net_.module_.named_parameters()"
+            "network; net_.module_.named_parameters() of a fitted estimator lists them"
         )
     for name, value in weights.items():
         expected, given = complete[name].shape, tuple(value.shape)

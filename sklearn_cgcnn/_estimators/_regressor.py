@@ -34,9 +34,10 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
     through `n_hidden_layers` hidden layers to the prediction. The target is
     standardized for training; predictions are in the unit of the target.
 
-    This describes the defaults. Each part of the network is a parameter that can be
-    searched over. :meth:`from_preset` assembles the models of the paper and of its
-    program.
+    The formula leaves out batch normalization, which the defaults include as the
+    authors' program does (see :class:`sklearn_cgcnn.nn.GatedConv`). Each part of the
+    network is a parameter that can be searched over. :meth:`from_preset` assembles the
+    models of the paper and of its program.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         loss of torch as a class or an instance, or a function of predictions and
         targets that returns one value per target.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" moves it
-        between 0.85 and 0.95, and likewise the first beta of the others. To use another
+        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" varies the
+        momentum, or the first beta of the others, between 0.85 and 0.95. To use another
         optimizer, pass its class, or a partial of it with further arguments.
     lr : float, default=0.01
         Learning rate. With a schedule it is the highest one.
@@ -164,10 +165,10 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         Number of epochs trained. Calls of `partial_fit`, and of `fit` with
         `warm_start`, add to it.
     loss_curve_ : list of float
-        Mean training loss of each epoch.
+        Mean training loss of each epoch. NaN for epochs of `load_weights`.
     validation_scores_ : list of float or None
-        Negative loss on the held-out crystals after each epoch. None without
-        `early_stopping`.
+        Negative loss on the held-out crystals after each epoch with `early_stopping`.
+        None if there was none.
     target_mean_, target_scale_ : ndarray of shape (n_outputs,)
         Mean and standard deviation of the training targets, weighted by
         `sample_weight`.
@@ -295,8 +296,10 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
             )
         weights = check_sample_weight(sample_weight, len(true))
         scores = [
-            r2_score(column[known], guess[known], sample_weight=weights[known])
-            for column, guess in zip(true.T, predicted.T, strict=True)
+            r2_score(
+                column[known], predicted_column[known], sample_weight=weights[known]
+            )
+            for column, predicted_column in zip(true.T, predicted.T, strict=True)
             for known in [~np.isnan(column)]
         ]
         return float(np.mean(scores))

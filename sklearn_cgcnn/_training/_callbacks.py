@@ -1,6 +1,7 @@
 """Callbacks of a training: schedules, early stopping, guards and progress."""
 
 import math
+from numbers import Real
 from typing import Any, NoReturn
 
 import torch
@@ -13,7 +14,7 @@ from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 
 
-class StopTraining(Exception):  # noqa: N818 (no error)
+class StopTraining(Exception):  # noqa: N818 (it is not an error)
     """Raise from a callback to end the training before its last epoch."""
 
 
@@ -24,7 +25,7 @@ class OneCycle(Callback):  # type: ignore[misc]
     """
 
     def on_train_begin(self, net: NeuralNet, X: Any, **kwargs: Any) -> None:
-        """Plan the cycle over all batches of the training."""
+        """Plan the cycle over all training batches."""
         steps = int(net.max_epochs) * len(net.get_iterator(X, training=True))
         # A single step would be taken at the lowest learning rate of the cycle.
         if steps < 2:
@@ -64,15 +65,18 @@ class GaussianWeights(Callback):  # type: ignore[misc]
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Draw the weights, with the seed of the net."""
-        if not isinstance(self.scale, int | float) or not 0 < self.scale < math.inf:
-            raise ValueError(f"scale={self.scale!r} must be positive and finite")
+        if not isinstance(self.scale, Real) or not 0 < float(self.scale) < math.inf:
+            raise ValueError(
+                f"GaussianWeights got scale={self.scale!r}; pass a positive, finite "
+                "number"
+            )
         if net.has_trained_weights:
             return
         generator = torch.Generator().manual_seed(net.seed)
         for module in net.module_.modules():
             if isinstance(module, nn.Linear):
                 drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)
-                drawn.normal_(0.0, self.scale, generator=generator)
+                drawn.normal_(0.0, float(self.scale), generator=generator)
                 module.weight.data.copy_(drawn)
 
     def __repr__(self) -> str:
@@ -208,7 +212,7 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Keep the initial weights, with the number of epochs so far."""
-        self.proven_ = self.latest_ = copy_weights(net.module_), len(net.history)
+        self.verified_ = self.unverified_ = copy_weights(net.module_), len(net.history)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check the losses, and all weights and running statistics."""
@@ -216,7 +220,10 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
         losses = [row[name] for name in ("train_loss", "valid_loss") if name in row]
         finite = all(bool(value.isfinite().all()) for value in weights.values())
         if finite and all(map(math.isfinite, losses)):
-            self.proven_, self.latest_ = self.latest_, (weights, len(net.history))
+            self.verified_, self.unverified_ = (
+                self.unverified_,
+                (weights, len(net.history)),
+            )
             return
         self.diverged(net)
 
@@ -227,7 +234,7 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
         ------
         TrainingDivergedError
         """
-        weights, n_epochs = self.proven_
+        weights, n_epochs = self.verified_
         net.module_.load_state_dict(weights)
         for row in net.history[n_epochs:]:
             row["diverged"] = True
@@ -240,8 +247,8 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Free the copies of the weights."""
-        self.__dict__.pop("proven_", None)
-        self.__dict__.pop("latest_", None)
+        self.__dict__.pop("verified_", None)
+        self.__dict__.pop("unverified_", None)
 
 
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:

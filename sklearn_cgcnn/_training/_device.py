@@ -30,7 +30,8 @@ def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
-        torch.empty(0, device="cpu" if resolved.type == "cuda" else resolved)
+        if resolved.type != "cuda":  # tested below, without starting CUDA
+            torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={str(device)!r} cannot be used by torch on this machine "

@@ -18,8 +18,8 @@ from sklearn_cgcnn._training._packed import (
 )
 from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, Dropout
 
-# Largest number of edges in a batch of the prediction: on a CPU such a batch stays in
-# the caches, on a GPU it keeps all cores busy.
+# Largest number of edges and sites in a batch for prediction: on a CPU such a batch
+# stays in the caches, on a GPU it keeps all cores busy.
 _MAX_EDGES = {"cpu": 2**15, "gpu": 2**20}
 
 
@@ -48,17 +48,19 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         ]
 
     def infer(self, x: CrystalGraphBatch, **fit_params: Any) -> Tensor:
-        """Apply the module to a batch.
+        """Apply the module to a batch, in the precision that was set.
 
         Parameters
         ----------
         x : CrystalGraphBatch
+            The crystals, already on the device of the module.
         **fit_params
-            Further arguments of the module.
+            Not used. skorch passes the arguments of its ``fit`` here.
 
         Returns
         -------
         Tensor of shape (n_crystals, n_outputs)
+            Single precision also if products are rounded to bfloat16.
         """
         return self._compute(self.module_, x, **fit_params)
 
@@ -77,7 +79,9 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         X: CrystalGraphBatch | None = None,
         training: bool = False,
     ) -> Tensor:
-        """Average the loss over the targets that are not missing, by sample weight.
+        """Sum the weighted losses, and divide by the number of targets.
+
+        Missing targets are left out of the sum and of the number.
 
         Parameters
         ----------

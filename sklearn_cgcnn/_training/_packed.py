@@ -77,27 +77,27 @@ class PackedDataset(Dataset[Sample]):
         Returns
         -------
         batch : CrystalGraphBatch
-        targets, weights : Tensor of shape (n_crystals, ...) and (n_crystals,)
+        (targets, weights) : tuple of Tensor, (n_crystals, ...) and (n_crystals,)
         """
         return next(self.batches(rows, [len(rows)]))
 
     def batches(self, rows: Tensor, lengths: Sequence[int]) -> Iterator[Sample]:
-        """Gather crystals batch by batch, without waiting for a GPU.
+        """Gather crystals batch by batch, without waiting for a GPU between batches.
 
         Parameters
         ----------
         rows : Tensor of shape (n_crystals,), int64
             Positions of the crystals, on the CPU.
         lengths : sequence of int
-            Number of crystals in each batch.
+            Number of crystals in each batch. They sum to the length of `rows`.
 
         Yields
         ------
         batch : CrystalGraphBatch
-        targets, weights : Tensor of shape (n_crystals, ...) and (n_crystals,)
+        (targets, weights) : tuple of Tensor, (n_crystals, ...) and (n_crystals,)
         """
         sizes = [part.sum(dim=0).tolist() for part in self.sizes[rows].split(lengths)]
-        # All positions are copied at once, because each copy to a GPU is a wait.
+        # All positions are copied at once, because each copy waits for a GPU.
         on_device = rows.to(self.targets.device)
         for selected, (n_sites, n_edges) in zip(
             on_device.split(lengths), sizes, strict=True

@@ -71,14 +71,16 @@ def make_optimizer_params(optimizer: Any, weight_decay: float) -> dict[str, Any]
     optimizer : str, optimizer class or partial of one
         The optimizer.
     weight_decay : float
-        Passed on if the optimizer has a parameter of this name.
+        Passed on if the optimizer has a parameter of this name, and is not a partial
+        that already sets it.
 
     Returns
     -------
     dict
     """
     optimizer, params = OPTIMIZERS.get(optimizer, (optimizer, {}))
-    if "weight_decay" in inspect.signature(optimizer).parameters:
+    accepted = "weight_decay" in inspect.signature(optimizer).parameters
+    if accepted and "weight_decay" not in getattr(optimizer, "keywords", {}):
         params = {"optimizer__weight_decay": weight_decay, **params}
     return {"optimizer": optimizer, **params}
 

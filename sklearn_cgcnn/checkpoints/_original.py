@@ -52,13 +52,15 @@ def load_original_checkpoint(
         trained with another number of element features than `atom_init` has.
     OSError
         If the file cannot be read.
+    ValueError
+        If `atom_init` cannot be read, or is not a table of element features.
 
     Notes
     -----
     The published files have the format that torch used before version 1.6, which has
     no checksums. Damage to such a file is detected only if its content becomes
-    invalid. Files that claim to be published ones are therefore compared with the
-    SHA-256 of these.
+    invalid. A file that claims to be published is therefore accepted only if its
+    SHA-256 is that of a published file.
 
     Examples
     --------
@@ -118,7 +120,7 @@ def _network_params(checkpoint: OriginalCheckpoint) -> dict[str, Any]:
 
 
 def _training_params(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of the training that the arguments state and are valid."""
+    """Return the training parameters that the arguments contain, if they are valid."""
     params = {
         "lr": _get_number(args, "lr", 1e-12),
         "weight_decay": _get_number(args, "weight_decay", 0.0),

@@ -67,10 +67,9 @@ def build_graphs(
     """
     settings = graph_settings(rule, merge_equivalent)
     n_structures = len(structures) if isinstance(structures, Sized) else None
-    source = _StructureSource(structures)
-    chunks = (
+    chunks = _UntilError(
         (first, _read_cells(chunk, first, rule.normalize_cells))
-        for first, chunk in _split_into_chunks(source)
+        for first, chunk in _split_into_chunks(structures)
     )
     is_small = n_structures is not None and n_structures <= _MAX_CRYSTALS
     in_parallel = effective_n_jobs(n_jobs) > 1 and not is_small
@@ -79,8 +78,8 @@ def build_graphs(
         for part in _build_chunks(chunks, rule, settings, n_jobs, in_parallel):
             finished.append(part)
             bar.update(len(part))
-    if source.error is not None:
-        raise source.error
+    if chunks.error is not None:
+        raise chunks.error
     if not finished:
         raise ValueError("X contains no crystals: it is empty; pass at least one")
     return CrystalGraphs.concatenate(finished)
@@ -102,22 +101,22 @@ def _build_chunks(
     return parts
 
 
-class _StructureSource:
-    """Iterate over structures, and keep the exception that ends the iteration early.
+class _UntilError:
+    """Iterate until the first exception, and keep it instead of raising it.
 
-    A worker pool that reads from an iterator takes an interrupt for its regular end.
+    A worker pool reads its tasks in a thread of its own. There, an interrupt would be
+    taken for the regular end of the tasks, and any other exception would end the pool.
     """
 
-    def __init__(self, structures: Iterable[IStructure]) -> None:
-        self.structures = structures
+    def __init__(self, items: Iterable[tuple[int, list[Cell]]]) -> None:
+        self.items = items
         self.error: BaseException | None = None
 
-    def __iter__(self) -> Iterator[IStructure]:
+    def __iter__(self) -> Iterator[tuple[int, list[Cell]]]:
         try:
-            yield from self.structures
-        except BaseException as error:
+            yield from self.items
+        except BaseException as error:  # noqa: BLE001
             self.error = error
-            raise
 
 
 def _split_into_chunks(
@@ -161,7 +160,7 @@ def _build_chunk(
         pack = _pack_merged if settings["merge_equivalent"] else _pack
         return pack(cells, edges, settings)
     except StructureError as error:
-        if error.index is None:  # your own rule may not tell
+        if error.index is None:  # a user's own rule may not set it
             raise
         composition = _composition(cells[error.index])
         raise _locate_error(error, first + error.index, composition) from None

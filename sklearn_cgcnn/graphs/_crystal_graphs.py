@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs._invariants import DTYPES, check_lengths, check_values
 from sklearn_cgcnn.graphs._settings import describe_differences
-from sklearn_cgcnn.graphs._storage import read_folder, write_folder
-from sklearn_cgcnn.graphs._upgrades import FORMAT_VERSION, upgrade_header
+from sklearn_cgcnn.graphs._storage import read_arrays, read_header, write_folder
+from sklearn_cgcnn.graphs._upgrades import FORMAT_VERSION, check_version, upgrade
 
 
 class CrystalGraphs:
@@ -153,9 +153,10 @@ class CrystalGraphs:
         Returns
         -------
         ndarray of shape (n_original_sites, ...)
-            For each original site, the value of the site that stands for it. The order
-            is that of the structures and of their sites. Those of structure ``i`` begin
-            at ``site_map_offsets[i]``.
+            For each original site, a copy of the value of the site that stands for it,
+            which is not divided by the multiplicity. The order is that of the
+            structures and of their sites. The values of structure ``i`` begin at
+            ``site_map_offsets[i]``.
 
         Raises
         ------
@@ -365,9 +366,17 @@ class CrystalGraphs:
             If the format version is unknown, or the files contradict each other.
         """
         path = Path(path)
-        header, arrays = read_folder(path, DTYPES, mmap_mode)
-        header = upgrade_header(header, path)
-        graphs = cls(**arrays, settings=header["settings"])
+        header = read_header(path)
+        check_version(header, path)
+        header, arrays = upgrade(header, read_arrays(path, mmap_mode), path)
+        for name in DTYPES:
+            if name not in arrays:
+                raise FileNotFoundError(
+                    f"{path / f'{name}.npy'} is missing; save the graphs again"
+                )
+        graphs = cls(
+            **{name: arrays[name] for name in DTYPES}, settings=header["settings"]
+        )
         if mmap_mode is None:
             graphs.check()
         return graphs

@@ -1,7 +1,7 @@
 """Storage of arrays in a folder: an ``.npy`` file for each, and a JSON header."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -65,49 +65,65 @@ def write_folder(
         new.rename(folder)
 
 
-def read_folder(
-    folder: Path, names: Iterable[str], mmap_mode: Literal["r", "c"] | None
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read the header and the arrays of a folder.
+def read_header(folder: Path) -> dict[str, Any]:
+    """Read the header of a folder.
 
     Parameters
     ----------
     folder : Path
         The folder.
-    names : iterable of str
-        The names of the arrays.
-    mmap_mode : {"r", "c"} or None
-        As in :func:`numpy.load`.
 
     Returns
     -------
-    header : dict
-        The header, whose ``"settings"`` are a dict.
-    arrays : dict of str to ndarray
-        The arrays by name.
+    dict
+        The header. Its ``"settings"`` are a dict.
 
     Raises
     ------
     FileNotFoundError
-        If the folder does not exist, or lacks a file.
+        If the folder does not exist, or has no header.
     GraphFormatError
-        If the header or an array cannot be read.
+        If the header cannot be read.
     """
     try:
-        header = json.loads((folder / _HEADER).read_text())
+        header: dict[str, Any] = json.loads((folder / _HEADER).read_text())
         header["settings"] = dict(header["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise GraphFormatError(
             f"{folder / _HEADER} is not the header of crystal graphs; save the graphs "
             "again"
         ) from error
+    return header
+
+
+def read_arrays(
+    folder: Path, mmap_mode: Literal["r", "c"] | None
+) -> dict[str, NDArray[Any]]:
+    """Read all arrays of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    mmap_mode : {"r", "c"} or None
+        As in :func:`numpy.load`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays by name.
+
+    Raises
+    ------
+    GraphFormatError
+        If an array cannot be read.
+    """
     arrays = {}
-    for name in names:
-        path = folder / f"{name}.npy"
+    for path in sorted(folder.glob("*.npy")):
         try:
-            arrays[name] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+            arrays[path.stem] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise GraphFormatError(
                 f"{path} is damaged; save the graphs again"
             ) from error
-    return header, arrays
+    return arrays

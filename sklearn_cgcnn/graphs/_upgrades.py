@@ -1,62 +1,84 @@
-"""The format version of saved graphs, and upgrades of older headers.
+"""The format version of saved graphs, and upgrades of older formats.
 
-To change the layout of the header: raise `FORMAT_VERSION`, and add to `UPGRADES` a
-function that turns a header of the version before into one of the new version.
+To change the header or the arrays: raise `FORMAT_VERSION`, and add to `UPGRADES` a
+function that turns header and arrays of the version before into those of the new one.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from sklearn_cgcnn.exceptions import GraphFormatError
 
 FORMAT_VERSION = 2
 
 Header = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
 
 
-def upgrade_header(header: Header, path: Path) -> Header:
-    """Bring the header of saved graphs to the current format version.
+def check_version(header: Header, path: Path) -> None:
+    """Check that this release can read a format version.
 
     Parameters
     ----------
     header : dict
-        The header as stored, with ``"format_version"`` and ``"settings"``.
+        The header as stored, with ``"format_version"``.
+    path : Path
+        The folder of the graphs, for the error message.
+
+    Raises
+    ------
+    GraphFormatError
+        If the version is unknown.
+    """
+    version = header.get("format_version")
+    if type(version) is not int or version not in {*UPGRADES, FORMAT_VERSION}:
+        raise GraphFormatError(
+            f"{path} has format version {version}, but this release reads versions up "
+            f"to {FORMAT_VERSION}; use a newer release, or featurize the structures "
+            "again"
+        )
+
+
+def upgrade(header: Header, arrays: Arrays, path: Path) -> tuple[Header, Arrays]:
+    """Bring saved graphs to the current format version.
+
+    Parameters
+    ----------
+    header : dict
+        The header as stored, of a version that `check_version` accepts.
+    arrays : dict of str to ndarray
+        The arrays as stored, by name.
     path : Path
         The folder of the graphs, for the error message.
 
     Returns
     -------
-    dict
+    header : dict
         A header of version `FORMAT_VERSION`.
+    arrays : dict of str to ndarray
+        Arrays of this version.
 
     Raises
     ------
     GraphFormatError
-        If the version is unknown, or the header does not have the layout of its
-        version.
+        If the header does not have the layout of its version.
     """
-    stored = header.get("format_version")
-    version = stored
-    while isinstance(version, int) and version in UPGRADES:
+    stored = header["format_version"]
+    for version in range(stored, FORMAT_VERSION):
         try:
-            header = UPGRADES[version](header)
+            header, arrays = UPGRADES[version](header, arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise GraphFormatError(
                 f"{path} has format version {stored}, but its settings are not those "
                 f"of this version ({error!r}); featurize the structures again"
             ) from error
-        version += 1
-    if version != FORMAT_VERSION:
-        raise GraphFormatError(
-            f"{path} has format version {stored}, but this release reads versions up "
-            f"to {FORMAT_VERSION}; use a newer release, or featurize the structures "
-            "again"
-        )
-    return header
+    return {**header, "format_version": FORMAT_VERSION}, arrays
 
 
-def _upgrade_from_1(header: Header) -> Header:
+def _upgrade_from_1(header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
     """Collect the parameters of the edge rule, which lay beside all other settings."""
     settings = dict(header["settings"])
     if settings:  # graphs that were not made by the featurizer may have none
@@ -66,8 +88,10 @@ def _upgrade_from_1(header: Header) -> Header:
         if name == "voronoi":
             del parameters["max_neighbors"]  # was None: the rule does not have it
         settings = {"connectivity": {"rule": name, **parameters}, **settings}
-    return {**header, "format_version": 2, "settings": settings}
+    return {**header, "settings": settings}, arrays
 
 
-#: By the version that each upgrade begins from.
-UPGRADES: Mapping[int, Callable[[Header], Header]] = {1: _upgrade_from_1}
+#: By version n, the function that turns header and arrays into those of version n + 1.
+UPGRADES: Mapping[int, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
+    1: _upgrade_from_1
+}

@@ -22,8 +22,9 @@ class CrystalGraphBatch:
     """Several crystals as one disconnected graph.
 
     A site may stand for several equivalent sites of its crystal, and an edge for
-    several equal edges. Every sum, mean and statistic over sites must therefore be
-    weighted by `multiplicity`, and every one over edges by `edge_weights`.
+    several equal edges of its center. Sums and statistics must therefore be weighted:
+    those over sites by `multiplicity`, sums over the neighbors of one site by
+    `edge_weights`, and statistics over all edges by `edge_counts`.
 
     The network receives a batch without edge features. It computes them from the
     distances, attaches them with :meth:`with_edge_features`, and passes the result to
@@ -124,7 +125,10 @@ class CrystalGraphBatch:
 
     @cached_property
     def edge_counts(self) -> Tensor:
-        """Number of edges of the crystal that each edge stands for, (n_edges,)."""
+        """Number of edges of the crystal that each edge stands for.
+
+        Shape (n_edges,).
+        """
         return self.edge_weights * self.multiplicity.index_select(0, self.edge_index[0])
 
     @cached_property

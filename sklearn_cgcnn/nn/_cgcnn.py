@@ -148,8 +148,8 @@ class CGCNN(nn.Module):
         features : Tensor of shape (n_sites, n_features)
             Site features.
         batch : CrystalGraphBatch
-            The batch with edge features of the type of the site features. Autocast does
-            not round that type, so sums and counts stay exact.
+            The batch with edge features. They and the counts have the type of the site
+            features, whatever autocast rounds matrix products to.
         """
         features = self.site_features(batch.atomic_numbers)
         columns, values = self.edge_basis.entries(batch.distances)
@@ -184,10 +184,16 @@ class CGCNN(nn.Module):
         return any(conv.has_fused_sums for conv in self.convs)
 
     def readout_parameters(self) -> Iterator[nn.Parameter]:
-        """Return the parameters of the layers after the convolutions.
+        """Yield the parameters that belong to the readout alone.
 
-        Returns
-        -------
-        iterator of Parameter
+        Yields
+        ------
+        Parameter
+            Parameters of the layers after the convolutions. An activation with
+            parameters, which all layers share, is left out.
         """
-        return self.readout.parameters()
+        others = [part for part in self.children() if part is not self.readout]
+        shared = {each for part in others for each in part.parameters()}
+        for parameter in self.readout.parameters():
+            if parameter not in shared:
+                yield parameter

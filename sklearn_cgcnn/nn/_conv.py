@@ -14,10 +14,11 @@ from sklearn_cgcnn.nn._norm import BatchNorm
 class Conv(nn.Module, ABC):
     """Base class of convolutions: update site vectors from those of the neighbors.
 
-    To write your own convolution, inherit from this class, accept its parameters and
-    implement :meth:`forward`. Equal sites and equal edges must be treated alike, and
-    sums must be weighted by ``batch.edge_weights`` and ``batch.multiplicity``. The
-    result then depends neither on the order of the sites nor on the choice of the cell.
+    To write your own convolution, inherit from this class, accept its parameters in
+    this order and implement :meth:`forward`. Equal sites and equal edges must be
+    treated alike. Weight sums over the neighbors of a site by ``batch.edge_weights``,
+    and statistics over all edges by ``batch.edge_counts``. The result then depends
+    neither on the order of the sites nor on the choice of the cell.
 
     Parameters
     ----------
@@ -89,14 +90,14 @@ class Conv(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
-        """Convolve once.
+        """Update the site vectors once.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels_in)
             Site vectors.
         batch : CrystalGraphBatch
-            The graph, with edge features.
+            The crystals, with edge features.
 
         Returns
         -------

@@ -78,7 +78,7 @@ class GaussianBasis(EdgeBasis):
     Raises
     ------
     ValueError
-        If `step` is not positive, or `stop` does not follow `start` by a multiple of
+        If `step` is not positive, or ``stop - start`` is not a positive multiple of
         `step`.
     """
 

@@ -50,8 +50,8 @@ class GatedConv(Conv):
     The linear map of z is split in three. The maps of v_i and v_j are computed once per
     site and then gathered by the edges; only the map of u is computed per edge. With
     softplus, with or without batch normalization, fused kernels compute the sum over
-    the edges. Any other norm or activation uses the equation written out, against which
-    tests check the fused kernels.
+    the edges. Other norms and activations, and edge features that are learned, use the
+    equation written out. Tests check the fused kernels against it.
     """
 
     def __init__(
@@ -63,20 +63,24 @@ class GatedConv(Conv):
         activation: Callable[[Tensor], Tensor] = softplus,
     ) -> None:
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
-        self.widths = (n_channels, n_channels, n_edge_features)  # of z = v_i, v_j, u
+        self.widths = (
+            n_channels,
+            n_channels,
+            n_edge_features,
+        )  # v_i, v_j, u
         self.linear = nn.Linear(sum(self.widths), 2 * n_channels, bias=needs_bias(norm))
         self.edge_norm = None if norm is None else norm(2 * n_channels)
         self.site_norm = None if norm is None else norm(n_channels)
 
     def forward(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
-        """Convolve once.
+        """Update the site vectors once, and in training the running statistics.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels)
             Site vectors.
         batch : CrystalGraphBatch
-            The graph, with edge features.
+            The crystals, with edge features.
 
         Returns
         -------

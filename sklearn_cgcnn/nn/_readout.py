@@ -14,15 +14,16 @@ from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
 class Readout(nn.Module, ABC):
     """Base class of readouts: hidden layers, a linear output, and a pooling.
 
-    To write your own readout, inherit from this class, accept its parameters and
-    implement :meth:`forward`.
+    To write your own readout, inherit from this class, accept its parameters in this
+    order and implement :meth:`forward`.
 
     Parameters
     ----------
     n_channels : int
-        Width of the input of the first layer.
+        Width of the input of the first layer, which is the output if there are no
+        hidden layers.
     pooling : Pooling
-        Computes crystal vectors from site vectors.
+        Computes values of crystals from values of sites.
     n_outputs : int, default=1
         Number of values predicted for each crystal.
     n_hidden_layers : int, default=1
@@ -56,7 +57,7 @@ class Readout(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
-        """Predict.
+        """Compute the outputs of the network.
 
         Parameters
         ----------
@@ -107,7 +108,7 @@ class CrystalReadout(Readout):  # numpydoc ignore=PR02
     """
 
     def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
-        """Predict.
+        """Compute the outputs of the network.
 
         Parameters
         ----------
@@ -129,8 +130,9 @@ class SiteReadout(Readout):
 
     .. math:: \tilde v_i = W^T v_i + b, \qquad y = \frac{1}{N} \sum_i \tilde v_i
 
-    after hidden layers on each site (L1 in the paper). The prediction for a crystal is
-    the mean of the contributions of its sites.
+    Hidden layers (L1 in the paper) first act on each site, and :math:`v_i` is their
+    result. The prediction for a crystal is the mean of the contributions
+    :math:`\tilde v_i` of its N sites.
 
     Parameters
     ----------
@@ -148,12 +150,12 @@ class SiteReadout(Readout):
         Function of a tensor, applied after each hidden layer.
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after each hidden
-        layer. It is dropped at all sites of a crystal.
+        layer. All sites of a crystal lose the same channels.
 
     Raises
     ------
     ValueError
-        If `pooling` is not a :class:`MeanPooling`.
+        If `pooling` is not exactly a :class:`MeanPooling`; subclasses are refused too.
     """
 
     def __init__(
@@ -185,7 +187,7 @@ class SiteReadout(Readout):
     def contributions(
         self, layers: Sequence[Tensor], batch: CrystalGraphBatch
     ) -> Tensor:
-        """Predict the contribution of each site.
+        """Compute the contribution of each site to the outputs.
 
         Parameters
         ----------
@@ -201,7 +203,7 @@ class SiteReadout(Readout):
         return self._apply_layers(layers[-1], len(batch), batch.crystal_index)
 
     def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
-        """Predict.
+        """Compute the outputs of the network.
 
         Parameters
         ----------

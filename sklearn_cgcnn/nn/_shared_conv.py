@@ -51,20 +51,20 @@ class SharedConv(Conv):
         activation: Callable[[Tensor], Tensor] = softplus,
     ) -> None:
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
-        self.widths = (n_channels_in, n_edge_features)  # of v_j, u
+        self.widths = (n_channels_in, n_edge_features)  # widths of v_j and u
         self.neighbor_linear = nn.Linear(sum(self.widths), n_channels, bias=False)
         self.site_linear = nn.Linear(n_channels_in, n_channels, bias=needs_bias(norm))
         self.norm = None if norm is None else norm(n_channels)
 
     def forward(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
-        """Convolve once.
+        """Update the site vectors once.
 
         Parameters
         ----------
         sites : Tensor of shape (n_sites, n_channels_in)
             Site vectors.
         batch : CrystalGraphBatch
-            The graph, with edge features.
+            The crystals, with edge features.
 
         Returns
         -------
@@ -74,7 +74,8 @@ class SharedConv(Conv):
         w_neighbor, w_edge = self.neighbor_linear.weight.split(self.widths, dim=1)
         weights = batch.edge_weights[:, None]
         messages = linear(sites, w_neighbor).index_select(0, neighbor) * weights
-        from_site = self.site_linear(sites).to(messages.dtype)  # undo autocast
+        # Autocast may round this product, but must not round the sum.
+        from_site = self.site_linear(sites).to(messages.dtype)
         summed = from_site.index_add(0, center, messages)
         features = sites.new_zeros(len(sites), batch.n_edge_features)
         features = features.index_add(0, center, batch.edge_features * weights)

@@ -10,8 +10,8 @@ class SiteFeatures(nn.Module):
     Parameters
     ----------
     table : Tensor of shape (n_elements, n_features)
-        Row ``Z`` holds the features of the element with atomic number ``Z``. A row with
-        a NaN marks an element without features.
+        Row ``Z`` holds the features of the element with atomic number ``Z``. A value
+        that is not finite marks an element without features.
 
     Raises
     ------

@@ -70,7 +70,7 @@ def test_partial_fit_of_classes_announced_beforehand(graphs, ionic):
     model.partial_fit(graphs[first], ionic.prototype[first], classes=names)
     assert model.predict_proba(graphs).shape == (60, len(names))
     model.partial_fit(graphs, ionic.prototype, classes=names)
-    with pytest.raises(ValueError, match="pass the same classes"):
+    with pytest.raises(ValueError, match="pass the same classes, or classes=None"):
         model.partial_fit(graphs, ionic.prototype, classes=names[1:])
     strange = ionic.prototype.copy().astype(object)
     strange[7] = "quasicrystal"

@@ -1,5 +1,6 @@
 """Training that continues: partial_fit and warm_start."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -99,3 +100,11 @@ def test_warm_start_of_another_network_is_refused(graphs, ionic, change):
         clone(model).set_params(**SMALL, edge_basis="gaussian", dropout=0.0).fit(
             graphs, ionic.target
         ).fit(graphs, np.zeros((60, 2)))
+
+
+def test_training_on_leaves_a_copy_s_loss_curve_alone(graphs, ionic):
+    model = CGCNNRegressor(**CONSTANT).partial_fit(graphs, ionic.target)
+    shallow = copy.copy(model)
+    model.partial_fit(graphs, ionic.target)
+    assert len(model.loss_curve_) == 2
+    assert len(shallow.loss_curve_) == shallow.n_iter_ == 1

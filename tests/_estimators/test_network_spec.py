@@ -112,3 +112,20 @@ def test_equality_is_that_of_the_content(value, other):
     assert is_equal(value, copy.deepcopy(value))
     assert not is_equal(value, other)
     assert not is_equal(other, value)
+
+
+class Counter:
+    def __init__(self, n):
+        self.n = n
+
+    def up(self):
+        return self.n + 1
+
+    def down(self):
+        return self.n - 1
+
+
+def test_bound_methods_are_equal_if_function_and_object_are():
+    assert is_equal(Counter(1).up, Counter(1).up)
+    assert not is_equal(Counter(1).up, Counter(1).down)
+    assert not is_equal(Counter(1).up, Counter(2).up)

@@ -12,7 +12,6 @@ import torch
 from sklearn.pipeline import make_pipeline
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._estimators import _persistence
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.nn import GaussianBasis
@@ -126,7 +125,7 @@ def stored_state(model):
 
 
 def test_the_state_has_a_version(model):
-    assert model.__getstate__()["_state_version"] == _persistence.STATE_VERSION
+    assert model.__getstate__()["_state_version"] == model._state_version
     assert CGCNNRegressor().__getstate__()["_state_version"] >= 1
     assert not any("version" in name for name in vars(through_pickle(model)))
 
@@ -141,25 +140,17 @@ def test_a_state_of_another_version_is_refused_with_the_remedy(model, version):
 
 def test_an_older_state_is_upgraded_step_by_step(model, ionic, monkeypatch):
     """Here one and two versions before, in which things had other names."""
-    state = stored_state(model)
-    newest = _persistence.STATE_VERSION
+    state, newest = stored_state(model), model._state_version
 
-    def rename(old, new, version):
-        def upgraded(state):
-            state = {new if k == old else k: v for k, v in state.items()}
-            return {**state, "_state_version": version}
+    def rename(old, new):
+        return lambda state: {new if k == old else k: v for k, v in state.items()}
 
-        return upgraded
-
-    monkeypatch.setattr(_persistence, "STATE_VERSION", newest + 2)
-    monkeypatch.setattr(
-        _persistence,
-        "UPGRADES",
-        {
-            newest: rename("epochs", "n_epochs", newest + 1),
-            newest + 1: rename("n_epochs", "n_iter_", newest + 2),
-        },
-    )
+    upgrades = {
+        newest: rename("epochs", "n_epochs"),
+        newest + 1: rename("n_epochs", "n_iter_"),
+    }
+    monkeypatch.setattr(type(model), "_state_version", newest + 2)
+    monkeypatch.setattr(type(model), "_state_upgrades", upgrades)
     state["epochs"] = state.pop("n_iter_")
     before = state.copy()
     twin = type(model)()
@@ -174,7 +165,7 @@ STORED = sorted((Path(__file__).parent / "stored").glob("*.pkl"))
 
 def test_there_is_a_stored_model_of_every_version():
     versions = [int(path.stem.rpartition("_v")[2]) for path in STORED]
-    assert versions == list(range(1, _persistence.STATE_VERSION + 1))
+    assert versions == list(range(1, CGCNNRegressor._state_version + 1))
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)

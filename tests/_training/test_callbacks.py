@@ -6,8 +6,9 @@ import skorch
 import torch
 from sklearn.base import clone
 
-from helpers import HELD_OUT, SMALL, CatchHeldOut, outputs
+from helpers import HELD_OUT, SMALL, CatchHeldOut, outputs, weights_of
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn.callbacks import TrainReadoutOnly
 from sklearn_cgcnn.exceptions import (
     TrainingDivergedError,
 )
@@ -198,3 +199,14 @@ def test_what_is_frozen_at_first_may_thaw(ionic):
             max_epochs=4, optimizer=optimizer, lr=1e-3, callbacks=list(callbacks)
         ).fit(ionic.data, ionic.target)
         assert model.n_iter_ == 4
+
+
+def test_an_activation_that_all_layers_share_stays_frozen(graphs, ionic):
+    """The convolutions would change with it."""
+    model = CGCNNRegressor(activation=torch.nn.PReLU, **SMALL)
+    before = weights_of(model.fit(graphs, ionic.target))
+    model.set_params(warm_start=True, callbacks=[TrainReadoutOnly()])
+    after = weights_of(model.fit(graphs, ionic.target))
+    changed = {k for k, v in after.items() if not torch.equal(v, before[k])}
+    own = ("readout.hidden.0", "readout.output")
+    assert changed == {f"{name}.{each}" for name in own for each in ("weight", "bias")}

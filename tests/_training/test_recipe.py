@@ -97,3 +97,11 @@ def test_a_loss_of_one_number_is_refused(graphs, ionic):
         ValueError, match=r"loss returned values of shape \(\).*reduction"
     ):
         model.fit(graphs, ionic.target)
+
+
+def test_a_partial_keeps_the_weight_decay_that_it_sets(graphs, ionic):
+    own = functools.partial(torch.optim.SGD, weight_decay=0.5)
+    for optimizer, expected in [(own, 0.5), (torch.optim.SGD, 0.25)]:
+        model = CGCNNRegressor(**SMALL).set_params(lr=1e-3, weight_decay=0.25)
+        model.set_params(optimizer=optimizer).fit(graphs, ionic.target)
+        assert model.net_.optimizer_.defaults["weight_decay"] == expected

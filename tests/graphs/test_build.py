@@ -101,6 +101,18 @@ def test_a_structure_without_a_graph_is_named(irregular, n_jobs):
     assert error.value.index == 250
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_first_of_several_structures_without_a_graph_is_named(ionic, n_jobs):
+    many = ionic.data * 20
+    many[700] = Structure(Lattice.cubic(4), ["Fe", "Co"], [[0, 0, 0], [0, 0, 0]])
+    many[1000] = Structure(Lattice.cubic(4), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+    with pytest.raises(StructureError, match=r"X\[700\] \(Fe1 Co1\): sites 0 and 1"):
+        build_graphs(many, RULE, n_jobs=n_jobs)
+    many[700] = many[0]
+    with pytest.raises(StructureError, match=r"X\[1000\] \(.*Fe0.5.*\): site 0"):
+        build_graphs(many, RULE, n_jobs=n_jobs)
+
+
 def test_progress_is_shown_on_request(irregular, capsys):
     build_graphs(irregular, RULE)
     assert capsys.readouterr().err == ""
@@ -136,7 +148,9 @@ def test_an_iterator_is_read_as_it_is_needed(ionic):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
-def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(ionic, error, n_jobs):
+def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(
+    ionic, error, n_jobs, caplog
+):
     def read():
         for index in range(1500):
             if index == 1000:
@@ -145,6 +159,7 @@ def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(ionic, error, 
 
     with pytest.raises(error):
         build_graphs(read(), RULE, n_jobs=n_jobs)
+    assert not caplog.records  # of a worker pool that broke
 
 
 @pytest.mark.parametrize("nothing", [[], iter([])], ids=["list", "iterator"])

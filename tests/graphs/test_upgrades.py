@@ -12,8 +12,9 @@ from sklearn_cgcnn.graphs import (
     NearestNeighbors,
     OriginalNeighbors,
     VoronoiNeighbors,
+    _upgrades,
 )
-from sklearn_cgcnn.graphs._upgrades import FORMAT_VERSION, UPGRADES, upgrade_header
+from sklearn_cgcnn.graphs._upgrades import FORMAT_VERSION, UPGRADES, upgrade
 
 # Settings as version 1 stored them, and the featurizer that makes the same graphs.
 VERSION_1 = [
@@ -102,8 +103,37 @@ def test_an_upgrade_leaves_its_argument_as_it_is(tmp_path):
     settings, _ = VERSION_1[0]
     header = {"format_version": 1, "settings": settings}
     before = json.dumps(header)
-    assert upgrade_header(header, tmp_path)["format_version"] == FORMAT_VERSION
+    upgraded, arrays = upgrade(header, {}, tmp_path)
+    assert upgraded["format_version"] == FORMAT_VERSION
+    assert arrays == {}
     assert json.dumps(header) == before
+
+
+def test_an_upgrade_may_change_arrays(folder, monkeypatch):
+    """Here the current version is read as one in which an array had another name."""
+    expected = CrystalGraphs.load(folder).distances
+
+    def rename(header, arrays):
+        arrays["distances"] = arrays.pop("lengths")
+        return header, arrays
+
+    monkeypatch.setattr(_upgrades, "FORMAT_VERSION", FORMAT_VERSION + 1)
+    monkeypatch.setitem(_upgrades.UPGRADES, FORMAT_VERSION, rename)
+    (folder / "distances.npy").rename(folder / "lengths.npy")
+    np.testing.assert_array_equal(CrystalGraphs.load(folder).distances, expected)
+
+
+def test_a_newer_version_is_refused_whatever_its_arrays_are(folder):
+    write_header(folder, format_version=FORMAT_VERSION + 1)
+    (folder / "distances.npy").rename(folder / "lengths.npy")
+    with pytest.raises(GraphFormatError, match="use a newer release"):
+        CrystalGraphs.load(folder)
+
+
+def test_a_missing_array_is_named(folder):
+    (folder / "distances.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"distances.npy is missing"):
+        CrystalGraphs.load(folder)
 
 
 @pytest.mark.parametrize("settings", [{"cutoff": 5.0}, {"connectivity": "voronoi"}])

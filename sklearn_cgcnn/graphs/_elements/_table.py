@@ -32,28 +32,30 @@ def element_table(site_features: Any) -> NDArray[np.float32]:
 
         - ``"properties"``: the nine properties of Table II of the paper;
         - names of some of these properties, such as ``["group", "period"]``;
-        - ``"learned"``: one column for each element, from which a network learns a
-          vector for each element;
+        - ``"learned"``: the identity matrix, from which a network learns a vector for
+          each element;
         - a DataFrame with a row for each element, or a mapping from each element to a
           vector of features. Its index or keys are symbols, atomic numbers (also as
           strings) or pymatgen elements;
         - an array whose row Z belongs to the element with atomic number Z. Row 0
-          belongs to no element and must hold zeros or NaN;
+          belongs to no element and must hold zeros or NaN. Elements beyond the last
+          row have no features;
         - a path to a JSON file with a mapping, such as the ``atom_init.json`` of the
           original program.
 
     Returns
     -------
     ndarray of shape (104, n_features), float32
-        The features by atomic number, NaN for elements without features.
+        The features by atomic number. In your own table, elements without features
+        have NaN.
 
     Raises
     ------
     TypeError
         If `site_features` has none of these types.
     ValueError
-        If a property or an element is unknown or occurs twice, or if the features are
-        not numbers, or vectors of different lengths.
+        If a name or an element is unknown or occurs twice, if a file cannot be read, if
+        a feature is not a number, or if the vectors have different lengths.
     """
     if isinstance(site_features, str) and site_features == "properties":
         return one_hot_site_features()

@@ -148,11 +148,20 @@ class EdgeRule(ABC):
         lists = []
         for index, cell in enumerate(cells):
             try:
-                lists.append(self.find_in_cell(cell))
+                lists.append(self._checked(self.find_in_cell(cell)))
             except StructureError as error:
                 error.index = index
                 raise
         return NeighborList(*map(np.concatenate, zip(*lists, strict=True)))
+
+    def _checked(self, edges: Any) -> NeighborList:
+        """Check the type of what a user's own rule returns for one cell."""
+        if not isinstance(edges, NeighborList):
+            raise ValueError(
+                f"the edge rule {type(self).__name__} must return a NeighborList, got "
+                f"{type(edges).__name__}"
+            )
+        return edges
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form of the rule.

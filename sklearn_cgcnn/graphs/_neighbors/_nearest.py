@@ -26,10 +26,10 @@ from sklearn_cgcnn.graphs._neighbors._sphere_search import (
 # coordinates to about 5e-4 Å, and chemically different shells lie further apart.
 SHELL_TOLERANCE = 1e-2
 
-# The first sphere holds, at the mean density of the crystal, this many sites for each
-# neighbor to find. That is enough for all but one site in 3,000 of the Materials
-# Project. For the remaining sites the radius grows by a factor until it is large
-# enough.
+# The first search sphere is so large that, at the mean density of the crystal, it holds
+# 1.7 sites for each neighbor to be found. This is enough for all but one site in 3,000
+# of the Materials Project. For the remaining sites the radius grows by a factor, again
+# and again, until it is large enough.
 _FIRST_SPHERE = 1.7
 _GROWTH = 1.3
 
@@ -47,7 +47,8 @@ class NearestNeighbors(EdgeRule):  # numpydoc ignore=PR02
     Parameters
     ----------
     max_neighbors : int or None, default=12
-        Number of nearest neighbors to reach. None keeps all neighbors within `cutoff`.
+        Smallest number of neighbors of a site, if there are as many within `cutoff`.
+        None keeps all neighbors within `cutoff`.
     cutoff : float or None, default=None
         Largest length of an edge in Å. None searches as far as `max_neighbors` needs.
     isolated_sites : {"raise", "keep"}, default="raise"

@@ -44,6 +44,11 @@ def edge_rule_from_dict(settings: Mapping[str, Any]) -> EdgeRule:
     >>> edge_rule_from_dict({"rule": "original", "max_neighbors": 8})
     OriginalNeighbors(max_neighbors=8, cutoff=8.0)
     """
+    if not isinstance(settings, Mapping):
+        raise GraphSettingsError(
+            f"connectivity={settings!r} is not the JSON form of an edge rule; pass a "
+            "mapping as EdgeRule.to_dict returns it"
+        )
     parameters = dict(settings)
     name = parameters.pop("rule", None)
     if not isinstance(name, str) or name not in EDGE_RULES:

@@ -1,6 +1,6 @@
 """Store a fitted model and its predictions, in the current version of the state.
 
-Run it once after raising STATE_VERSION, and keep the files of all older versions:
+Run it once after raising the version of the state. Keep the files of older versions:
 
     python tests/_estimators/stored/make.py
 """
@@ -10,7 +10,6 @@ import pickle
 from pathlib import Path
 
 from sklearn_cgcnn import CGCNNRegressor
-from sklearn_cgcnn._estimators._persistence import STATE_VERSION
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 crystals = make_ionic_crystals(20, random_state=0)
@@ -24,7 +23,7 @@ model = CGCNNRegressor(
     device="cpu",
     random_state=0,
 ).fit(crystals.data, crystals.target)
-folder, name = Path(__file__).parent, f"regressor_v{STATE_VERSION}"
+folder, name = Path(__file__).parent, f"regressor_v{model._state_version}"
 (folder / f"{name}.pkl").write_bytes(pickle.dumps(model, protocol=4))
 predictions = model.predict(crystals.data).tolist()
 (folder / f"{name}.json").write_text(json.dumps(predictions))

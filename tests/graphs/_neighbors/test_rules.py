@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn import CrystalGraphFeaturizer, _featurizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import (
     EDGE_RULES,
@@ -372,3 +372,44 @@ def test_invalid_neighbor_lists_of_your_own_rule(change, message, merge_equivale
     )
     with pytest.raises(ValueError, match=f"the edge rule Broken .*{message}"):
         featurizer.transform([SALT])
+
+
+@pytest.mark.parametrize(
+    ("returned", "name"), [(None, "NoneType"), (([1], [0], [1.0]), "tuple")]
+)
+def test_other_results_of_your_own_rule_for_one_cell(returned, name):
+    @dataclass(frozen=True)
+    class Broken(EdgeRule):
+        def find_in_cell(self, cell):
+            return returned
+
+    message = f"the edge rule Broken must return a NeighborList, got {name}"
+    with pytest.raises(ValueError, match=message):
+        CrystalGraphFeaturizer(connectivity=Broken()).transform([SALT])
+
+
+@pytest.mark.parametrize("settings", ["nearest", None, ["nearest"]])
+def test_settings_that_are_no_json_form(settings):
+    with pytest.raises(
+        GraphSettingsError, match="is not the JSON form of an edge rule"
+    ):
+        CrystalGraphFeaturizer.from_settings({"connectivity": settings})
+
+
+def test_a_rule_without_a_cutoff_may_be_chosen_by_its_name(monkeypatch):
+    @dataclass(frozen=True)
+    class Molecules(EdgeRule):
+        rule_name: ClassVar[str] = "molecules"
+        max_neighbors: int = 6
+
+        def find_in_cell(self, cell):
+            return NearestNeighbors(self.max_neighbors).find_in_cell(cell)
+
+    monkeypatch.setattr(
+        _featurizer, "EDGE_RULES", {**EDGE_RULES, "molecules": Molecules}
+    )
+    monkeypatch.setitem(
+        CrystalGraphFeaturizer._parameter_constraints, "connectivity", "no_validation"
+    )
+    featurizer = CrystalGraphFeaturizer(connectivity="molecules", max_neighbors=8)
+    assert featurizer.graph_settings()["connectivity"] == Molecules(8).to_dict()
