@@ -83,19 +83,20 @@ class EdgeSums(Protocol):
         Parameters
         ----------
         fractions : Tensor of shape (n_edges,)
-            Weight of each edge in the statistics. They sum to one.
+            Weight of each edge in mean and covariance, in the order of `edges`. The
+            weights sum to one.
 
         Returns
         -------
         mean : Tensor of shape (n_features,)
             Weighted mean of the features.
         covariance : Tensor of shape (n_features, n_features)
-            Weighted covariance matrix of the features.
+            Weighted covariance matrix of the features, without Bessel's correction.
         by_site : Tensor of shape (2 * n_sites, n_features)
-            Sums of the features minus their mean, times the fractions: over the edges
-            from each site, followed by those over the edges to each site.
+            Sums of fraction times (features - mean). The first n_sites rows are sums
+            over the edges from each site, the others over the edges to each site.
         site_fractions : Tensor of shape (2 * n_sites,)
-            The same sums of the fractions alone.
+            Sums of the fractions over the same edges.
         """
 
     def add_endpoint_terms(

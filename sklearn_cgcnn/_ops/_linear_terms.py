@@ -62,11 +62,11 @@ def split_terms(rows: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
     ----------
     rows : Tensor of shape (n_rows, width)
     n : int
-        Number of rows for centers, and for neighbors.
+        Number of rows for the centers, which is also the number for the neighbors.
 
     Returns
     -------
-    centers, neighbors, features : Tensor
+    centers, neighbors, features : Tensor of shape (n, width) or (n_rows - 2 * n, width)
         Views of `rows`.
     """
     return rows[:n], rows[n : 2 * n], rows[2 * n :]

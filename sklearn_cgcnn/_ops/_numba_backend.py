@@ -21,14 +21,16 @@ _MAX_SPARSE_ENTRIES = 16
 
 
 class NumbaEdgeSums:
-    """Sums in loops that Numba compiles, on the CPU and in single precision.
+    """Compute the sums in loops that Numba compiles, for single precision on a CPU.
+
+    Means, covariances and variances are accumulated in double precision.
 
     Parameters
     ----------
     edges : EdgeList
         Sorted by their centers, with float32 weights and values.
     n_threads : int
-        Number of threads that share the work.
+        Largest number of threads that share the work.
 
     Raises
     ------

@@ -18,8 +18,10 @@ _BLOCK_SIZE, _BLOCK_SIZE_WITHOUT_GRADIENT = 2048, 4096
 class EdgeBlock:
     """A block of edges, with sums from sites to edges and from edges to sites.
 
-    If the edges are sorted, each sum passes once over the rows that it reads, without
-    an intermediate tensor. If not, no sum reads a value on the host.
+    On a CPU the edges are sorted, and each sum passes once over the rows that it reads,
+    without an intermediate tensor. On a GPU they need not be sorted, and no sum waits
+    for a value that the GPU has computed. Below, n_edges is the number of edges of the
+    block, and n_entries the number of sparse features per edge.
 
     Attributes
     ----------
@@ -29,15 +31,17 @@ class EdgeBlock:
     weights : Tensor of shape (n_edges,)
         Number of equal edges of the same center that each edge stands for.
     term_index, coefficients : Tensor of shape (n_edges, 2 + n_entries)
-        The rows of a table whose sum belongs to each edge, and their coefficients.
+        The linear map of an edge is a sum of rows of a table of terms. These are the
+        indices of the rows, and the factors by which they are multiplied.
     positions, offsets : Tensor of shape (n_edges,), int32
-        Numbers from 0, in steps of 1 and in steps of 2 + n_entries.
+        0, 1, 2 and so on, and the same times 2 + n_entries: where the entries of each
+        edge begin in an array of one or of 2 + n_entries entries per edge.
     first_feature_row : int
         The row of the table that belongs to the first edge feature.
     n_features : int
         Number of edge features.
     is_sorted : bool
-        Whether the edges are sorted by their centers.
+        Whether the sums may rely on edges that are sorted by their centers.
     """
 
     edge_range: slice
@@ -69,18 +73,19 @@ class EdgeBlock:
         index, coefficients = self.term_index.view(-1), self.coefficients.view(-1)
         return _sum_segments(table, index, self.offsets, coefficients)
 
-    def weighted_rows_of_centers(self, sites: Tensor) -> Tensor:
+    def weighted_rows_of_centers(self, rows: Tensor) -> Tensor:
         """Return the row of each edge's center, times the weight of the edge.
 
         Parameters
         ----------
-        sites : Tensor of shape (n_sites, width)
+        rows : Tensor of shape (n_sites, width)
+            One row for each site.
 
         Returns
         -------
         Tensor of shape (n_edges, width)
         """
-        return _sum_segments(sites, self.center, self.positions, self.weights)
+        return _sum_segments(rows, self.center, self.positions, self.weights)
 
     def add_to_centers(
         self,

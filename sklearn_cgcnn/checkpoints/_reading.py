@@ -135,15 +135,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _check_and_repack_zip(content: bytes) -> bytes:
-    """Verify the checksums and pickles of a zip file, and return a fresh zip file.
+    """Verify the checksums and pickles of a zip file, and return a new zip file.
 
     torch verifies no checksums, and it interprets some fields of a damaged zip file
-    differently from Python. A fresh file contains exactly the bytes that were checked.
+    differently from Python's zipfile. The new file contains exactly the bytes that were
+    checked. Compressed entries, which torch does not write, are refused: they could
+    expand without limit.
     """
     packed = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as archive,
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as fresh,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as new,
     ):
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
@@ -151,7 +153,7 @@ def _check_and_repack_zip(content: bytes) -> bytes:
             data = archive.read(entry)
             if entry.filename.endswith(".pkl"):
                 _check_pickle(io.BytesIO(data), len(content))
-            fresh.writestr(entry.filename, data)
+            new.writestr(entry.filename, data)
     return packed.getvalue()
 
 
