@@ -122,7 +122,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     >>> rule = VoronoiNeighbors(min_solid_angle=0.1)
     >>> graphs = CrystalGraphFeaturizer(connectivity=rule).fit_transform([cscl])
     >>> graphs.n_sites, graphs.edge_weights.tolist()
-    (2, [8, 6, 8])
+    (2, [6, 8, 8])
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
