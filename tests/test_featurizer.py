@@ -55,6 +55,7 @@ def test_parameters_reach_the_graphs(irregular, capsys):
     assert "featurizing: 100%" in capsys.readouterr().err
     many = irregular * 8
     serial = CrystalGraphFeaturizer().transform(many)
+    assert capsys.readouterr().err == ""
     parallel = CrystalGraphFeaturizer(n_jobs=2).transform(many)
     np.testing.assert_array_equal(serial.edge_index, parallel.edge_index)
     np.testing.assert_array_equal(serial.distances, parallel.distances)

@@ -1,9 +1,11 @@
-"""The models of the paper and of its program, by name.
+"""Test the models of the paper and of the original program, by name.
 
-The program's is held to a plain rendering in torch of what is said of it: a linear
-embedding; in each convolution one linear map of z, batch normalization over the edges,
-a sigmoid of one half times a softplus of the other, a sum, batch normalization over the
-sites, a softplus of the residual; a mean; softplus, linear, softplus, output.
+The model of the program is compared with a plain implementation in torch. It has a
+linear embedding. Each convolution applies a linear map to z, then batch normalization
+over the edges, and multiplies the sigmoid of one half by the softplus of the other. The
+messages are summed, batch normalization over the sites follows, then a softplus of the
+residual. The output is made of a mean over the sites, softplus, a linear layer,
+softplus, and the output layer.
 """
 
 import inspect
@@ -42,7 +44,7 @@ class PlainLayer(nn.Module):
 
 
 class PlainProgram(nn.Module):
-    """The released network, on unmerged graphs, without any of our parts."""
+    """The released network, on unmerged graphs, without parts of this package."""
 
     def __init__(self, n_outputs, dropout):
         super().__init__()
@@ -62,7 +64,7 @@ class PlainProgram(nn.Module):
         return self.output(self.dropout(nn.functional.softplus(hidden)))
 
     def take_weights(self, module):
-        """Take those of our network; its maps before a norm have no bias."""
+        """Copy the weights of our network. Its layers before a norm have no bias."""
         pairs = [
             (self.embedding, module.embedding),
             (self.hidden, module.readout.hidden[0]),
@@ -92,7 +94,7 @@ def plain_input(graphs):
 
 
 def featurize(structures):
-    """As the program does, apart from its cut at exactly 12."""
+    """Featurize as the program does, but in whole shells instead of exactly 12."""
     model = CGCNNRegressor.from_preset("released")
     assert model.featurizer.get_params()["cutoff"] == 8.0
     return (
@@ -114,9 +116,8 @@ def real(load_real):
 
 
 def assert_same_predictions(graphs, y, classes):
-    kinds = (CGCNNRegressor, y), (CGCNNClassifier, classes)
-    for kind, target in kinds:
-        model = kind.from_preset(
+    for estimator, target in (CGCNNRegressor, y), (CGCNNClassifier, classes):
+        model = estimator.from_preset(
             "released", featurizer=None, max_epochs=3, random_state=0
         ).fit(graphs, target)
         module = model.net_.module_.double()
@@ -127,7 +128,7 @@ def assert_same_predictions(graphs, y, classes):
         assert expected.std() > 0.01
         found = model.net_.predict_batches(PackedDataset(graphs))
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-        if kind is CGCNNRegressor:
+        if estimator is CGCNNRegressor:
             expected = expected.numpy()[:, 0] * target.std() + target.mean()
             np.testing.assert_allclose(
                 model.predict(graphs), expected, rtol=0, atol=1e-6 * target.std()
@@ -146,7 +147,7 @@ def test_the_released_program_is_rendered_on_real_crystals(real):
 
 
 def test_training_goes_the_released_program_s_way(generated):
-    """Three steps from the same weights, by its optimizer and its loss."""
+    """Compare three steps from equal weights, with its optimizer and its loss."""
     graphs, y, _ = generated
     model = CGCNNRegressor.from_preset("released", featurizer=None, random_state=0)
     model.set_params(early_stopping=False, max_epochs=1, warm_start=True)
@@ -170,7 +171,7 @@ def test_training_goes_the_released_program_s_way(generated):
     for conv, layer in zip(ours.convs, plain.layers, strict=True):
         pairs += [(conv.linear, layer.full), (conv.edge_norm, layer.norm_of_edges)]
     for found, expected in pairs:
-        # In single precision, as the targets are.
+        # Single precision, as for the targets.
         torch.testing.assert_close(
             found.weight, expected.weight, rtol=0, atol=1e-6, check_dtype=False
         )
@@ -186,15 +187,15 @@ def test_the_released_program_s_recipe():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", [CGCNNRegressor, CGCNNClassifier])
-def test_a_preset_is_an_estimator_like_any_other(ionic, kind, name):
-    # Steps enough for plain SGD on sixty crystals.
-    model = kind.from_preset(name, max_epochs=40, batch_size=16, random_state=0)
-    y = ionic.target if kind is CGCNNRegressor else ionic.target > -6
+@pytest.mark.parametrize("estimator", [CGCNNRegressor, CGCNNClassifier])
+def test_a_preset_is_an_estimator_like_any_other(ionic, estimator, name):
+    # Enough steps for plain SGD on sixty crystals.
+    model = estimator.from_preset(name, max_epochs=40, batch_size=16, random_state=0)
+    y = ionic.target if estimator is CGCNNRegressor else ionic.target > -6
     twin = clone(model)
     assert repr(twin) == repr(model)
-    # To predict one value for all gives 0, or 0.55.
-    least = 0.5 if kind is CGCNNRegressor else 0.75
+    # Predicting the same value for all crystals scores 0, or 0.55.
+    least = 0.5 if estimator is CGCNNRegressor else 0.75
     assert model.fit(ionic.data, y).score(ionic.data, y) > least
     twin.fit(ionic.data, y)
     np.testing.assert_array_equal(twin.predict(ionic.data), model.predict(ionic.data))
@@ -229,9 +230,9 @@ def test_presets_that_there_are_not():
 
 
 @pytest.mark.parametrize("name", ["paper_eq4", "paper_eq5"])
-@pytest.mark.parametrize("kind", [CGCNNRegressor, CGCNNClassifier])
-def test_the_paper_s_search(ionic, kind, name):
-    model = kind.from_preset(name, max_epochs=2, random_state=0)
+@pytest.mark.parametrize("estimator", [CGCNNRegressor, CGCNNClassifier])
+def test_the_paper_s_search(ionic, estimator, name):
+    model = estimator.from_preset(name, max_epochs=2, random_state=0)
     search = RandomizedSearchCV(
         model,
         search_space(name),
@@ -241,7 +242,7 @@ def test_the_paper_s_search(ionic, kind, name):
         error_score="raise",
         n_jobs=2,
     )
-    y = ionic.target if kind is CGCNNRegressor else ionic.target > -8
+    y = ionic.target if estimator is CGCNNRegressor else ionic.target > -8
     search.fit((model.featurizer or CrystalGraphFeaturizer()).transform(ionic.data), y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
@@ -263,7 +264,7 @@ def test_the_paper_s_search_space():
 
 
 def drawn(ionic, scale=0.05, **params):
-    """A model whose weights hardly leave where they were drawn."""
+    """Fit a model whose weights hardly change from their initial values."""
     params = {"random_state": 0, "lr": 1e-12, "weight_decay": 0.0, **params}
     model = CGCNNRegressor(
         max_epochs=1, callbacks=[GaussianWeights(scale)], optimizer="sgd", **params

@@ -5,6 +5,7 @@ import pytest
 from joblib import parallel_config
 from pymatgen.core import Lattice, Structure
 
+from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import NearestNeighbors, VoronoiNeighbors, build_graphs
 from sklearn_cgcnn.graphs._build import _split_into_chunks
@@ -123,7 +124,16 @@ def test_progress_is_shown_on_request(irregular, capsys):
 # Iterators
 
 
-def test_an_iterator_is_read_as_it_is_needed(ionic):
+def by_function(structures, n_jobs=None):
+    return build_graphs(structures, RULE, n_jobs=n_jobs)
+
+
+def by_featurizer(structures, n_jobs=None):
+    return CrystalGraphFeaturizer(n_jobs=n_jobs).fit_transform(structures)
+
+
+@pytest.mark.parametrize("build", [by_function, by_featurizer])
+def test_an_iterator_is_read_as_it_is_needed(ionic, build):
     """No more than two chunks of its structures are in memory at any time."""
     alive, most = 0, 0
 
@@ -139,7 +149,7 @@ def test_an_iterator_is_read_as_it_is_needed(ionic):
             most = max(most, alive)
             yield Counted.from_sites(structure.sites)
 
-    streamed = build_graphs(read(), RULE)
+    streamed = build(read())
     listed = build_graphs(ionic.data * 10, RULE)
     np.testing.assert_array_equal(streamed.edge_index, listed.edge_index)
     np.testing.assert_array_equal(streamed.distances, listed.distances)
@@ -148,8 +158,9 @@ def test_an_iterator_is_read_as_it_is_needed(ionic):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
+@pytest.mark.parametrize("build", [by_function, by_featurizer])
 def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(
-    ionic, error, n_jobs, caplog
+    ionic, build, error, n_jobs, caplog
 ):
     def read():
         for index in range(1500):
@@ -158,7 +169,7 @@ def test_an_iterator_that_breaks_off_is_not_taken_for_a_short_one(
             yield ionic.data[index % len(ionic.data)]
 
     with pytest.raises(error):
-        build_graphs(read(), RULE, n_jobs=n_jobs)
+        build(read(), n_jobs)
     assert not caplog.records  # of a worker pool that broke
 
 

@@ -53,7 +53,7 @@ def test_what_is_no_crystal_is_refused(structure, message):
 
 @pytest.mark.parametrize("connectivity", ["nearest", "voronoi", "original"])
 def test_a_lattice_in_columns(connectivity):
-    """Its matrix is transposed in memory, which the search does not take."""
+    """Its matrix is transposed in memory, and must be copied for the search."""
     matrix = np.array([[3, 0, 0], [0.3, 3, 0], [0.4, 0.6, 3]]).T
     featurizer = CrystalGraphFeaturizer(
         connectivity=connectivity, isolated_sites="keep"

@@ -23,7 +23,7 @@ ARRAYS = (
 
 @pytest.fixture(scope="module")
 def structures(ionic, irregular):
-    """Half of them symmetric, so that their sites and edges are merged."""
+    """Crystals half of which are symmetric, so that sites and edges are merged."""
     return irregular[:20] + ionic.data[:20]
 
 
@@ -69,7 +69,7 @@ def test_edge_index_joins_sites_of_the_same_crystal(graphs):
 def test_an_edge_costs_at_most_16_bytes(structures, graphs):
     per_edge = graphs.neighbors, graphs.distances, graphs.edge_weights
     assert sum(array.nbytes for array in per_edge) == 14 * graphs.n_edges
-    # With all that comes with it, where no sites are merged:
+    # Including all other arrays, if no sites are merged:
     plain = CrystalGraphFeaturizer(merge_equivalent=False).transform(structures)
     assert plain.nbytes <= 16 * plain.n_edges
 

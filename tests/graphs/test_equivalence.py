@@ -1,4 +1,4 @@
-"""Merging, against known symmetry and against refinement done slowly and exactly."""
+"""Test merging against known symmetry, and against a slow and exact refinement."""
 
 from collections import Counter
 
@@ -28,7 +28,7 @@ def plain(structures):
 @pytest.mark.parametrize(
     ("structure", "sites", "edges"),
     [
-        # The supplement's own example: 8 sites of rock salt become 2.
+        # The example of the supplement: 8 sites of rock salt become 2.
         (
             Structure.from_spacegroup(
                 "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
@@ -36,7 +36,7 @@ def plain(structures):
             [("Na", 4), ("Cl", 4)],
             [("Na", "Na", 12), ("Na", "Cl", 6), ("Cl", "Na", 6), ("Cl", "Cl", 12)],
         ),
-        # A perovskite's three anions are one.
+        # The three anions of a perovskite become one.
         (
             Structure.from_spacegroup(
                 "Pm-3m",
@@ -77,8 +77,9 @@ def test_known_crystals(structure, sites, edges):
 
 
 def test_what_lies_further_off_parts_sites_too():
-    # A chain of seven: beside the oxygen, next to that, and farthest from it. Alike in
-    # element and distances, they part one round after the other.
+    # A chain of one oxygen and six carbon atoms, at equal distances. The carbon atoms
+    # differ only in how far away the oxygen is: one, two or three steps. Each round of
+    # the refinement separates one pair of them.
     heights = [[0, 0, k / 7] for k in range(7)]
     chain = Structure(Lattice.orthorhombic(9, 9, 14), ["O", *"CCCCCC"], heights)
     (graph,) = CrystalGraphFeaturizer(max_neighbors=2).transform([chain])
@@ -87,7 +88,7 @@ def test_what_lies_further_off_parts_sites_too():
 
 
 def distance_classes(distances):
-    """Gather distances without large gaps, but not into groups that are too wide."""
+    """Number distances by class, and divide classes that are too wide."""
     groups = []
     for each in np.argsort(distances):
         if groups and distances[each] - distances[groups[-1][-1]] <= MERGE_TOLERANCE:
@@ -107,7 +108,7 @@ def distance_classes(distances):
 
 
 def partition_by_brute_force(graph):
-    """Refine with whole multisets for colors: no hash, no array, no shortcut."""
+    """Refine with the multisets themselves as colors, without hashes."""
     classes = distance_classes(graph.distances)
     edges = [[] for _ in range(graph.n_sites)]
     for center, neighbor, each in zip(*graph.edge_index, classes, strict=True):
@@ -131,7 +132,7 @@ def partition_by_brute_force(graph):
 def assert_merged_as_by_brute_force(structures):
     for many, few in zip(plain(structures), merged(structures), strict=True):
         assert few.site_map.tolist() == partition_by_brute_force(many)
-        # Every edge is counted, and between the same sites at the same distances.
+        # The counts of edges between two sites, and their mean length, stay the same.
         center, neighbor = many.edge_index
         written_out = zip(few.site_map[center], few.site_map[neighbor], strict=True)
         count = Counter(written_out)
@@ -163,7 +164,7 @@ def test_crystals_do_not_see_each_other(ionic, irregular):
 
 
 def assert_same_graph(left, right, times):
-    """One graph, its multiplicities that many times the other's."""
+    """Check that graphs are equal, except for a factor between their multiplicities."""
     np.testing.assert_array_equal(left.atomic_numbers, right.atomic_numbers)
     np.testing.assert_array_equal(left.multiplicity, times * right.multiplicity)
     np.testing.assert_array_equal(left.edge_index, right.edge_index)
@@ -232,12 +233,13 @@ def test_small_disorder_parts_no_sites():
     jittered.perturb(1e-6)
     graph = merged([jittered])
     assert graph.multiplicity.tolist() == [4, 4]
-    wanted = merged([structure]).distances
-    np.testing.assert_allclose(graph.distances, wanted, atol=1e-9)
+    expected = merged([structure]).distances
+    np.testing.assert_allclose(graph.distances, expected, atol=1e-9)
 
 
 def test_distances_are_compared_by_gaps_not_on_a_grid():
-    # 3.00005 Å lies on a line of a grid of 1e-4 Å; 2e-6 Å on either side is one.
+    # 3.00005 Å lies between two steps of 1e-4 Å. Distances of 2e-6 Å below and above it
+    # would be rounded to different steps, but belong to one class.
     def chain(shift):
         lattice = Lattice.orthorhombic(3.00005, 3.00005 + shift, 12)
         return merged([Structure(lattice, ["C"], [[0, 0, 0]])])

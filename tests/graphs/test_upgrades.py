@@ -88,7 +88,7 @@ def test_graphs_of_version_1(ionic, tmp_path, settings, featurizer, mmap_mode):
     np.testing.assert_array_equal(loaded.distances, graphs.distances)
     again = CrystalGraphFeaturizer.from_settings(loaded.settings)
     assert again.graph_settings() == featurizer.graph_settings()
-    # Saved anew, they have the current version.
+    # Saved again, they have the current version.
     loaded[:].save(tmp_path / "again")
     header = json.loads((tmp_path / "again" / "graphs.json").read_text())
     assert header == {"format_version": FORMAT_VERSION, "settings": graphs.settings}

@@ -145,5 +145,5 @@ def test_models_without_contributions_are_refused(ionic):
     with pytest.raises(TypeError, match=r"of type Pipeline, but .*pass the one inside"):
         site_contributions(pipeline, ionic.data)
     model = CGCNNRegressor(max_epochs=1).fit(ionic.data, ionic.target)
-    with pytest.raises(ValueError, match=r'CrystalReadout.*with readout="site"'):
+    with pytest.raises(ValueError, match=r'CrystalReadout.*fit .*with readout="site"'):
         site_contributions(model, ionic.data)

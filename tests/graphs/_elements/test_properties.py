@@ -1,4 +1,4 @@
-"""The element properties, against the literature, the paper and its released file."""
+"""Test element properties against the literature, the paper and its released file."""
 
 import json
 import os
@@ -72,11 +72,12 @@ MISSING = {
     "atomic_volume": {"At", "Fr", "Fm", "Md", "No", "Lr"},
 }
 
-# Where each block of the file released with the paper begins, and which elements fall
-# into another bin here. Its affinities are older (Nd 1.9 eV, for 0.1 today) or of
-# metastable anions (Be, N), its volumes of another state (H, N, F, Cl, noble gases) or
-# another density (actinides). It gives every f element its two s electrons alone, and
-# counts for palladium 4d10 and two more. A change in this list is a change of features.
+# For each property, the first column in the file released with the paper, and the
+# elements that are in another bin here. The file has older electron affinities (Nd
+# 1.9 eV instead of 0.1) or those of metastable anions (Be, N), and volumes of another
+# state (H, N, F, Cl, noble gases) or from another density (actinides). It counts only
+# the two s electrons of f elements, and 4d10 and two more for palladium. A change in
+# this list means that the features have changed.
 RELEASED = {
     "electronegativity": (26, "Si Cu Gd Lu W Re Pt Hg Pb Bi U"),
     "valence_electrons": (46, "Pd La Ce Gd Ac Th Pa U Np Cm"),
@@ -85,7 +86,7 @@ RELEASED = {
     "block": (78, ""),
     "atomic_volume": (82, "H He N F Ne Cl Ar Kr Xe Ra Np Am Cm"),
 }
-# Its affinity, 0.352 eV in the file, is 0.015 in pymatgen's releases since 2025.
+# Its affinity is 0.352 eV in the file, and 0.015 eV in pymatgen since 2025.
 REVISED = {"Dy"}
 
 
@@ -96,13 +97,13 @@ def symbols(mask):
 
 
 def columns(name):
-    """Where a property lies among the 93 columns."""
+    """Return the columns of a property among all 93."""
     names = list(N_BINS)
     start = sum(N_BINS[each] for each in names[: names.index(name)])
     return slice(start, start + N_BINS[name])
 
 
-# The table's shape
+# Shape of the table
 
 
 def test_the_layout_is_that_of_the_paper():
@@ -180,7 +181,7 @@ def test_an_unknown_property_is_refused():
         element_property("color")
 
 
-# Its values
+# Values
 
 
 @pytest.mark.parametrize("symbol", LITERATURE)
@@ -221,12 +222,12 @@ def test_valence_electrons_follow_from_group_and_block():
         element_property(name)[1:] for name in ("group", "block", "valence_electrons")
     )
     s, p, d, f = (block == code for code in range(4))
-    # Atoms borrow between s and d (Cr, Cu, Pd), which does not change the sum; helium's
-    # group tells of its full shell, not of its two electrons.
+    # In some atoms (Cr, Cu, Pd) electrons move from s to d, which does not change the
+    # sum. Helium is in group 18 because its shell is full, but has two electrons.
     expected = np.where(p, group - 10, group)
     expected[1] = 2
     assert_array_equal(valence[s | p | d], expected[s | p | d])
-    # The f electrons are left out: 2 in s, and those that the ground state has in d.
+    # Without f electrons: 2 in s, plus those in d in the ground state.
     in_d = {
         "La": 1,
         "Ce": 1,
@@ -244,7 +245,7 @@ def test_valence_electrons_follow_from_group_and_block():
 
 
 def test_electrons_outside_the_core_complete_the_atom():
-    # What valence electrons are counted from: the ground states hold Z electrons each.
+    # Valence electrons are counted from ground states, which must have Z electrons.
     for number in range(1, MAX_ATOMIC_NUMBER + 1):
         shells = Element.from_Z(number).full_electronic_structure
         assert sum(electrons for _, _, electrons in shells) == number
@@ -266,7 +267,7 @@ def test_ionization_energy_rises_from_alkali_metal_to_noble_gas():
 
 
 def test_lanthanides_contract():
-    # Europium and ytterbium, divalent in the metal, stand apart.
+    # Ytterbium is left out, as europium is: in the metal both are divalent.
     numbers = [z for z in range(64, 72) if z != 70]
     assert (np.diff(element_property("atomic_volume")[numbers]) < 0).all()
 
@@ -276,7 +277,7 @@ def test_halogens_bind_an_electron_most():
     assert {Element.from_Z(int(z)).symbol for z in strongest} == {"F", "Cl", "Br", "I"}
 
 
-# Its bins
+# Bins
 
 
 @pytest.fixture
@@ -336,5 +337,5 @@ def test_differs_from_the_released_file_only_where_known(released, name):
     both = theirs.any(axis=1) & ours.any(axis=1)
     found = symbols(both & (theirs != ours).any(axis=1))
     assert found - REVISED == set(expected.split())
-    # What the file knows, this table knows too.
+    # Every value of the file exists in this table too.
     assert symbols(theirs.any(axis=1) & ~ours.any(axis=1)) == set()

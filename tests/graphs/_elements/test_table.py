@@ -7,7 +7,7 @@ from pymatgen.core import Element, Species
 
 from sklearn_cgcnn.graphs import element_table, one_hot_site_features
 
-# Masses and radii, of no meaning here.
+# Masses and radii. Their values do not matter here.
 MAPPING = {"H": [1.0, 25.0], "Na": [23.0, 180.0], "Cl": [35.5, 100.0]}
 FRAME = pd.DataFrame(MAPPING, index=["mass", "radius"]).T
 ARRAY = np.full((18, 2), np.nan)
@@ -75,7 +75,7 @@ def test_the_released_file_itself(data_folder):
     found = element_table(path)
     assert found.shape == (104, 92)
     assert np.isfinite(found[1:101]).all()
-    # The first element of group 1 and period 1; group 0 has a column of its own.
+    # Hydrogen is in group 1 and period 1. The file has a column for group 0 too.
     assert found[1, [1, 19]].tolist() == [1, 1]
 
 

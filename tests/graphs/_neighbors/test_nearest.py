@@ -1,4 +1,4 @@
-"""Neighbors, against brute force over images and against known coordination."""
+"""Test nearest neighbors against a sum over images, and known coordination."""
 
 import itertools
 
@@ -13,7 +13,7 @@ SHELL_TOLERANCE = 1e-2
 
 
 def find(structures, **settings):
-    """List, for each crystal, for each site, its edges as (neighbor, distance)."""
+    """Return the edges of each site of each crystal, as (neighbor, distance)."""
     edges = NearestNeighbors(**settings).find([read_cell(s) for s in structures])
     ends = np.cumsum(edges.counts)
     per_site = iter(zip(ends - edges.counts, ends, strict=True))
@@ -27,7 +27,7 @@ def find(structures, **settings):
 
 
 def brute_force(structure, radius):
-    """All (neighbor, distance) within a radius of each site, by adding up images."""
+    """Return all (neighbor, distance) within a radius of each site, image by image."""
     matrix = structure.lattice.matrix
     heights = structure.lattice.volume / np.linalg.norm(
         [np.cross(matrix[(i + 1) % 3], matrix[(i + 2) % 3]) for i in range(3)], axis=1
@@ -48,7 +48,7 @@ def brute_force(structure, radius):
 
 
 def expected(structure, max_neighbors, cutoff):
-    """Apply the rule, as stated, to all sites within a generous radius."""
+    """Apply the definition of the rule to all sites within a large radius."""
     result = []
     for pairs in brute_force(structure, 10.0 if cutoff is None else cutoff):
         limit = np.inf
@@ -58,12 +58,12 @@ def expected(structure, max_neighbors, cutoff):
     return result
 
 
-def assert_same_edges(found, wanted):
-    for found_site, wanted_site in zip(found, wanted, strict=True):
-        found_site, wanted_site = sorted(found_site), sorted(wanted_site)
-        assert [j for j, _ in found_site] == [j for j, _ in wanted_site]
+def assert_same_edges(actual, desired):
+    for left, right in zip(actual, desired, strict=True):
+        left, right = sorted(left), sorted(right)
+        assert [j for j, _ in left] == [j for j, _ in right]
         np.testing.assert_allclose(
-            [d for _, d in found_site], [d for _, d in wanted_site], rtol=1e-10
+            [d for _, d in left], [d for _, d in right], rtol=1e-10
         )
 
 
@@ -104,7 +104,7 @@ def test_neighbors_of_real_crystals_are_those_of_brute_force(real_crystals):
             Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
             {8: [8], 12: [8, 6]},
         ),
-        # A face-centered cubic metal: 12 nearest, nothing more.
+        # A face-centered cubic metal: 12 nearest neighbors, then 6.
         (
             Structure(Lattice([[0, 2, 2], [2, 0, 2], [2, 2, 0]]), ["Cu"], [[0, 0, 0]]),
             {12: [12], 13: [12, 6]},
@@ -121,7 +121,7 @@ def test_shells_are_taken_whole(structure, shells):
 
 
 def test_a_shell_split_by_rounding_is_taken_whole():
-    # 5e-4 Å is what the coordinates in a file are rounded by.
+    # Files round coordinates by about 5e-4 Å.
     structure = Structure(
         Lattice.cubic(4.0), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5 + 5e-4 / 4]]
     )
@@ -130,7 +130,7 @@ def test_a_shell_split_by_rounding_is_taken_whole():
 
 
 def test_slabs_and_chains_are_searched_far_enough():
-    # A vacuum makes the mean density a poor guide to where the neighbors are.
+    # With a vacuum, the mean density says little about where the neighbors are.
     slab = Structure(Lattice.from_parameters(3, 3, 60, 90, 90, 120), ["C"], [[0, 0, 0]])
     chain = Structure(
         Lattice(np.diag([40.0, 40.0, 2.5]), pbc=(False, False, True)),

@@ -1,4 +1,4 @@
-"""The graphs of the original program, against what it does with pymatgen."""
+"""Test the graphs of the original program against its calls of pymatgen."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_cells_too_oblique_to_search():
 
 
 def test_merged_graphs_predict_the_same(ionic):
-    """What is left of symmetry after the cut is merged like any other."""
+    """Sites that are still equivalent after the cut at 12 neighbors are merged."""
     structures = [each.make_supercell([1, 1, 2], in_place=False) for each in ionic.data]
     plain = original().transform(structures)
     merged = original(merge_equivalent=True).transform(structures)

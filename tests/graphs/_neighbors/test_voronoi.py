@@ -1,4 +1,4 @@
-"""Voronoi neighbors, against geometry and against pymatgen's VoronoiNN."""
+"""Test Voronoi neighbors against geometry, and against pymatgen's VoronoiNN."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ BATIO3 = Structure(
     [
         (SIMPLE, [(3.4, 6, 4 * np.pi / 6)]),
         (FCC, [(4 / np.sqrt(2), 12, 4 * np.pi / 12)]),
-        # The truncated octahedron: its squares as seen from the center.
+        # The cell is a truncated octahedron. A square has 0.445 sr.
         (
             BCC,
             [
@@ -49,7 +49,7 @@ def test_faces_of_simple_lattices(structure, shells):
 
 
 def assert_faces_close(structures):
-    """The faces of a cell take the whole sphere, and are shared with their areas."""
+    """Check that the faces of each cell cover the whole sphere."""
     for structure in structures:
         faces = find_faces(read_cell(structure))
         total = np.bincount(faces.centers, faces.solid_angles, len(structure))
@@ -66,7 +66,7 @@ def test_faces_of_real_crystals_close(real_crystals):
 
 
 def test_faces_that_shrink_to_nothing_do_not_flicker():
-    """Ba and Ba in cubic barium titanate have a face without area in common."""
+    """In cubic barium titanate, the face between two Ba sites has no area."""
     rng = np.random.default_rng(0)
     rule = VoronoiNeighbors(cutoff=6.0)
     expected = rule.find([read_cell(BATIO3)])
@@ -104,7 +104,7 @@ def assert_faces_are_those_of_pymatgen(structures, least=0.05):
 
 
 def test_faces_are_those_of_pymatgen(ionic, irregular):
-    # It finds nothing for sites outside the cell.
+    # VoronoiNN finds nothing for sites outside the cell.
     inside = [Structure.from_sites(s, to_unit_cell=True) for s in irregular[:10]]
     assert_faces_are_those_of_pymatgen([*ionic.data[:10], *inside])
 
@@ -140,7 +140,7 @@ def test_several_crystals_are_found_as_each_alone(ionic):
 
 
 def test_a_slab_a_chain_and_an_atom():
-    """Where there is nothing on a side, the cell is open, and its faces are found."""
+    """A Voronoi cell is open if it has no neighbors on one side. It still has faces."""
     slab = Structure(Lattice.from_parameters(3, 3, 60, 90, 90, 90), ["Fe"], [[0] * 3])
     assert VoronoiNeighbors().find([read_cell(slab)]).counts.tolist() == [4]
     pbc = (True, False, False)
@@ -154,7 +154,7 @@ def test_a_slab_a_chain_and_an_atom():
 
 
 def test_two_layers():
-    """The cells of a bilayer are prisms without an end on one side."""
+    """The Voronoi cells of a bilayer are prisms that are open on one side."""
     lattice = Lattice.from_parameters(2.8, 2.8, 60, 90, 90, 90)
     layers = Structure(lattice, ["Fe", "Fe"], [[0] * 3, [0, 0, 2.4 / 60]])
     faces = find_faces(read_cell(layers))
@@ -164,7 +164,7 @@ def test_two_layers():
     assert edges.counts.tolist() == [5, 5]
 
 
-# As the featurizer's rule
+# In the featurizer
 
 
 def voronoi(*, merge_equivalent=True, **params):
