@@ -107,11 +107,20 @@ def search_spheres(
     translations = _concatenate(images) if with_images else None
     pairs = SitePairs(sites, neighbors, distances, translations).take(kept)
     if by_distance:
-        pairs = pairs.take(np.lexsort((pairs.distances, pairs.centers)))
+        pairs = pairs.take(_order_by_distance(pairs))
     elif (np.diff(pairs.centers) < 0).any():
         pairs = pairs.take(np.argsort(pairs.centers, kind="stable"))
     _check_coincident(pairs, offsets)
     return pairs
+
+
+def _order_by_distance(pairs: SitePairs) -> NDArray[np.intp]:
+    """Return the stable order of pairs by center, and then by distance."""
+    order = np.argsort(pairs.distances, kind="stable")
+    centers = pairs.centers[order]
+    if centers.max(initial=0) <= np.iinfo(np.uint16).max:
+        centers = centers.astype(np.uint16)  # numpy sorts short integers faster
+    return order[np.argsort(centers, kind="stable")]
 
 
 def _concatenate(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
