@@ -170,20 +170,15 @@ def _check_edges(
     cells: Sequence[Cell], edges: NeighborList, rule: EdgeRule, settings: dict[str, Any]
 ) -> None:
     """Check what a user's own rule returns."""
-    name = type(rule).__name__
-    if not isinstance(edges, NeighborList):
-        raise ValueError(
-            f"the edge rule {name} must return a NeighborList, got "
-            f"{type(edges).__name__}"
-        )
+    rule.check_type(edges)
     try:
         _pack(cells, edges, settings).check()
     except GraphFormatError as error:
         raise ValueError(
-            f"the edge rule {name} returned an invalid NeighborList ({error}); it must "
-            "have the number of edges of each site as counts (int64), the position of "
-            "each neighbor in its own crystal as neighbors (int32), and positive, "
-            "finite distances (float64) in Å"
+            f"the edge rule {type(rule).__name__} returned an invalid NeighborList "
+            f"({error}); it must have the number of edges of each site as counts "
+            "(int64), the position of each neighbor in its own crystal as neighbors "
+            "(int32), and positive, finite distances (float64) in Å"
         ) from error
 
 

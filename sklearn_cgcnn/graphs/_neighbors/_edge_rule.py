@@ -148,14 +148,29 @@ class EdgeRule(ABC):
         lists = []
         for index, cell in enumerate(cells):
             try:
-                lists.append(self._checked(self.find_in_cell(cell)))
+                lists.append(self.check_type(self.find_in_cell(cell)))
             except StructureError as error:
                 error.index = index
                 raise
         return NeighborList(*map(np.concatenate, zip(*lists, strict=True)))
 
-    def _checked(self, edges: Any) -> NeighborList:
-        """Check the type of what a user's own rule returns for one cell."""
+    def check_type(self, edges: Any) -> NeighborList:
+        """Check that what a rule found is a neighbor list.
+
+        Parameters
+        ----------
+        edges : object
+            What :meth:`find` or :meth:`find_in_cell` returned.
+
+        Returns
+        -------
+        NeighborList
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
         if not isinstance(edges, NeighborList):
             raise ValueError(
                 f"the edge rule {type(self).__name__} must return a NeighborList, got "
