@@ -4,21 +4,20 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
 from sklearn_cgcnn._estimators._equality import is_equal
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._parameters import EstimatorParameters
 from sklearn_cgcnn._estimators._persistence import PersistentWeights, complete_weights
+from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
@@ -27,9 +26,12 @@ from sklearn_cgcnn._training import (
     KeepBestEpoch,
     PackedDataset,
     Progress,
+    TargetEncoding,
     build_net,
+    is_complete,
     make_optimizer_params,
     make_schedule,
+    prepare_callbacks,
     resolve_device,
 )
 from sklearn_cgcnn._validation import (
@@ -53,22 +55,8 @@ _NET_PARAMS = (
     "matmul_precision",
     "verbose",
 )
-
-
-class _TrainingData(NamedTuple):
-    """Graphs with the targets of the net and the weights of the loss."""
-
-    graphs: CrystalGraphs
-    targets: Tensor
-    weights: NDArray[np.float64]
-
-    def take(self, rows: NDArray[np.intp]) -> "_TrainingData":
-        return _TrainingData(self.graphs[rows], self.targets[rows], self.weights[rows])
-
-    def pack(self, device: torch.device) -> PackedDataset:
-        return PackedDataset(
-            self.graphs, self.targets, torch.tensor(self.weights).float(), device
-        )
+# Prefixes of what is recorded of an epoch.
+_PARTS = ("train", "valid")
 
 
 class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
@@ -76,18 +64,24 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
 
     featurizer_: CrystalGraphFeaturizer
     n_iter_: int
+    best_epoch_: int | None
+    history_: dict[str, list[float]]
     loss_curve_: list[float]
     validation_scores_: list[float] | None
 
     # Implemented by the regressor and the classifier
 
     @abstractmethod
-    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
-        """Check y, learn how to decode predictions, and return the net's targets."""
+    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Targets:
+        """Check y, learn how to decode predictions, and return the targets."""
 
     @abstractmethod
-    def _encode_more_target(self, y: Any, n_crystals: int) -> Tensor:
-        """Check y against the targets seen so far, and return the net's targets."""
+    def _encode_more_target(self, y: Any, n_crystals: int) -> Targets:
+        """Check y against the targets seen so far, and return the targets."""
+
+    @abstractmethod
+    def _encoding(self) -> TargetEncoding:
+        """Return what the outputs of the network mean."""
 
     @abstractmethod
     def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -101,12 +95,12 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
     def _n_outputs(self) -> int:
         """Return the number of outputs of the network."""
 
-    def _labels_to_stratify(self, targets: Tensor) -> NDArray[Any] | None:
+    def _labels_to_stratify(self, targets: Targets) -> NDArray[Any] | None:
         """Return the labels by which the validation split is stratified, if any."""
         return None
 
     def _apply_class_weights(
-        self, targets: Tensor, weights: NDArray[np.float64]
+        self, targets: Targets, weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the sample weights multiplied by class weights, if any."""
         return weights
@@ -114,7 +108,16 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
     # Fit
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -128,6 +131,14 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         sample_weight : array-like of shape (n_crystals,), default=None
             Sample weights in the loss. Crystals of weight zero are left out. None gives
             every crystal the same weight.
+        X_val : sequence of Structure, or CrystalGraphs, default=None
+            Crystals for validation. The loss on them is recorded after every epoch.
+            With `early_stopping` they take the place of held-out crystals, so that the
+            network is trained on all of X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Targets of `X_val`.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Sample weights of `X_val`.
 
         Returns
         -------
@@ -144,9 +155,9 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             If a loss or a weight of the network is no longer finite. The network then
             has the weights from the beginning of the last epoch with a finite loss.
         ValueError
-            If `y` or `sample_weight` does not match X or has invalid values, or if
-            `warm_start` is set and the parameters describe another network than that of
-            the last fit.
+            If `y` or `sample_weight` does not match X or has invalid values, if only
+            one of `X_val` and `y_val` is given, or if `warm_start` is set and the
+            parameters describe another network than that of the last fit.
         ImportError
             If `compile` is set, the device is a CPU, and Numba is not installed.
         """
@@ -155,6 +166,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             crystals = check_crystals(X)
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
+            validation = self._check_validation(X_val, y_val, sample_weight_val)
             spec = self._current_spec()
             if previous is None:
                 spec.build()  # parts that do not fit together fail before any work
@@ -166,7 +178,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             self.featurizer_ = self._make_featurizer(crystals)
             data = self._training_data(crystals, targets, weights, spec)
             rng = check_random_state(self.random_state)
-            train, valid = self._split(data, rng)
+            train, valid = self._split(data, validation, spec, rng)
             self._make_net(rng, spec, previous, valid, schedule=self.lr_schedule)
             spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
             return self._train(train, int(self.max_epochs))
@@ -176,7 +188,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         X: Any,
         y: Any,
         sample_weight: Any,
-        encode_first: Callable[[Any, NDArray[np.float64]], Tensor],
+        encode_first: Callable[[Any, NDArray[np.float64]], Targets],
     ) -> Self:
         """Train for one more epoch at a constant learning rate."""
         if self.early_stopping:
@@ -207,6 +219,25 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
                 )
             return self._train(data.pack(self.net_.device), 1)
 
+    def _check_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, Targets, NDArray[np.float64]] | None:
+        """Check `X_val`, `y_val` and `sample_weight_val`, if they are given."""
+        if X is None and y is None:
+            if sample_weight is not None:
+                raise ValueError(
+                    "sample_weight_val is given without X_val and y_val; pass all three"
+                )
+            return None
+        if X is None or y is None:
+            given, missing = ("y_val", "X_val") if X is None else ("X_val", "y_val")
+            raise ValueError(
+                f"{given} is given without {missing}; pass both or neither"
+            )
+        crystals = check_crystals(X)
+        weights = check_sample_weight(sample_weight, len(crystals))
+        return crystals, self._encode_more_target(y, len(crystals)), weights
+
     @contextmanager
     def _restored_on_error(self) -> Iterator[None]:
         """Restore the fitted model if bad input stops another fit halfway.
@@ -218,7 +249,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             yield
         except BaseException:
             net, previous = self.__dict__.get("net_"), before.get("net_")
-            learned = net is not None and any(map(_is_complete, net.history))
+            learned = net is not None and any(map(is_complete, net.history))
             if net is previous or not learned:
                 self.__dict__ = before
             raise
@@ -243,45 +274,38 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
     def _training_data(
         self,
         crystals: Any,
-        targets: Tensor,
+        targets: Targets,
         weights: NDArray[np.float64],
         spec: NetworkSpec,
-    ) -> _TrainingData:
+    ) -> TrainingData:
         """Return graphs, targets, and sample weights with a mean of one.
 
-        The weights include class weights. Crystals of weight zero are removed after
-        their graphs were made: they have no effect on the loss, but they would change
-        the statistics of batch normalization.
+        The weights include class weights. Graphs are also made of crystals of weight
+        zero, so that those that cannot become graphs are reported.
         """
         graphs = self._make_graphs(crystals, spec)
         weights = self._apply_class_weights(targets, weights)
-        data = _TrainingData(graphs, targets, weights)
-        rows = np.flatnonzero(weights)
-        if len(rows) < len(graphs):
-            data = data.take(rows)
-        return data._replace(weights=data.weights / data.weights.mean())
+        return TrainingData(graphs, targets, weights).with_mean_weight_one()
 
     def _split(
-        self, data: _TrainingData, rng: np.random.RandomState
+        self,
+        data: TrainingData,
+        validation: tuple[Any, Targets, NDArray[np.float64]] | None,
+        spec: NetworkSpec,
+        rng: np.random.RandomState,
     ) -> tuple[PackedDataset, PackedDataset | None]:
-        """Return the training crystals and the held-out ones, on the device."""
+        """Return the crystals for training and those for validation, on the device."""
         device = resolve_device(self.device)
+        if validation is not None:
+            crystals, targets, weights = validation
+            graphs = self._make_graphs(crystals, spec)
+            valid = TrainingData(graphs, targets, weights).with_mean_weight_one()
+            return data.pack(device), valid.pack(device)
         if not self.early_stopping:
             return data.pack(device), None
-        try:
-            train, valid = train_test_split(
-                np.arange(len(data.graphs)),
-                test_size=self.validation_fraction,
-                stratify=self._labels_to_stratify(data.targets),
-                random_state=rng,
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping=True cannot hold out validation_fraction="
-                f"{self.validation_fraction} of {len(data.graphs)} crystals ({error}); "
-                "give more crystals, another fraction, or set early_stopping=False"
-            ) from error
-        return data.take(train).pack(device), data.take(valid).pack(device)
+        labels = self._labels_to_stratify(data.targets)
+        train, valid = data.hold_out(self.validation_fraction, rng, labels)
+        return train.pack(device), valid.pack(device)
 
     def _make_net(
         self,
@@ -294,28 +318,22 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         """Make the net that trains a new network, or the one of the previous net."""
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if previous is None:
-            self.loss_curve_, self.validation_scores_ = [], None
+            self._clear_history()
             module, self._network_spec = spec.build(seed), spec
         else:
             module = previous.module_
         self._prediction_params = self._current_prediction_params()
-        # The user's callbacks come first: ours must see what they do to the weights.
-        callbacks = copy.deepcopy(self.callbacks or [])
-        callbacks += [DivergenceGuard(), Progress(self.verbose)]
-        callbacks += make_schedule(schedule)
-        if valid is not None:
-            callbacks.append(KeepBestEpoch(self.n_iter_no_change))
+        callbacks = self._make_callbacks(schedule, has_validation=valid is not None)
         # Only a net without a schedule and without held-out crystals can be reused.
         reusable = schedule == "constant" and valid is None
-        self._net_params = (
-            copy.deepcopy(self._current_net_params()) if reusable else None
-        )
+        self._net_params = self._copied_net_params() if reusable else None
         self.net_ = build_net(
             module,
             criterion=self._make_criterion(),
             device=resolve_device(self.device, self.compile),
             batch_size=int(self.batch_size),
             callbacks=callbacks,
+            encoding=self._encoding(),
             valid=valid,
             seed=seed,
             has_trained_weights=previous is not None,
@@ -325,6 +343,21 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             max_epochs=int(self.max_epochs),
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
+
+    def _make_callbacks(self, schedule: Any, has_validation: bool) -> list[Any]:
+        """Return the callbacks of a training, in the order in which they are called."""
+        callbacks: list[Any] = prepare_callbacks(
+            self.callbacks or [], lr_schedule=schedule, has_validation=has_validation
+        )
+        if has_validation and self.early_stopping:
+            # The first, so that weights loaded by a callback of the user stay. The
+            # end of the cycle lowers the loss most: it is not cut off.
+            is_cycle = schedule == "one_cycle"
+            patience = None if is_cycle else int(self.n_iter_no_change)
+            callbacks.insert(0, KeepBestEpoch(patience))
+        # These come last, because they must see what the user's do to the weights.
+        callbacks += [DivergenceGuard(), Progress(self.verbose)]
+        return callbacks + make_schedule(schedule)
 
     def _current_spec(self) -> NetworkSpec:
         return NetworkSpec.from_params(vars(self), self._n_outputs())
@@ -341,26 +374,51 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
     def _current_net_params(self) -> dict[str, Any]:
         return {name: getattr(self, name, None) for name in _NET_PARAMS}
 
+    def _copied_net_params(self) -> dict[str, Any]:
+        params = self._current_net_params()
+        callbacks = params.pop("callbacks")
+        # A writer or a connection that a callback holds cannot be copied.
+        return {**copy.deepcopy(params), "callbacks": copy.copy(callbacks)}
+
     def _can_reuse_net(self) -> bool:
         """Return whether the net can train another epoch: no parameter changed."""
         params = self._net_params
         return params is not None and is_equal(self._current_net_params(), params)
 
     def _train(self, dataset: PackedDataset, epochs: int) -> Self:
-        n_before = len(self.net_.history)
         try:
             self.net_.train(dataset, epochs)
         finally:
             self.net_.train_split = None  # frees the held-out crystals
-            # After an interrupt the last epoch may be incomplete.
-            rows = [row for row in self.net_.history[n_before:] if _is_complete(row)]
-            losses = [float(row["train_loss"]) for row in rows]
-            self.loss_curve_ = [*self.loss_curve_, *losses]  # a copy may share the list
-            self.n_iter_ = len(self.loss_curve_)
-            if self.early_stopping:
-                scores = [-float(row["valid_loss"]) for row in rows]
-                self.validation_scores_ = [*(self.validation_scores_ or []), *scores]
+            self._add_to_history(self.net_)
         return self
+
+    def _clear_history(self, n_epochs: int = 0) -> None:
+        """Forget all epochs, but keep room for those of weights from elsewhere."""
+        self.n_iter_, self.best_epoch_ = n_epochs, None
+        self.loss_curve_, self.validation_scores_ = [np.nan] * n_epochs, None
+        self.history_ = {"train_loss": self.loss_curve_}
+
+    def _add_to_history(self, net: CrystalNet) -> None:
+        """Add the epochs of the last training. A copy may share the lists."""
+        rows = list(filter(is_complete, net.trained_epochs_))
+        n_before = self.n_iter_
+        score = self._encoding().score_name
+        names = [f"{part}_{what}" for part in _PARTS for what in ("loss", score)]
+        history = {}
+        for name in names:
+            before = self.history_.get(name, [np.nan] * n_before)
+            values = [float(row.get(name, np.nan)) for row in rows]
+            if name in self.history_ or not all(map(np.isnan, values)):
+                history[name] = [*before, *values]
+        self.history_, self.n_iter_ = history, n_before + len(rows)
+        self.loss_curve_ = history["train_loss"]
+        losses = [-float(row["valid_loss"]) for row in rows if "valid_loss" in row]
+        if losses:
+            self.validation_scores_ = [*(self.validation_scores_ or []), *losses]
+        for _, callback in net.callbacks_:
+            if isinstance(callback, KeepBestEpoch) and rows:
+                self.best_epoch_ = n_before + callback.best_epoch_
 
     def _load_weights(self, weights: Mapping[str, Any], n_epochs: int) -> None:
         """Become fitted with weights from elsewhere; the target is already learned."""
@@ -370,8 +428,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         self._network_spec, self._net_params = spec, None
         self._prediction_params = self._current_prediction_params()
         self.featurizer_ = self._make_featurizer(None)
-        self.loss_curve_, self.validation_scores_ = [np.nan] * n_epochs, None
-        self.n_iter_ = n_epochs
+        self._clear_history(n_epochs)
         self.net_ = self._restore_net(complete)
 
     # Prediction
@@ -403,8 +460,3 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
-
-
-def _is_complete(epoch: Mapping[str, Any]) -> bool:
-    """Return whether an epoch of a net's history ended, and did not diverge."""
-    return "dur" in epoch and not epoch.get("diverged")

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
+from sklearn_cgcnn._training import ClassEncoding
 from sklearn_cgcnn._validation import check_class_target, check_labels
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
@@ -308,7 +310,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
                 f"had {self.classes_.tolist()}; pass the same classes, or classes=None"
             )
 
-        def encode_first(y: Any, weights: NDArray[np.float64]) -> Tensor:
+        def encode_first(y: Any, weights: NDArray[np.float64]) -> Targets:
             self.classes_ = announced
             return self._encode_more_target(y, len(weights))
 
@@ -355,7 +357,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
             self._load_weights(weights, n_epochs)
         return self
 
-    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
+    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Targets:
         classes, codes = check_class_target(y, len(weights))
         continued = self.warm_start and hasattr(self, "net_")
         if continued and not np.array_equal(classes, self.classes_):
@@ -365,9 +367,9 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
                 "classes of the last fit and no others, or set warm_start=False"
             )
         self.classes_ = classes
-        return torch.tensor(codes)
+        return Targets(classes[codes], torch.tensor(codes))
 
-    def _encode_more_target(self, y: Any, n_crystals: int) -> Tensor:
+    def _encode_more_target(self, y: Any, n_crystals: int) -> Targets:
         labels = check_labels(y, n_crystals)
         codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
         unknown = np.flatnonzero(self.classes_[codes] != labels)
@@ -378,17 +380,20 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
                 f"{self.classes_.tolist()} of the first call of partial_fit; pass all "
                 "classes to the first call"
             )
-        return torch.tensor(codes)
+        return Targets(labels, torch.tensor(codes))
+
+    def _encoding(self) -> ClassEncoding:
+        return ClassEncoding(self.classes_)
 
     def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
         return outputs.astype(np.float64)
 
     def _apply_class_weights(
-        self, targets: Tensor, weights: NDArray[np.float64]
+        self, targets: Targets, weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         if self.class_weight is None:
             return weights
-        codes = targets.numpy()
+        codes = targets.encoded.numpy()
         class_weights: NDArray[np.float64] = compute_class_weight(
             self.class_weight,
             classes=self.classes_,
@@ -397,8 +402,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         weighted: NDArray[np.float64] = weights * class_weights[codes]
         return weighted
 
-    def _labels_to_stratify(self, targets: Tensor) -> NDArray[Any]:
-        return targets.numpy()
+    def _labels_to_stratify(self, targets: Targets) -> NDArray[Any]:
+        return targets.encoded.numpy()
 
     def _make_criterion(self) -> nn.Module:
         return nn.CrossEntropyLoss(reduction="none")

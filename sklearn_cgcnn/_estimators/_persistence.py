@@ -6,7 +6,7 @@ without the GPU that the network was trained on.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
-from sklearn_cgcnn._training import CrystalNet, build_net, resolve_device
+from sklearn_cgcnn._training import (
+    CrystalNet,
+    TargetEncoding,
+    build_net,
+    resolve_device,
+)
 from sklearn_cgcnn._versioned_state import State, VersionedState
 
 
@@ -30,6 +35,7 @@ class PersistentWeights(VersionedState):
     _network_spec: NetworkSpec
     _prediction_params: dict[str, Any]
     _net_params: dict[str, Any] | None
+    _encoding: Callable[[], TargetEncoding]
 
     def __getstate__(self) -> State:
         state = super().__getstate__()
@@ -65,6 +71,7 @@ class PersistentWeights(VersionedState):
         return build_net(
             self._network_spec.restore(weights),
             criterion=torch.nn.Identity(),
+            encoding=self._encoding(),
             device=device,
             batch_size=params["batch_size"],
             compiled=params["compile"],

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
-from sklearn_cgcnn._training import LOSSES, make_criterion
+from sklearn_cgcnn._training import LOSSES, NumberEncoding, make_criterion
 from sklearn_cgcnn._validation import check_regression_target, check_sample_weight
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
@@ -383,10 +384,10 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
             self._load_weights(weights, n_epochs)
         return self
 
-    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
-        values = check_regression_target(y, len(weights))
-        self._is_multioutput = values.ndim == 2
-        values = values.reshape(len(values), -1)
+    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Targets:
+        given = check_regression_target(y, len(weights))
+        self._is_multioutput = given.ndim == 2
+        values = given.reshape(len(given), -1)
         # Missing targets do not enter mean and deviation.
         weights = np.where(np.isnan(values), 0.0, weights[:, None])
         present = np.nan_to_num(values)
@@ -399,23 +400,23 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         self.target_mean_ = (weights * present).sum(axis=0) / total
         variance = (weights * (present - self.target_mean_) ** 2).sum(axis=0) / total
         self.target_scale_ = np.sqrt(variance)
-        return self._standardize(values)
+        return Targets(given, self._standardize(values))
 
-    def _encode_first_target(self, y: Any, weights: NDArray[np.float64]) -> Tensor:
-        standardized = self._encode_target(y, weights)
+    def _encode_first_target(self, y: Any, weights: NDArray[np.float64]) -> Targets:
+        targets = self._encode_target(y, weights)
         # A target that is constant so far may vary in later calls.
         self.target_scale_[self.target_scale_ == 0] = 1.0
-        return standardized
+        return targets
 
-    def _encode_more_target(self, y: Any, n_crystals: int) -> Tensor:
-        values = check_regression_target(y, n_crystals)
+    def _encode_more_target(self, y: Any, n_crystals: int) -> Targets:
+        given = check_regression_target(y, n_crystals)
         shape = (n_crystals, self._n_outputs())[: 1 + self._is_multioutput]
-        if values.shape != shape:
+        if given.shape != shape:
             raise ValueError(
-                f"y has shape {values.shape}; after the first call of partial_fit it "
+                f"y has shape {given.shape}; after the first call of partial_fit it "
                 f"must have shape {shape}"
             )
-        return self._standardize(values.reshape(n_crystals, -1))
+        return Targets(given, self._standardize(given.reshape(n_crystals, -1)))
 
     def _standardize(self, values: NDArray[np.float64]) -> Tensor:
         # A constant target has no scale. It is predicted as its mean.
@@ -425,9 +426,13 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         standardized = (values - self.target_mean_) / scale
         return torch.tensor(standardized, dtype=torch.float32)
 
+    def _encoding(self) -> NumberEncoding:
+        return NumberEncoding(
+            self.target_mean_, self.target_scale_, self._is_multioutput
+        )
+
     def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        values = self.target_mean_ + self.target_scale_ * outputs.astype(np.float64)
-        return values if self._is_multioutput else values[:, 0]
+        return self._encoding().decode(outputs)
 
     def _make_criterion(self) -> nn.Module:
         return make_criterion(self.loss)

@@ -111,15 +111,16 @@ class TrainReadoutOnly(Callback):  # type: ignore[misc]
 
 
 class KeepBestEpoch(Callback):  # type: ignore[misc]
-    """Stop when the validation loss no longer falls, and restore the best epoch.
+    """Restore the epoch with the lowest validation loss, and stop if it is long past.
 
     Parameters
     ----------
-    patience : int
-        Number of epochs without a new lowest loss before the training stops.
+    patience : int or None
+        Number of epochs without a new lowest loss before the training stops. None
+        never stops it.
     """
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int | None) -> None:
         self.patience = patience
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -135,7 +136,8 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
             self.best_loss_ = loss
             self.best_epoch_ = len(net.history)
             self.best_weights_ = copy_weights(net.module_)
-        elif len(net.history) - self.best_epoch_ >= self.patience:
+            return
+        if self.patience and len(net.history) - self.best_epoch_ >= self.patience:
             raise StopTraining
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -163,11 +165,12 @@ class Progress(Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Advance the bar."""
-        losses = {
-            name: f"{net.history[-1][name]:.4f}"
-            for name in ("train_loss", "valid_loss")
-            if name in net.history[-1]
-        }
+        kinds = ["loss"]
+        if net.encoding is not None:
+            kinds.append(net.encoding.score_name)
+        names = [f"{part}_{kind}" for part in ("train", "valid") for kind in kinds]
+        row = net.history[-1]
+        losses = {name: f"{row[name]:.4g}" for name in names if name in row}
         self.bar_.set_postfix(losses, refresh=False)
         self.bar_.update()
 
@@ -176,6 +179,10 @@ class Progress(Callback):  # type: ignore[misc]
         if hasattr(self, "bar_"):
             self.bar_.close()
             del self.bar_
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A bar belongs to a terminal and cannot be stored.
+        return {k: v for k, v in self.__dict__.items() if k != "bar_"}
 
 
 class EpochSchedule(Callback):  # type: ignore[misc]
@@ -245,7 +252,7 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
             "gradients with callbacks=[skorch.callbacks.GradientNormClipping(1.0)]"
         )
 
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+    def release(self) -> None:
         """Free the copies of the weights."""
         self.__dict__.pop("verified_", None)
         self.__dict__.pop("unverified_", None)

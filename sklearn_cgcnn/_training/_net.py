@@ -1,33 +1,45 @@
 """The skorch net that trains and evaluates a network on batches of crystals."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
 from sklearn_cgcnn._ops import autocast, execution, map_concurrently
-from sklearn_cgcnn._training._callbacks import DivergenceGuard, StopTraining
+from sklearn_cgcnn._training._callbacks import DivergenceGuard, OneCycle, StopTraining
+from sklearn_cgcnn._training._interrupts import InterruptWatch
 from sklearn_cgcnn._training._packed import (
     BatchIterator,
+    BatchTargets,
     EdgeBoundedIterator,
     PackedDataset,
+    Sample,
 )
+from sklearn_cgcnn._training._scored_net import ScoredNet
+from sklearn_cgcnn._training._targets import TargetEncoding
 from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, Dropout
 
 # Largest number of edges and sites in a batch for prediction: on a CPU such a batch
 # stays in the caches, on a GPU it keeps all cores busy.
 _MAX_EDGES = {"cpu": 2**15, "gpu": 2**20}
 
+# Where a callback may raise KeyboardInterrupt to stop, as those of skorch do. Within an
+# epoch it would leave the epoch incomplete.
+_STOPPING_POINTS = {"on_epoch_begin", "on_epoch_end"}
 
-class CrystalNet(NeuralNet):  # type: ignore[misc]
+# Attributes that exist during a training only. A fitted net must not keep the crystals
+# alive.
+_OF_A_TRAINING = {"training_data_", "interrupts_", "norms_"}
+
+
+class CrystalNet(ScoredNet):
     """A skorch net that takes batches of crystals.
 
-    Unlike :class:`skorch.NeuralNet` it prints nothing, holds out no data by itself and
-    does not catch KeyboardInterrupt.
+    Unlike :class:`skorch.NeuralNet` it holds out no data by itself, and Ctrl-C does not
+    end the training as if it had finished.
     """
 
     #: Whether the module has weights that an earlier training learned.
@@ -75,7 +87,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
     def get_loss(
         self,
         y_pred: Tensor,
-        y_true: tuple[Tensor, Tensor],
+        y_true: BatchTargets,
         X: CrystalGraphBatch | None = None,
         training: bool = False,
     ) -> Tensor:
@@ -86,7 +98,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         Parameters
         ----------
         y_pred : Tensor of shape (n_crystals, n_outputs)
-        y_true : tuple of Tensor of shape (n_crystals, ...) and (n_crystals,)
+        y_true : BatchTargets
             Targets, NaN where missing, and sample weights with mean one.
         X, training
             Not used.
@@ -100,7 +112,7 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         ValueError
             If the loss does not give one value per target.
         """
-        target, weight = y_true
+        target, weight = y_true.values, y_true.weights
         present = ~target.isnan()
         if target.is_floating_point():
             # A missing target is replaced by its prediction, so that no NaN enters.
@@ -117,10 +129,12 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         return mean
 
     def train(self, dataset: PackedDataset, epochs: int) -> None:
-        """Train for several epochs, or until a callback raises `StopTraining`.
+        """Train for several epochs, or until a callback stops the training.
 
-        Unlike skorch's own ``fit``, this method lets KeyboardInterrupt through:
-        interrupting a search must not look like a finished fit.
+        A callback stops it by `StopTraining`, or at the begin or the end of an epoch by
+        KeyboardInterrupt, as those of skorch do. Ctrl-C is raised to the caller, unlike
+        by skorch's own ``fit``: interrupting a search must not look like a finished
+        fit.
 
         Parameters
         ----------
@@ -129,19 +143,70 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         epochs : int
             Number of epochs.
         """
-        self.training_data_ = dataset
+        self.training_data_, self.n_epochs_before_ = dataset, len(self.history)
         try:
-            with self._execution():
-                self.notify("on_train_begin", X=dataset, y=None)
-                with suppress(StopTraining):
-                    self.fit_loop(dataset, epochs=epochs)
-                if not self.train_split:
-                    self.recompute_statistics(dataset)
-                    self.check_last_step(dataset)
+            with self._execution(), InterruptWatch() as self.interrupts_:
+                self._train_and_finish(dataset, epochs)
         finally:
-            del self.training_data_  # a fitted net must not keep the crystals alive
+            for name in _OF_A_TRAINING:
+                self.__dict__.pop(name, None)
             self.has_trained_weights = True
-            self.notify("on_train_end", X=dataset, y=None)
+            for guard in self._guards():
+                guard.release()
+
+    def _train_and_finish(self, dataset: PackedDataset, epochs: int) -> None:
+        self.trained_epochs_: list[Mapping[str, Any]] = []
+        try:
+            self.notify("on_train_begin", X=dataset, y=dataset.y)
+            with suppress(StopTraining):
+                self.fit_loop(dataset, epochs=epochs)
+        finally:
+            # At the end of the training, callbacks may load another history, and thaw
+            # what they froze.
+            self.trained_epochs_ = list(self._epochs())
+            self.norms_ = self._norms()
+            self.notify("on_train_end", X=dataset, y=dataset.y)
+            # Callbacks may also have changed the weights.
+            if any(map(is_complete, self.trained_epochs_)):
+                self.recompute_statistics(dataset)
+        self.check_last_step(dataset)
+
+    def _epochs(self) -> list[Mapping[str, Any]]:
+        """Return the rows of the history that this training added."""
+        rows: list[Mapping[str, Any]] = self.history[self.n_epochs_before_ :]
+        return rows
+
+    def notify(self, method_name: str, **arguments: Any) -> None:
+        """Call a method of all callbacks.
+
+        All callbacks see the end of an epoch, even if one of them stops the training.
+
+        Parameters
+        ----------
+        method_name : str
+            Name of the method.
+        **arguments
+            Its arguments, apart from the net.
+
+        Raises
+        ------
+        StopTraining
+            If a callback stops the training.
+        """
+        stops = False
+        getattr(self, method_name)(self, **arguments)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **arguments)
+            except StopTraining:
+                stops = True
+            except KeyboardInterrupt:
+                pressed = self.interrupts_.was_pressed
+                if pressed or method_name not in _STOPPING_POINTS:
+                    raise
+                stops = True
+        if stops and method_name != "on_train_end":
+            raise StopTraining
 
     def run_single_epoch(
         self,
@@ -154,8 +219,9 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         """Pass once over training batches, or over held-out batches.
 
         The losses are read after the last batch, because reading a loss waits for the
-        GPU. Until then ``history`` contains them as tensors. Before a pass over
-        held-out batches the running statistics are recomputed.
+        GPU. Until then ``history`` contains them as tensors, unless a callback of the
+        user may read them. Before a pass over held-out batches the running statistics
+        are recomputed.
 
         Parameters
         ----------
@@ -175,40 +241,50 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         if not training:
             self.recompute_statistics(self.training_data_)
         name, n_before = f"{prefix}_loss", len(self.history[-1]["batches"])
+        reads_now = self._callbacks_read_batches()
+        outputs, targets = list[Tensor](), list[BatchTargets]()
+        self.has_current_statistics_ = not training
         try:
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                self.history.record_batch(name, step["loss"].detach())
+                loss = step["loss"].detach()
+                self.history.record_batch(name, loss.item() if reads_now else loss)
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
+                outputs.append(step["y_pred"].detach())
+                targets.append(batch[1])
                 del step  # frees the tensors that the gradient needed
         finally:
+            self.has_current_statistics_ = False
             rows = self.history[-1]["batches"][n_before:]
-            rows = [row for row in rows if name in row]
-            losses = (
-                torch.stack([row[name] for row in rows]) if rows else torch.empty(0)
-            )
-            for row, loss in zip(rows, losses.tolist(), strict=True):
-                row[name] = loss
-        self.history.record(f"{prefix}_batch_count", len(rows))
+            _read_losses([row for row in rows if name in row], name)
+        self.history.record(f"{prefix}_batch_count", len(outputs))
+        if self.encoding is not None:
+            score = _mean_score(self.encoding, outputs, targets)
+            self.history.record(f"{prefix}_{self.encoding.score_name}", score)
+
+    def _callbacks_read_batches(self) -> bool:
+        """Return whether a callback of the user is called after every batch."""
+        return any(
+            type(callback).on_batch_end is not Callback.on_batch_end
+            and not isinstance(callback, OneCycle)
+            for _, callback in self.callbacks_
+        )
 
     def recompute_statistics(self, dataset: PackedDataset) -> None:
         """Recompute the running statistics of all norms with the current weights.
 
         During training the running statistics lag behind. Each batch contributes a
-        tenth, so after a few steps they still describe an earlier network.
+        tenth, so after a few steps they still describe an earlier network. Frozen norms
+        keep their statistics.
 
         Parameters
         ----------
         dataset : PackedDataset
             Training crystals.
         """
-        norms = [
-            module
-            for module in self.module_.modules()
-            if isinstance(module, BatchNorm) and not module.is_frozen
-        ]
+        norms = self.__dict__.get("norms_", self._norms())
         if not norms:
             return
         self._set_training(False)  # dropout must not use up its random numbers
@@ -217,6 +293,57 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
                 stack.enter_context(norm.recomputing_statistics())
             for batch, _ in BatchIterator(dataset, self.batch_size):
                 self.infer(batch)
+
+    def _norms(self) -> list[BatchNorm]:
+        """Return the norms whose statistics belong to the weights in training."""
+        return [
+            module
+            for module in self.module_.modules()
+            if isinstance(module, BatchNorm) and not module.is_frozen
+        ]
+
+    def _bring_statistics_up_to_date(self) -> None:
+        """Recompute the statistics if a callback predicts or saves during training."""
+        dataset = self.__dict__.get("training_data_")
+        if dataset is not None and not self.__dict__.get("has_current_statistics_"):
+            self.recompute_statistics(dataset)
+
+    def forward_iter(
+        self, X: Any, training: bool = False, device: str = "cpu"
+    ) -> Iterator[Tensor]:
+        """Yield the outputs for each batch, with statistics of the current weights.
+
+        Parameters
+        ----------
+        X, training, device
+            As in :meth:`ScoredNet.forward_iter`.
+
+        Yields
+        ------
+        Tensor of shape (n_crystals, n_outputs)
+        """
+        self._bring_statistics_up_to_date()
+        yield from super().forward_iter(X, training=training, device=device)
+
+    def save_params(self, **files: Any) -> None:
+        """Save the states of module and optimizer, as `Checkpoint` of skorch does.
+
+        Parameters
+        ----------
+        **files
+            Arguments of :meth:`skorch.NeuralNet.save_params`.
+        """
+        self._bring_statistics_up_to_date()
+        super().save_params(**files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._bring_statistics_up_to_date()
+        kept = {k: v for k, v in self.__dict__.items() if k not in _OF_A_TRAINING}
+        # A twin, because skorch reads the state from the object itself.
+        twin = object.__new__(type(self))
+        twin.__dict__.update(kept, train_split=None)
+        state: dict[str, Any] = super(CrystalNet, twin).__getstate__()
+        return state
 
     def check_last_step(self, dataset: PackedDataset) -> None:
         """Check that the last step did not diverge, as no loss has been computed since.
@@ -231,12 +358,15 @@ class CrystalNet(NeuralNet):  # type: ignore[misc]
         TrainingDivergedError
             If predictions for the first batch are not finite.
         """
-        first = dataset[torch.arange(min(len(dataset), self.batch_size))]
+        first: Sample = dataset[torch.arange(min(len(dataset), self.batch_size))]
         if bool(self.evaluation_step(first).isfinite().all()):
             return
-        for _, callback in self.callbacks_:
-            if isinstance(callback, DivergenceGuard):
-                callback.diverged(self)
+        for guard in self._guards():
+            guard.diverged(self)
+
+    def _guards(self) -> list[DivergenceGuard]:
+        callbacks = [callback for _, callback in self.callbacks_]
+        return [each for each in callbacks if isinstance(each, DivergenceGuard)]
 
     def predict_batches(self, dataset: PackedDataset) -> Tensor:
         """Predict for all crystals of a dataset, in order.
@@ -298,7 +428,8 @@ def build_net(
     criterion: nn.Module,
     device: torch.device,
     batch_size: int,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback | tuple[str, Callback]] = (),
+    encoding: TargetEncoding | None = None,
     valid: PackedDataset | None = None,
     seed: int = 0,
     has_trained_weights: bool = False,
@@ -316,6 +447,8 @@ def build_net(
         The loss, which gives one value per target.
     device, batch_size, callbacks, **params
         Parameters of :class:`skorch.NeuralNet`.
+    encoding : TargetEncoding or None, default=None
+        What the outputs of the network mean.
     valid : PackedDataset or None, default=None
         Held-out crystals, on which the validation loss is computed after every epoch.
     seed, has_trained_weights, compiled, matmul_precision
@@ -336,9 +469,10 @@ def build_net(
         iterator_train__generator=torch.Generator().manual_seed(seed),
         iterator_valid=BatchIterator,
         train_split=None if valid is None else (lambda dataset: (dataset, valid)),
-        verbose=0,
+        verbose=1,  # callbacks that print are the user's own
         **params,
     )
+    net.encoding = encoding
     net.seed, net.has_trained_weights = seed, has_trained_weights
     net.compiled, net.matmul_precision = compiled, matmul_precision
     net.initialize()
@@ -346,3 +480,38 @@ def build_net(
         if isinstance(layer, Dropout):
             layer.generator = torch.Generator(device).manual_seed(seed)
     return net
+
+
+def is_complete(epoch: Mapping[str, Any]) -> bool:
+    """Return whether an epoch of a net's history ended, and did not diverge.
+
+    Parameters
+    ----------
+    epoch : mapping
+        A row of the history.
+
+    Returns
+    -------
+    bool
+    """
+    return "dur" in epoch and not epoch.get("diverged")
+
+
+def _read_losses(rows: list[dict[str, Any]], name: str) -> None:
+    """Replace losses that are tensors by numbers, in one copy from the device."""
+    unread = [row for row in rows if isinstance(row[name], Tensor)]
+    if unread:
+        losses = torch.stack([row[name] for row in unread])
+        for row, loss in zip(unread, losses.tolist(), strict=True):
+            row[name] = loss
+
+
+def _mean_score(
+    encoding: TargetEncoding, outputs: list[Tensor], targets: list[BatchTargets]
+) -> float:
+    """Return the mean score of all batches, weighted as the loss is."""
+    values = torch.cat([each.values for each in targets])
+    weights = torch.cat([each.weights for each in targets])
+    scores = encoding.scores(torch.cat(outputs), values)
+    weighted = scores * weights.view(-1, *[1] * (scores.ndim - 1))
+    return float(weighted.nanmean())

@@ -1,22 +1,53 @@
 """Packed graphs as tensors, and the batches gathered from them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skorch.dataset import Dataset
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.nn import CrystalGraphBatch
 
-#: A batch with its targets and sample weights.
-Sample = tuple[CrystalGraphBatch, tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True, eq=False)
+class BatchTargets:
+    """Targets and sample weights of a batch.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n_crystals, ...)
+        Targets of the network: standardized numbers, or codes of classes.
+    weights : Tensor of shape (n_crystals,)
+        Sample weights.
+    rows : Tensor of shape (n_crystals,), int64
+        Positions of the crystals in their dataset, on the CPU.
+    dataset : PackedDataset
+        The dataset that the batch was gathered from.
+    """
+
+    values: Tensor
+    weights: Tensor
+    rows: Tensor
+    dataset: "PackedDataset"
+
+    @property
+    def y(self) -> NDArray[Any]:
+        """Targets as they were passed to the estimator, in their own unit."""
+        y: NDArray[Any] = self.dataset.y[self.rows.numpy()]
+        return y
 
 
-class PackedDataset(Dataset[Sample]):
+#: A batch with its targets.
+Sample = tuple[CrystalGraphBatch, BatchTargets]
+
+
+# A Dataset of skorch, whose scoring callbacks then find X and y.
+class PackedDataset(Dataset):  # type: ignore[misc]
     """Graphs, targets and sample weights as tensors on one device.
 
     Parameters
@@ -29,6 +60,8 @@ class PackedDataset(Dataset[Sample]):
         Sample weights. None means ones.
     device : torch.device or str, default="cpu"
         Device that stores the tensors.
+    y : ndarray of shape (n_crystals, ...) or None, default=None
+        Targets as they were passed to the estimator. None means `targets` itself.
     """
 
     def __init__(
@@ -37,6 +70,7 @@ class PackedDataset(Dataset[Sample]):
         targets: Tensor | None = None,
         weights: Tensor | None = None,
         device: torch.device | str = "cpu",
+        y: NDArray[Any] | None = None,
     ) -> None:
         def tensor(array: NDArray[Any]) -> Tensor:
             # A copy, because joblib passes read-only arrays to its workers.
@@ -62,6 +96,12 @@ class PackedDataset(Dataset[Sample]):
         if weights is None:
             weights = torch.ones(len(graphs))
         self.targets, self.weights = targets.to(device), weights.to(device)
+        self.y = targets.cpu().numpy() if y is None else y
+
+    @property
+    def X(self) -> "PackedDataset":  # noqa: N802
+        """The dataset itself, which `predict` of the net accepts."""
+        return self
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -77,7 +117,7 @@ class PackedDataset(Dataset[Sample]):
         Returns
         -------
         batch : CrystalGraphBatch
-        (targets, weights) : tuple of Tensor, (n_crystals, ...) and (n_crystals,)
+        targets : BatchTargets
         """
         return next(self.batches(rows, [len(rows)]))
 
@@ -94,16 +134,16 @@ class PackedDataset(Dataset[Sample]):
         Yields
         ------
         batch : CrystalGraphBatch
-        (targets, weights) : tuple of Tensor, (n_crystals, ...) and (n_crystals,)
+        targets : BatchTargets
         """
         sizes = [part.sum(dim=0).tolist() for part in self.sizes[rows].split(lengths)]
         # All positions are copied at once, because each copy waits for a GPU.
         on_device = rows.to(self.targets.device)
-        for selected, (n_sites, n_edges) in zip(
-            on_device.split(lengths), sizes, strict=True
-        ):
+        parts = zip(rows.split(lengths), on_device.split(lengths), sizes, strict=True)
+        for on_cpu, selected, (n_sites, n_edges) in parts:
             batch = self._gather(selected, n_sites, n_edges)
-            yield batch, (self.targets[selected], self.weights[selected])
+            targets, weights = self.targets[selected], self.weights[selected]
+            yield batch, BatchTargets(targets, weights, on_cpu, self)
 
     def _gather(self, rows: Tensor, n_sites: int, n_edges: int) -> CrystalGraphBatch:
         sites, site_offsets = _take_ragged(self.site_offsets, rows, n_sites)

@@ -10,6 +10,7 @@ from sklearn.multioutput import MultiOutputRegressor
 
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._training._packed import BatchTargets
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 
@@ -93,9 +94,10 @@ def test_a_missing_target_is_not_learned_from(graphs, ionic):
     net = model.net_
     target = torch.tensor(y[:8], dtype=torch.float32)
     prediction = torch.randn(8, 2, requires_grad=True)
-    net.get_loss(prediction, (target, torch.ones(8))).backward()
+    targets = BatchTargets(target, torch.ones(8), torch.arange(8), None)
+    net.get_loss(prediction, targets).backward()
     assert torch.equal(prediction.grad == 0, target.isnan())
-    loss = net.get_loss(prediction, (target, torch.ones(8)))
+    loss = net.get_loss(prediction, targets)
     known = ~target.isnan()
     expected = (prediction - target)[known].abs().mean()
     torch.testing.assert_close(loss, expected)

@@ -21,8 +21,10 @@ def test_a_batch_is_its_crystals_side_by_side(graphs, rows):
     targets = torch.arange(40.0)[:, None]
     weights = torch.linspace(0, 1, 40)
     dataset = PackedDataset(graphs, targets, weights)
-    batch, (picked, weights_picked) = dataset[torch.tensor(rows)]
-    assert torch.equal(weights_picked, weights[rows])
+    batch, found = dataset[torch.tensor(rows)]
+    picked = found.values
+    assert torch.equal(found.weights, weights[rows])
+    np.testing.assert_array_equal(found.y, picked)
     selected = graphs[rows]
     assert len(batch) == batch.n_crystals == len(rows)
     np.testing.assert_array_equal(picked[:, 0], rows)
@@ -58,7 +60,7 @@ def test_every_crystal_comes_once_in_batches_of_equal_size(graphs, batch_size, s
     dataset = PackedDataset(graphs, torch.arange(40.0))
     generator = torch.Generator().manual_seed(0)
     batches = BatchIterator(dataset, batch_size, shuffle, generator)
-    targets = [target for _, (target, _) in batches]
+    targets = [each.values for _, each in batches]
     assert len(targets) == len(batches)
     sizes = {len(target) for target in targets}
     assert max(sizes) <= batch_size
@@ -74,7 +76,7 @@ def test_shuffles_differ_from_pass_to_pass_and_repeat_by_seed(graphs):
     def passes(seed):
         generator = torch.Generator().manual_seed(seed)
         batches = BatchIterator(dataset, 8, True, generator)
-        return [torch.cat([target for _, (target, _) in batches]) for _ in range(2)]
+        return [torch.cat([each.values for _, each in batches]) for _ in range(2)]
 
     first, second = passes(0)
     assert not torch.equal(first, second)
@@ -86,10 +88,10 @@ def test_shuffles_differ_from_pass_to_pass_and_repeat_by_seed(graphs):
 def test_batches_are_as_large_as_their_edges_allow(graphs, max_cost):
     dataset = PackedDataset(graphs, torch.arange(40.0))
     batches = list(EdgeBoundedIterator(dataset, max_cost))
-    targets = torch.cat([target for _, (target, _) in batches])
+    targets = torch.cat([each.values for _, each in batches])
     assert targets.tolist() == list(range(40))
     costs = [len(b.atomic_numbers) + b.edge_index.shape[1] for b, _ in batches]
-    of_first = [int(dataset.sizes[int(t[0])].sum()) for _, (t, _) in batches]
+    of_first = [int(dataset.sizes[int(t.values[0])].sum()) for _, t in batches]
     for (batch, _), cost in zip(batches, costs, strict=True):
         assert cost <= max_cost or len(batch) == 1
     for cost, next_ in zip(costs, of_first[1:], strict=False):
