@@ -1,6 +1,5 @@
 """What the regressor and the classifier share: fit and prediction."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,27 +10,20 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
-from sklearn_cgcnn._estimators._equality import is_equal
+from sklearn_cgcnn._estimators._net_training import NetTraining
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
-from sklearn_cgcnn._estimators._parameters import EstimatorParameters
-from sklearn_cgcnn._estimators._persistence import PersistentWeights, complete_weights
+from sklearn_cgcnn._estimators._persistence import complete_weights
+from sklearn_cgcnn._estimators._pretrained import (
+    inherited_featurizer,
+    pretrained_model,
+)
 from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
-    CrystalNet,
-    DivergenceGuard,
-    KeepBestEpoch,
     PackedDataset,
-    Progress,
-    TargetEncoding,
-    build_net,
     is_complete,
-    make_optimizer_params,
-    make_schedule,
-    prepare_callbacks,
     resolve_device,
 )
 from sklearn_cgcnn._validation import (
@@ -41,33 +33,11 @@ from sklearn_cgcnn._validation import (
 )
 from sklearn_cgcnn.graphs import CrystalGraphs
 
-# Parameters that a net is made with, in addition to those of the network. If none of
-# them has changed, partial_fit continues with the net and its optimizer.
-_NET_PARAMS = (
-    "loss",
-    "optimizer",
-    "lr",
-    "weight_decay",
-    "batch_size",
-    "callbacks",
-    "device",
-    "compile",
-    "matmul_precision",
-    "verbose",
-)
-# Prefixes of what is recorded of an epoch.
-_PARTS = ("train", "valid")
 
-
-class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
+class BaseCGCNN(NetTraining, ABC):
     """Base class of the estimators: fit and prediction."""
 
     featurizer_: CrystalGraphFeaturizer
-    n_iter_: int
-    best_epoch_: int | None
-    history_: dict[str, list[float]]
-    loss_curve_: list[float]
-    validation_scores_: list[float] | None
 
     # Implemented by the regressor and the classifier
 
@@ -80,20 +50,8 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         """Check y against the targets seen so far, and return the targets."""
 
     @abstractmethod
-    def _encoding(self) -> TargetEncoding:
-        """Return what the outputs of the network mean."""
-
-    @abstractmethod
     def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Convert outputs of the network to the unit and shape of the target."""
-
-    @abstractmethod
-    def _make_criterion(self) -> nn.Module:
-        """Return the loss, which gives one value per target."""
-
-    @abstractmethod
-    def _n_outputs(self) -> int:
-        """Return the number of outputs of the network."""
 
     def _labels_to_stratify(self, targets: Targets) -> NDArray[Any] | None:
         """Return the labels by which the validation split is stratified, if any."""
@@ -162,6 +120,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             If `compile` is set, the device is a CPU, and Numba is not installed.
         """
         previous = getattr(self, "net_", None) if self.warm_start else None
+        self._check_checkpoint()
         with self._restored_on_error():
             crystals = check_crystals(X)
             weights = check_sample_weight(sample_weight, len(crystals))
@@ -181,6 +140,7 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
             train, valid = self._split(data, validation, spec, rng)
             self._make_net(rng, spec, previous, valid, schedule=self.lr_schedule)
             spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
+            self._set_checkpoint(train, valid)
             return self._train(train, int(self.max_epochs))
 
     def _partial_fit(
@@ -256,6 +216,8 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
 
     def _make_featurizer(self, crystals: Any) -> CrystalGraphFeaturizer:
         """Return the featurizer of the parameters, or one for the graphs given."""
+        if self.pretrained is not None:
+            return inherited_featurizer(self, pretrained_model(self.pretrained))
         if self.featurizer is not None:
             copied: CrystalGraphFeaturizer = clone(self.featurizer)
             return copied
@@ -306,119 +268,6 @@ class BaseCGCNN(PersistentWeights, EstimatorParameters, ABC):
         labels = self._labels_to_stratify(data.targets)
         train, valid = data.hold_out(self.validation_fraction, rng, labels)
         return train.pack(device), valid.pack(device)
-
-    def _make_net(
-        self,
-        rng: np.random.RandomState,
-        spec: NetworkSpec,
-        previous: CrystalNet | None,
-        valid: PackedDataset | None,
-        schedule: Any,
-    ) -> None:
-        """Make the net that trains a new network, or the one of the previous net."""
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        if previous is None:
-            self._clear_history()
-            module, self._network_spec = spec.build(seed), spec
-        else:
-            module = previous.module_
-        self._prediction_params = self._current_prediction_params()
-        callbacks = self._make_callbacks(schedule, has_validation=valid is not None)
-        # Only a net without a schedule and without held-out crystals can be reused.
-        reusable = schedule == "constant" and valid is None
-        self._net_params = self._copied_net_params() if reusable else None
-        self.net_ = build_net(
-            module,
-            criterion=self._make_criterion(),
-            device=resolve_device(self.device, self.compile),
-            batch_size=int(self.batch_size),
-            callbacks=callbacks,
-            encoding=self._encoding(),
-            valid=valid,
-            seed=seed,
-            has_trained_weights=previous is not None,
-            compiled=self.compile,
-            matmul_precision=self.matmul_precision,
-            lr=self.lr,
-            max_epochs=int(self.max_epochs),
-            **make_optimizer_params(self.optimizer, self.weight_decay),
-        )
-
-    def _make_callbacks(self, schedule: Any, has_validation: bool) -> list[Any]:
-        """Return the callbacks of a training, in the order in which they are called."""
-        callbacks: list[Any] = prepare_callbacks(
-            self.callbacks or [], lr_schedule=schedule, has_validation=has_validation
-        )
-        if has_validation and self.early_stopping:
-            # The first, so that weights loaded by a callback of the user stay. The
-            # end of the cycle lowers the loss most: it is not cut off.
-            is_cycle = schedule == "one_cycle"
-            patience = None if is_cycle else int(self.n_iter_no_change)
-            callbacks.insert(0, KeepBestEpoch(patience))
-        # These come last, because they must see what the user's do to the weights.
-        callbacks += [DivergenceGuard(), Progress(self.verbose)]
-        return callbacks + make_schedule(schedule)
-
-    def _current_spec(self) -> NetworkSpec:
-        return NetworkSpec.from_params(vars(self), self._n_outputs())
-
-    def _current_prediction_params(self) -> dict[str, Any]:
-        """Return what a copy needs to predict, even if parameters change later."""
-        return {
-            "batch_size": int(self.batch_size),
-            "device": self.device,
-            "compile": self.compile,
-            "matmul_precision": self.matmul_precision,
-        }
-
-    def _current_net_params(self) -> dict[str, Any]:
-        return {name: getattr(self, name, None) for name in _NET_PARAMS}
-
-    def _copied_net_params(self) -> dict[str, Any]:
-        params = self._current_net_params()
-        callbacks = params.pop("callbacks")
-        # A writer or a connection that a callback holds cannot be copied.
-        return {**copy.deepcopy(params), "callbacks": copy.copy(callbacks)}
-
-    def _can_reuse_net(self) -> bool:
-        """Return whether the net can train another epoch: no parameter changed."""
-        params = self._net_params
-        return params is not None and is_equal(self._current_net_params(), params)
-
-    def _train(self, dataset: PackedDataset, epochs: int) -> Self:
-        try:
-            self.net_.train(dataset, epochs)
-        finally:
-            self.net_.train_split = None  # frees the held-out crystals
-            self._add_to_history(self.net_)
-        return self
-
-    def _clear_history(self, n_epochs: int = 0) -> None:
-        """Forget all epochs, but keep room for those of weights from elsewhere."""
-        self.n_iter_, self.best_epoch_ = n_epochs, None
-        self.loss_curve_, self.validation_scores_ = [np.nan] * n_epochs, None
-        self.history_ = {"train_loss": self.loss_curve_}
-
-    def _add_to_history(self, net: CrystalNet) -> None:
-        """Add the epochs of the last training. A copy may share the lists."""
-        rows = list(filter(is_complete, net.trained_epochs_))
-        n_before = self.n_iter_
-        score = self._encoding().score_name
-        names = [f"{part}_{what}" for part in _PARTS for what in ("loss", score)]
-        history = {}
-        for name in names:
-            before = self.history_.get(name, [np.nan] * n_before)
-            values = [float(row.get(name, np.nan)) for row in rows]
-            if name in self.history_ or not all(map(np.isnan, values)):
-                history[name] = [*before, *values]
-        self.history_, self.n_iter_ = history, n_before + len(rows)
-        self.loss_curve_ = history["train_loss"]
-        losses = [-float(row["valid_loss"]) for row in rows if "valid_loss" in row]
-        if losses:
-            self.validation_scores_ = [*(self.validation_scores_ or []), *losses]
-        for _, callback in net.callbacks_:
-            if isinstance(callback, KeepBestEpoch) and rows:
-                self.best_epoch_ = n_before + callback.best_epoch_
 
     def _load_weights(self, weights: Mapping[str, Any], n_epochs: int) -> None:
         """Become fitted with weights from elsewhere; the target is already learned."""

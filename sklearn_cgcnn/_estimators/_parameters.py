@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
@@ -34,6 +35,8 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     """Base class that declares, validates and stores parameters."""
 
     featurizer: CrystalGraphFeaturizer | None
+    pretrained: FrozenEstimator | None
+    freeze: int | str | list[str] | None
     conv: str | type[Conv]
     pooling: str | type[Pooling]
     readout: str | type[Readout]
@@ -57,6 +60,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     n_iter_no_change: int
     warm_start: bool
     callbacks: list[Callback] | None
+    checkpoint_dir: str | os.PathLike[str] | None
     device: str | torch.device
     compile: bool
     matmul_precision: str
@@ -66,6 +70,13 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "featurizer": [CrystalGraphFeaturizer, None],
+        "pretrained": [BaseEstimator, None],
+        "freeze": [
+            Interval(Integral, 0, None, closed="left"),
+            StrOptions({"convolutions"}),
+            list,
+            None,
+        ],
         "conv": [StrOptions(set(CONVS)), type],
         "pooling": [StrOptions(set(POOLINGS)), type],
         "readout": [StrOptions(set(READOUTS)), type],
@@ -89,6 +100,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "callbacks": [list, None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "device": [str, torch.device],
         "compile": ["boolean"],
         "matmul_precision": [StrOptions({"float32", "tf32", "bfloat16"})],

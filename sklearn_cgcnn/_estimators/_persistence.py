@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._training import (
     CrystalNet,
     TargetEncoding,
@@ -32,6 +33,7 @@ class PersistentWeights(VersionedState):
     """
 
     net_: CrystalNet
+    featurizer_: CrystalGraphFeaturizer
     _network_spec: NetworkSpec
     _prediction_params: dict[str, Any]
     _net_params: dict[str, Any] | None

@@ -1,5 +1,6 @@
 """Regression of a property of crystals."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import r2_score
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -45,6 +47,20 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
     featurizer : CrystalGraphFeaturizer or None, default=None
         Turns structures into graphs. None uses the default settings, or the settings of
         the graphs passed to `fit`.
+    pretrained : FrozenEstimator or None, default=None
+        Fitted estimator whose weights the training begins from, as
+        ``FrozenEstimator(model)`` (:class:`sklearn.frozen.FrozenEstimator`), which
+        `clone` keeps. `model` is an estimator of this package, or a Pipeline or a
+        search that ends in one. Parameters of the network and `featurizer` are taken
+        from it; those set to another value raise an error. Targets are standardized
+        anew. The output layer gets new random weights if the outputs differ: other
+        classes, or another number of targets. None draws random weights.
+    freeze : int, "convolutions", list of str or None, default=None
+        Layers that keep their initial weights, for example those of `pretrained`. An
+        integer n freezes the embedding and the first n convolutions. "convolutions"
+        freezes everything but the readout. A list has patterns for names of
+        parameters, as in ``["embedding.*"]``. None trains all layers. `lr` is the
+        learning rate of the rest.
     conv : {"gated", "shared"} or type of Conv, default="gated"
         The convolution. "gated" has a gate on every edge (paper, Eq. 5). "shared" uses
         the same weights for all neighbors (Eq. 4). To use another one, pass your own
@@ -119,13 +135,17 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
-        Whether to hold out `validation_fraction` of the crystals, stop when the loss on
-        them has not fallen for `n_iter_no_change` epochs, and restore the epoch with
-        the lowest loss. False trains on all crystals for `max_epochs`.
+        Whether to restore the epoch with the lowest loss on held-out crystals. These
+        are `X_val` of `fit`, or `validation_fraction` of the crystals. A
+        training with ``lr_schedule="one_cycle"`` always runs to the end of the cycle,
+        because the error falls most where the learning rate does. Others stop when the
+        loss has not fallen for `n_iter_no_change` epochs. False keeps the weights of
+        the last epoch.
     validation_fraction : float, default=0.1
         Fraction of the crystals that `early_stopping` holds out.
     n_iter_no_change : int, default=50
-        Number of epochs that `early_stopping` waits for a lower loss.
+        Number of epochs that `early_stopping` waits for a lower loss. It has no effect
+        with ``lr_schedule="one_cycle"``.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit, with a new optimizer.
         False draws new initial weights.
@@ -133,6 +153,13 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         Callbacks of the training, for example
         ``[skorch.callbacks.GradientNormClipping(1.0)]``. They are copied, so that the
         originals do not change.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder in which `fit` saves its progress after epochs, at most once a second.
+        After an interrupt or a crash, the next `fit` with the same data and parameters
+        resumes from there, and ends with the same weights as an undisturbed one. A fit
+        that is complete is loaded. Each fit has a file of its own, so that a search can
+        use one folder. It needs a `random_state`. Files are read by pickle: use a
+        folder that only you can write to. None saves nothing.
     device : str or torch.device, default="auto"
         Device to train and predict on. "auto" uses a CUDA GPU if there is one.
     compile : bool, default=False
@@ -165,11 +192,20 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
     n_iter_ : int
         Number of epochs trained. Calls of `partial_fit`, and of `fit` with
         `warm_start`, add to it.
+    best_epoch_ : int or None
+        The epoch whose weights `early_stopping` restored, counted from 1. None without
+        it.
+    history_ : dict of str to list of float
+        What was recorded of each epoch: "train_loss" and "train_mae" (mean
+        absolute error in the unit of the target),
+        and with held-out crystals "valid_loss" and "valid_mae". Values of the training
+        are means over its batches, while the weights changed. NaN where nothing was
+        recorded, as for epochs of `load_weights`.
     loss_curve_ : list of float
-        Mean training loss of each epoch. NaN for epochs of `load_weights`.
+        Mean training loss of each epoch. The same as ``history_["train_loss"]``.
     validation_scores_ : list of float or None
-        Negative loss on the held-out crystals after each epoch with `early_stopping`.
-        None if there was none.
+        Negative loss on the held-out crystals after each epoch that had some. None if
+        none had.
     target_mean_, target_scale_ : ndarray of shape (n_outputs,)
         Mean and standard deviation of the training targets, weighted by
         `sample_weight`.
@@ -207,6 +243,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         self,
         *,
         featurizer: CrystalGraphFeaturizer | None = None,
+        pretrained: FrozenEstimator | None = None,
+        freeze: int | str | list[str] | None = None,
         conv: str | type[Conv] = "gated",
         pooling: str | type[Pooling] = "mean",
         readout: str | type[Readout] = "crystal",
@@ -231,6 +269,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         n_iter_no_change: int = 50,
         warm_start: bool = False,
         callbacks: list[Callback] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         device: str | torch.device = "auto",
         compile: bool = False,
         matmul_precision: str = "float32",

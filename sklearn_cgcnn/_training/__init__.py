@@ -1,8 +1,15 @@
 """Training: skorch's loop over batches of crystals."""
 
-from sklearn_cgcnn._training._callbacks import DivergenceGuard, KeepBestEpoch, Progress
+from sklearn_cgcnn._training._build import build_net
+from sklearn_cgcnn._training._callbacks import (
+    DivergenceGuard,
+    FreezeLayers,
+    KeepBestEpoch,
+    Progress,
+)
+from sklearn_cgcnn._training._checkpoint import SaveEpochs, TrainingCheckpoint
 from sklearn_cgcnn._training._device import resolve_device
-from sklearn_cgcnn._training._net import CrystalNet, build_net, is_complete
+from sklearn_cgcnn._training._net import CrystalNet, is_complete
 from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn._training._recipe import (
     LOSSES,
@@ -26,11 +33,14 @@ __all__ = [
     "ClassEncoding",
     "CrystalNet",
     "DivergenceGuard",
+    "FreezeLayers",
     "KeepBestEpoch",
     "NumberEncoding",
     "PackedDataset",
     "Progress",
+    "SaveEpochs",
     "TargetEncoding",
+    "TrainingCheckpoint",
     "build_net",
     "is_complete",
     "make_criterion",

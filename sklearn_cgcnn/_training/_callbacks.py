@@ -83,7 +83,42 @@ class GaussianWeights(Callback):  # type: ignore[misc]
         return f"GaussianWeights({self.scale})"
 
 
-class TrainReadoutOnly(Callback):  # type: ignore[misc]
+class FreezeLayers(Callback):  # type: ignore[misc]
+    """Keep the weights of some layers during a training.
+
+    Frozen layers keep the running statistics of their batch normalization too. After
+    the training, all parameters are trainable again.
+
+    Parameters
+    ----------
+    layers : int, "convolutions" or list of str
+        As the parameter `freeze` of the estimators.
+    """
+
+    def __init__(self, layers: Any) -> None:
+        self.layers = layers
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Freeze the layers."""
+        self.frozen_ = [
+            parameter
+            for parameter in net.module_.select_parameters(self.layers)
+            if parameter.requires_grad
+        ]
+        for parameter in self.frozen_:
+            parameter.requires_grad_(False)
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Unfreeze them."""
+        for parameter in self.__dict__.pop("frozen_", []):
+            parameter.requires_grad_(True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is frozen belongs to one network.
+        return {k: v for k, v in self.__dict__.items() if k != "frozen_"}
+
+
+class TrainReadoutOnly(FreezeLayers):
     """Train the readout alone, and keep the rest of the network.
 
     This adapts a model trained on many crystals to a small dataset. The convolutions
@@ -93,21 +128,10 @@ class TrainReadoutOnly(Callback):  # type: ignore[misc]
     if the norm respects ``requires_grad``.
     """
 
-    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Freeze all parameters but those of the readout."""
-        readout = set(net.module_.readout_parameters())
-        self.frozen_ = [
-            parameter
-            for parameter in net.module_.parameters()
-            if parameter.requires_grad and parameter not in readout
-        ]
-        for parameter in self.frozen_:
-            parameter.requires_grad_(False)
+    layers = "convolutions"
 
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Unfreeze these parameters."""
-        for parameter in self.__dict__.pop("frozen_", []):
-            parameter.requires_grad_(True)
+    def __init__(self) -> None:
+        pass
 
 
 class KeepBestEpoch(Callback):  # type: ignore[misc]
@@ -172,7 +196,9 @@ class Progress(Callback):  # type: ignore[misc]
         row = net.history[-1]
         losses = {name: f"{row[name]:.4g}" for name in names if name in row}
         self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update()
+        # A resumed training begins with the epochs of the one before it.
+        n_epochs = len(net.history) - net.n_epochs_before_
+        self.bar_.update(n_epochs - self.bar_.n)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close the bar."""

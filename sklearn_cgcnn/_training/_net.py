@@ -1,15 +1,20 @@
 """The skorch net that trains and evaluates a network on batches of crystals."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_cgcnn._ops import autocast, execution, map_concurrently
 from sklearn_cgcnn._training._callbacks import DivergenceGuard, OneCycle, StopTraining
+from sklearn_cgcnn._training._checkpoint import (
+    TrainingCheckpoint,
+    restore_training,
+    training_state,
+)
 from sklearn_cgcnn._training._interrupts import InterruptWatch
 from sklearn_cgcnn._training._packed import (
     BatchIterator,
@@ -20,7 +25,7 @@ from sklearn_cgcnn._training._packed import (
 )
 from sklearn_cgcnn._training._scored_net import ScoredNet
 from sklearn_cgcnn._training._targets import TargetEncoding
-from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, Dropout
+from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch
 
 # Largest number of edges and sites in a batch for prediction: on a CPU such a batch
 # stays in the caches, on a GPU it keeps all cores busy.
@@ -48,6 +53,8 @@ class CrystalNet(ScoredNet):
     seed = 0
     #: Whether to sum over the edges in compiled loops, if the device supports them.
     compiled = False
+    #: File from which an interrupted training resumes, if any.
+    checkpoint: TrainingCheckpoint | None = None
     #: Precision of matrix products: "float32", "tf32" or "bfloat16".
     matmul_precision = "float32"
 
@@ -144,6 +151,7 @@ class CrystalNet(ScoredNet):
             Number of epochs.
         """
         self.training_data_, self.n_epochs_before_ = dataset, len(self.history)
+        self.trained_epochs_, self.is_stopped_ = list[Mapping[str, Any]](), False
         try:
             with self._execution(), InterruptWatch() as self.interrupts_:
                 self._train_and_finish(dataset, epochs)
@@ -155,9 +163,16 @@ class CrystalNet(ScoredNet):
                 guard.release()
 
     def _train_and_finish(self, dataset: PackedDataset, epochs: int) -> None:
-        self.trained_epochs_: list[Mapping[str, Any]] = []
+        saved = self.checkpoint and self.checkpoint.load(self.device)
+        if saved and saved["is_finished"]:
+            restore_training(self, saved)
+            self.trained_epochs_ = saved["trained_epochs"]
+            return
         try:
             self.notify("on_train_begin", X=dataset, y=dataset.y)
+            if saved:
+                restore_training(self, saved)
+                epochs = 0 if saved["is_stopped"] else epochs - len(self._epochs())
             with suppress(StopTraining):
                 self.fit_loop(dataset, epochs=epochs)
         finally:
@@ -170,6 +185,8 @@ class CrystalNet(ScoredNet):
             if any(map(is_complete, self.trained_epochs_)):
                 self.recompute_statistics(dataset)
         self.check_last_step(dataset)
+        if self.checkpoint:
+            self.checkpoint.save(training_state(self, is_finished=True))
 
     def _epochs(self) -> list[Mapping[str, Any]]:
         """Return the rows of the history that this training added."""
@@ -193,19 +210,18 @@ class CrystalNet(ScoredNet):
         StopTraining
             If a callback stops the training.
         """
-        stops = False
         getattr(self, method_name)(self, **arguments)
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **arguments)
             except StopTraining:
-                stops = True
+                self.is_stopped_ = True
             except KeyboardInterrupt:
                 pressed = self.interrupts_.was_pressed
                 if pressed or method_name not in _STOPPING_POINTS:
                     raise
-                stops = True
-        if stops and method_name != "on_train_end":
+                self.is_stopped_ = True
+        if self.is_stopped_ and method_name != "on_train_end":
             raise StopTraining
 
     def run_single_epoch(
@@ -420,66 +436,6 @@ class CrystalNet(ScoredNet):
             matmul_precision=self.matmul_precision,
             has_fused_sums=self.module_.has_fused_sums,
         )
-
-
-def build_net(
-    module: nn.Module,
-    *,
-    criterion: nn.Module,
-    device: torch.device,
-    batch_size: int,
-    callbacks: Iterable[Callback | tuple[str, Callback]] = (),
-    encoding: TargetEncoding | None = None,
-    valid: PackedDataset | None = None,
-    seed: int = 0,
-    has_trained_weights: bool = False,
-    compiled: bool = False,
-    matmul_precision: str = "float32",
-    **params: Any,
-) -> CrystalNet:
-    """Return an initialized net around a module.
-
-    Parameters
-    ----------
-    module : Module
-        The network.
-    criterion : Module
-        The loss, which gives one value per target.
-    device, batch_size, callbacks, **params
-        Parameters of :class:`skorch.NeuralNet`.
-    encoding : TargetEncoding or None, default=None
-        What the outputs of the network mean.
-    valid : PackedDataset or None, default=None
-        Held-out crystals, on which the validation loss is computed after every epoch.
-    seed, has_trained_weights, compiled, matmul_precision
-        Attributes of :class:`CrystalNet`.
-
-    Returns
-    -------
-    CrystalNet
-    """
-    net = CrystalNet(
-        module,
-        criterion,
-        device=device,
-        batch_size=batch_size,
-        callbacks=list(callbacks),
-        iterator_train=BatchIterator,
-        iterator_train__shuffle=True,
-        iterator_train__generator=torch.Generator().manual_seed(seed),
-        iterator_valid=BatchIterator,
-        train_split=None if valid is None else (lambda dataset: (dataset, valid)),
-        verbose=1,  # callbacks that print are the user's own
-        **params,
-    )
-    net.encoding = encoding
-    net.seed, net.has_trained_weights = seed, has_trained_weights
-    net.compiled, net.matmul_precision = compiled, matmul_precision
-    net.initialize()
-    for layer in net.module_.modules():
-        if isinstance(layer, Dropout):
-            layer.generator = torch.Generator(device).manual_seed(seed)
-    return net
 
 
 def is_complete(epoch: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """The crystal graph convolutional neural network."""
 
-from collections.abc import Callable, Iterator
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -197,3 +198,50 @@ class CGCNN(nn.Module):
         for parameter in self.readout.parameters():
             if parameter not in shared:
                 yield parameter
+
+    def select_parameters(
+        self, layers: int | str | Sequence[str]
+    ) -> list[nn.Parameter]:
+        """Return the parameters of some layers.
+
+        Parameters
+        ----------
+        layers : int, "convolutions" or sequence of str
+            An integer n means the embedding and the first n convolutions.
+            "convolutions" means everything but the readout. Strings are patterns for
+            the names of parameters, as in ``["embedding.*", "convs.0.*"]``.
+
+        Returns
+        -------
+        list of Parameter
+
+        Raises
+        ------
+        ValueError
+            If there are fewer convolutions, or if a pattern matches no parameter.
+        """
+        named = dict(self.named_parameters())
+        if layers == "convolutions":
+            kept = set(self.readout_parameters())
+            return [each for each in named.values() if each not in kept]
+        if isinstance(layers, int):
+            if layers > len(self.convs):
+                raise ValueError(
+                    f"the network has {len(self.convs)} convolutions, but {layers} are "
+                    "to be selected; give a smaller number"
+                )
+            parts = [self.site_features, self.edge_basis, self.embedding]
+            parts += self.convs[:layers]
+            readout = set(self.readout.parameters())  # they may share an activation
+            found = {each for part in parts for each in part.parameters()}
+            return [each for each in named.values() if each in found - readout]
+        selected = []
+        for pattern in layers:
+            matches = fnmatch.filter(named, pattern)
+            if not matches:
+                raise ValueError(
+                    f"no parameter has a name like {pattern!r}; the names are "
+                    f"{', '.join(named)}"
+                )
+            selected += [named[name] for name in matches]
+        return selected

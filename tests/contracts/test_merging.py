@@ -11,7 +11,7 @@ import torch
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
-from sklearn_cgcnn._training._net import build_net
+from sklearn_cgcnn._training import build_net
 from sklearn_cgcnn._training._packed import PackedDataset
 
 

@@ -1,0 +1,216 @@
+"""Begin a training from the weights of a fitted estimator."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_cgcnn._estimators._equality import is_equal
+from sklearn_cgcnn._estimators._network_spec import NetworkSpec
+from sklearn_cgcnn._estimators._persistence import PersistentWeights
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn.exceptions import GraphSettingsError
+from sklearn_cgcnn.graphs import describe_differences
+from sklearn_cgcnn.nn import CGCNN
+
+# These have no weights, so a training may begin with other values.
+_WITHOUT_WEIGHTS = {"dropout", "n_outputs"}
+
+
+def pretrained_model(pretrained: Any) -> PersistentWeights:
+    """Return the fitted estimator whose weights a training begins from.
+
+    Parameters
+    ----------
+    pretrained : FrozenEstimator
+        A fitted estimator of this package, or a Pipeline or a search that ends in one.
+
+    Returns
+    -------
+    CGCNNRegressor or CGCNNClassifier
+
+    Raises
+    ------
+    TypeError
+        If it is not frozen, or does not contain an estimator of this package.
+    ValueError
+        If it is not fitted.
+    """
+    if not isinstance(pretrained, FrozenEstimator):
+        raise TypeError(
+            f"pretrained is a {type(pretrained).__name__}, whose weights "
+            "sklearn.base.clone would drop in a search or in cross-validation; pass "
+            "pretrained=FrozenEstimator(model), with FrozenEstimator from "
+            "sklearn.frozen"
+        )
+    model: Any = pretrained
+    while not isinstance(model, PersistentWeights):
+        inner = _unwrap(model)
+        if inner is None:
+            raise TypeError(
+                f"pretrained holds a {type(model).__name__}; freeze a fitted "
+                "CGCNNRegressor or CGCNNClassifier, or a Pipeline or a search that "
+                "ends in one"
+            )
+        model = inner
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise ValueError(
+            f"pretrained holds a {type(model).__name__} that is not fitted; fit it "
+            "before you freeze it"
+        ) from error
+    return model
+
+
+def _unwrap(model: Any) -> Any:
+    """Return the estimator inside another one, or None."""
+    if isinstance(model, FrozenEstimator):
+        return model.estimator
+    if isinstance(model, Pipeline):
+        return model.steps[-1][1]
+    for name in ("best_estimator_", "regressor_", "estimator_"):
+        if hasattr(model, name):
+            return getattr(model, name)
+    if hasattr(model, "estimator") and hasattr(model, "refit"):
+        raise ValueError(
+            f"pretrained holds a {type(model).__name__} without best_estimator_; fit "
+            "it with refit=True before you freeze it"
+        )
+    return None
+
+
+def inherited_spec(
+    estimator: Any, model: PersistentWeights, n_outputs: int
+) -> NetworkSpec:
+    """Return the spec of a network that the weights of a fitted estimator fit.
+
+    Parameters
+    ----------
+    estimator : CGCNNRegressor or CGCNNClassifier
+        The estimator that is to be trained. Parameters that have their default value
+        are taken from the fitted estimator.
+    model : CGCNNRegressor or CGCNNClassifier
+        The fitted estimator.
+    n_outputs : int
+        Number of outputs of the new network.
+
+    Returns
+    -------
+    NetworkSpec
+
+    Raises
+    ------
+    ValueError
+        If a parameter of the network was set to another value than the weights need.
+    """
+    own = NetworkSpec.from_params(vars(estimator), n_outputs)
+    changes: dict[str, Any] = {"n_outputs": n_outputs}
+    defaults = inspect.signature(type(estimator)).parameters
+    for name in (each.name for each in fields(NetworkSpec)):
+        if name == "n_outputs" or _is_default(estimator, name, defaults):
+            continue
+        value, needed = getattr(own, name), getattr(model._network_spec, name)
+        if name in _WITHOUT_WEIGHTS:
+            changes[name] = value
+        elif not is_equal(value, needed):
+            raise ValueError(
+                f"{name}={getattr(estimator, name)!r}, but the weights of pretrained "
+                f"belong to a network with {name}={getattr(model, name)!r}; leave "
+                f"{name} at its default to take it from there"
+            )
+    return replace(model._network_spec, **changes)
+
+
+def _is_default(estimator: Any, name: str, defaults: Mapping[str, Any]) -> bool:
+    return name in defaults and is_equal(
+        getattr(estimator, name), defaults[name].default
+    )
+
+
+def inherited_featurizer(
+    estimator: Any, model: PersistentWeights
+) -> CrystalGraphFeaturizer:
+    """Return a featurizer with the settings of the graphs of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : CGCNNRegressor or CGCNNClassifier
+        The estimator that is to be trained.
+    model : CGCNNRegressor or CGCNNClassifier
+        The fitted estimator.
+
+    Returns
+    -------
+    CrystalGraphFeaturizer
+
+    Raises
+    ------
+    GraphSettingsError
+        If `featurizer` of the estimator makes other graphs.
+    """
+    fitted: CrystalGraphFeaturizer = model.featurizer_
+    if estimator.featurizer is None:
+        copied: CrystalGraphFeaturizer = clone(fitted)
+        copied.set_params(n_jobs=estimator.n_jobs, verbose=estimator.verbose)
+        return copied
+    own: CrystalGraphFeaturizer = clone(estimator.featurizer)
+    settings, needed = own.graph_settings(), fitted.graph_settings()
+    if settings != needed:
+        raise GraphSettingsError(
+            f"featurizer makes graphs with {describe_differences(settings, needed)}, "
+            "which the weights of pretrained were trained with; leave featurizer=None "
+            "to take its settings from there"
+        )
+    return own
+
+
+def pretrained_network(
+    spec: NetworkSpec, estimator: Any, model: PersistentWeights, seed: int
+) -> CGCNN:
+    """Return a network with the weights of a fitted estimator.
+
+    The output layer has new random weights if its outputs mean something else: other
+    classes, another number of targets, or classes instead of numbers.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What :func:`inherited_spec` returned.
+    estimator : CGCNNRegressor or CGCNNClassifier
+        The estimator that is to be trained. It has encoded its targets.
+    model : CGCNNRegressor or CGCNNClassifier
+        The fitted estimator.
+    seed : int
+        Seed of the new weights.
+
+    Returns
+    -------
+    CGCNN
+    """
+    module = spec.build(seed)
+    weights = model.net_.module_.state_dict()
+    dtype = next(model.net_.module_.parameters()).dtype
+    if not _have_same_outputs(estimator, model):
+        # The entries whose shape depends on the number of outputs.
+        wider = replace(spec, n_outputs=spec.n_outputs + 1).build().state_dict()
+        own = module.state_dict()
+        for name, value in own.items():
+            if value.shape != wider[name].shape:
+                weights[name] = value
+    module.to(dtype).load_state_dict(weights)
+    return module
+
+
+def _have_same_outputs(estimator: Any, model: Any) -> bool:
+    if is_classifier(estimator) != is_classifier(model):
+        return False
+    if is_classifier(estimator):
+        return is_equal(estimator.classes_, model.classes_)
+    return len(estimator.target_mean_) == len(model.target_mean_)
