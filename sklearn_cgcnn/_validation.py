@@ -195,7 +195,9 @@ def _from_ase(crystal: Any, index: int) -> Any:
 # Targets
 
 
-def check_regression_target(y: Any, n_crystals: int) -> NDArray[np.float64]:
+def check_regression_target(
+    y: Any, n_crystals: int, name: str = "y"
+) -> NDArray[np.float64]:
     """Check that y contains one number, or one row of numbers, per crystal.
 
     Parameters
@@ -205,6 +207,8 @@ def check_regression_target(y: Any, n_crystals: int) -> NDArray[np.float64]:
         two-dimensional.
     n_crystals : int
         Number of crystals in X.
+    name : str, default="y"
+        Name of the argument, for messages. "y_val" belongs to "X_val".
 
     Returns
     -------
@@ -219,33 +223,34 @@ def check_regression_target(y: Any, n_crystals: int) -> NDArray[np.float64]:
         If y is None, has the wrong shape, contains a value that is not a finite
         number, or has a column of NaN alone.
     """
-    values = _check_target(y, n_crystals, max_dimensions=2)
+    values = _check_target(y, n_crystals, 2, name)
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{_describe_first_non_number(values)}, but a regressor needs numbers; "
-            "convert y to numbers, or use CGCNNClassifier if it contains labels"
+            f"{_describe_first_non_number(values, name)}, but a regressor needs "
+            f"numbers; convert {name} to numbers, or use CGCNNClassifier if it contains"
+            " labels"
         ) from error
     missing = np.isnan(numbers)
     bad = np.isinf(numbers) if numbers.ndim == 2 else missing | np.isinf(numbers)
     if bad.any():
         position = tuple(np.argwhere(bad)[0].tolist())
         raise ValueError(
-            f"{_name_entry(position)} is {numbers[position]}, but targets must be "
-            f"finite; leave these crystals out (not finite: {bad.sum()} of {bad.size} "
-            "values)"
+            f"{_name_entry(name, position)} is {numbers[position]}, but targets must "
+            f"be finite; leave these crystals out (not finite: {bad.sum()} of "
+            f"{bad.size} values)"
         )
     if numbers.ndim == 2 and missing.all(axis=0).any():
         column = int(missing.all(axis=0).argmax())
         raise ValueError(
-            f"y[:, {column}] is NaN for every crystal; leave this column out"
+            f"{name}[:, {column}] is NaN for every crystal; leave this column out"
         )
     return numbers
 
 
 def check_class_target(
-    y: Any, n_crystals: int
+    y: Any, n_crystals: int, name: str = "y"
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Check that y contains one label per crystal, and encode the labels as integers.
 
@@ -255,6 +260,8 @@ def check_class_target(
         Labels of any type that can be sorted.
     n_crystals : int
         Number of crystals in X.
+    name : str, default="y"
+        Name of the argument, for messages. "y_val" belongs to "X_val".
 
     Returns
     -------
@@ -271,17 +278,17 @@ def check_class_target(
         If y is None, has the wrong shape, is continuous, or contains fewer than two
         classes.
     """
-    values = check_labels(y, n_crystals)
+    values = check_labels(y, n_crystals, name)
     classes, codes = np.unique(values, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y contains only one class, {classes.tolist()[0]!r}, but a classifier "
-            "needs at least two; add crystals of another class"
+            f"{name} contains only one class, {classes.tolist()[0]!r}, but a "
+            "classifier needs at least two; add crystals of another class"
         )
     return classes, codes.astype(np.int64)
 
 
-def check_labels(y: Any, n_crystals: int) -> NDArray[Any]:
+def check_labels(y: Any, n_crystals: int, name: str = "y") -> NDArray[Any]:
     """Check that y contains one label per crystal.
 
     Parameters
@@ -290,6 +297,8 @@ def check_labels(y: Any, n_crystals: int) -> NDArray[Any]:
         Labels of any type that can be sorted.
     n_crystals : int
         Number of crystals in X.
+    name : str, default="y"
+        Name of the argument, for messages. "y_val" belongs to "X_val".
 
     Returns
     -------
@@ -303,69 +312,76 @@ def check_labels(y: Any, n_crystals: int) -> NDArray[Any]:
         If y is None, has the wrong shape, is continuous, or contains labels that are
         not finite or cannot be sorted.
     """
-    values = _check_target(y, n_crystals, max_dimensions=1)
+    values = _check_target(y, n_crystals, 1, name)
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         index = int(np.argmin(np.isfinite(values)))
         raise ValueError(
-            f"y[{index}] is {values[index]}, but labels must be finite; leave this "
-            "crystal out"
+            f"{name}[{index}] is {values[index]}, but labels must be finite; leave "
+            "this crystal out"
         )
     try:
         np.unique(values)
     except TypeError as error:
         raise ValueError(
-            f"y contains labels that cannot be sorted ({error}); convert all labels to "
-            "one type"
+            f"{name} contains labels that cannot be sorted ({error}); convert all "
+            "labels to one type"
         ) from error
     check_classification_targets(values)
     return values
 
 
-def _check_target(y: Any, n_crystals: int, max_dimensions: int) -> NDArray[Any]:
+def _check_target(
+    y: Any, n_crystals: int, max_dimensions: int, name: str
+) -> NDArray[Any]:
     # scikit-learn's estimator checks expect the words "requires y to be passed, but the
     # target y is None" and "Complex data not supported".
     if y is None:
         raise ValueError(
-            "requires y to be passed, but the target y is None; pass one value per "
-            "crystal"
+            f"requires {name} to be passed, but the target {name} is None; pass one "
+            "value per crystal"
         )
     if hasattr(y, "toarray"):
-        raise TypeError("y is a sparse matrix, but must be dense; pass y.toarray()")
+        raise TypeError(
+            f"{name} is a sparse matrix, but must be dense; pass {name}.toarray()"
+        )
     try:
         values = np.asarray(y)
     except ValueError as error:
         raise ValueError(
-            "y has rows of different lengths; pass the same number of values for each "
-            f"crystal ({error})"
+            f"{name} has rows of different lengths; pass the same number of values for "
+            f"each crystal ({error})"
         ) from error
     if values.dtype.kind == "c":
-        raise ValueError("Complex data not supported: y is complex; pass y.real")
+        raise ValueError(
+            f"Complex data not supported: {name} is complex; pass {name}.real"
+        )
     if values.ndim == 2 and values.shape[1] == 1 and max_dimensions == 1:
         values = _ravel_with_warning(values)
     if not 1 <= values.ndim <= max_dimensions or 0 in values.shape[1:]:
         shapes = ["(n_crystals,)", "(n_crystals, n_outputs)"][:max_dimensions]
         raise ValueError(
-            f"y has shape {values.shape}, but must have shape {' or '.join(shapes)}"
+            f"{name} has shape {values.shape}, but must have shape "
+            f"{' or '.join(shapes)}"
         )
     if len(values) != n_crystals:
         raise ValueError(
-            f"y has {len(values)} values for {n_crystals} crystals in X; pass one per "
-            "crystal"
+            f"{name} has {len(values)} values for {n_crystals} crystals in "
+            f"X{name[1:]}; pass one per crystal"
         )
     if values.dtype == object:
-        _check_no_none(values)
+        _check_no_none(values, name)
     return values
 
 
-def _check_no_none(values: NDArray[Any]) -> None:
+def _check_no_none(values: NDArray[Any], name: str) -> None:
     for position, value in np.ndenumerate(values):
         if value is None:
             remedy = "leave this crystal out"
             if values.ndim == 2:
                 remedy += ", or mark the missing value with NaN"
             raise ValueError(
-                f"{_name_entry(position)} is None, but every crystal needs a value; "
-                f"{remedy}"
+                f"{_name_entry(name, position)} is None, but every crystal needs a "
+                f"value; {remedy}"
             )
 
 
@@ -376,23 +392,25 @@ def _ravel_with_warning(values: NDArray[Any]) -> NDArray[Any]:
     return column
 
 
-def _describe_first_non_number(values: NDArray[Any]) -> str:
+def _describe_first_non_number(values: NDArray[Any], name: str) -> str:
     for position, value in np.ndenumerate(values):
         try:
             float(value)
         except (TypeError, ValueError):
-            return f"{_name_entry(position)} is of type {type(value).__name__}"
-    return f"y is of dtype {values.dtype}"
+            return f"{_name_entry(name, position)} is of type {type(value).__name__}"
+    return f"{name} is of dtype {values.dtype}"
 
 
-def _name_entry(position: tuple[int, ...]) -> str:
-    return f"y[{', '.join(map(str, position))}]"
+def _name_entry(name: str, position: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, position))}]"
 
 
 # Sample weights
 
 
-def check_sample_weight(sample_weight: Any, n_crystals: int) -> NDArray[np.float64]:
+def check_sample_weight(
+    sample_weight: Any, n_crystals: int, name: str = "sample_weight"
+) -> NDArray[np.float64]:
     """Check that there is one sample weight per crystal.
 
     Parameters
@@ -402,6 +420,9 @@ def check_sample_weight(sample_weight: Any, n_crystals: int) -> NDArray[np.float
         the weight 1.
     n_crystals : int
         Number of crystals in X.
+    name : str, default="sample_weight"
+        Name of the argument, for messages. "sample_weight_val" belongs to
+        "X_val".
 
     Returns
     -------
@@ -419,25 +440,25 @@ def check_sample_weight(sample_weight: Any, n_crystals: int) -> NDArray[np.float
         weights = np.asarray(sample_weight, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"sample_weight contains values that are not numbers ({error}); pass one "
+            f"{name} contains values that are not numbers ({error}); pass one "
             "number per crystal"
         ) from error
     if weights.ndim == 0:
         weights = np.full(n_crystals, weights)
     if weights.shape != (n_crystals,):
         raise ValueError(
-            f"sample_weight has shape {weights.shape} for {n_crystals} crystals in X; "
+            f"{name} has shape {weights.shape} for {n_crystals} crystals in "
+            f"X{name.removeprefix('sample_weight')}; "
             "pass one weight per crystal"
         )
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
         raise ValueError(
-            f"sample_weight[{bad[0]}] is {weights[bad[0]]}, but weights must be finite "
+            f"{name}[{bad[0]}] is {weights[bad[0]]}, but weights must be finite "
             "and not negative; use zero to leave a crystal out"
         )
     if not weights.any():
         raise ValueError(
-            "sample_weight is zero for every crystal; pass a positive weight for at "
-            "least one"
+            f"{name} is zero for every crystal; pass a positive weight for at least one"
         )
     return weights

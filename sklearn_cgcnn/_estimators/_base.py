@@ -1,5 +1,6 @@
 """What the regressor and the classifier share: fit and prediction."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ class BaseCGCNN(NetTraining, ABC):
         """Check y, learn how to decode predictions, and return the targets."""
 
     @abstractmethod
-    def _encode_more_target(self, y: Any, n_crystals: int) -> Targets:
+    def _encode_more_target(self, y: Any, n_crystals: int, name: str = "y") -> Targets:
         """Check y against the targets seen so far, and return the targets."""
 
     @abstractmethod
@@ -194,9 +195,12 @@ class BaseCGCNN(NetTraining, ABC):
             raise ValueError(
                 f"{given} is given without {missing}; pass both or neither"
             )
-        crystals = check_crystals(X)
-        weights = check_sample_weight(sample_weight, len(crystals))
-        return crystals, self._encode_more_target(y, len(crystals)), weights
+        with _named_x_val():
+            crystals = check_crystals(X)
+        n_crystals = len(crystals)
+        targets = self._encode_more_target(y, n_crystals, "y_val")
+        weights = check_sample_weight(sample_weight, n_crystals, "sample_weight_val")
+        return crystals, targets, weights
 
     @contextmanager
     def _restored_on_error(self) -> Iterator[None]:
@@ -260,7 +264,8 @@ class BaseCGCNN(NetTraining, ABC):
         device = resolve_device(self.device)
         if validation is not None:
             crystals, targets, weights = validation
-            graphs = self._make_graphs(crystals, spec)
+            with _named_x_val():
+                graphs = self._make_graphs(crystals, spec)
             valid = TrainingData(graphs, targets, weights).with_mean_weight_one()
             return data.pack(device), valid.pack(device)
         if not self.early_stopping:
@@ -309,3 +314,14 @@ class BaseCGCNN(NetTraining, ABC):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
+
+
+@contextmanager
+def _named_x_val() -> Iterator[None]:
+    """Let errors about crystals name the argument X_val instead of X."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = re.sub(r"\bX(?=[\[ ])", "X_val", str(error))
+        error.args = (message, *error.args[1:])
+        raise

@@ -407,16 +407,16 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         self.classes_ = classes
         return Targets(classes[codes], torch.tensor(codes))
 
-    def _encode_more_target(self, y: Any, n_crystals: int) -> Targets:
-        labels = check_labels(y, n_crystals)
+    def _encode_more_target(self, y: Any, n_crystals: int, name: str = "y") -> Targets:
+        labels = check_labels(y, n_crystals, name)
         codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
         unknown = np.flatnonzero(self.classes_[codes] != labels)
         if len(unknown):
             label = labels.tolist()[unknown[0]]
             raise ValueError(
-                f"y[{unknown[0]}] is {label!r}, which is not among the classes "
-                f"{self.classes_.tolist()} of the first call of partial_fit; pass all "
-                "classes to the first call"
+                f"{name}[{unknown[0]}] is {label!r}, which is not among the trained "
+                f"classes {self.classes_.tolist()}; leave this crystal out, or pass all"
+                " classes to the first call of partial_fit"
             )
         return Targets(labels, torch.tensor(codes))
 

@@ -447,13 +447,13 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         self.target_scale_[self.target_scale_ == 0] = 1.0
         return targets
 
-    def _encode_more_target(self, y: Any, n_crystals: int) -> Targets:
-        given = check_regression_target(y, n_crystals)
+    def _encode_more_target(self, y: Any, n_crystals: int, name: str = "y") -> Targets:
+        given = check_regression_target(y, n_crystals, name)
         shape = (n_crystals, self._n_outputs())[: 1 + self._is_multioutput]
         if given.shape != shape:
             raise ValueError(
-                f"y has shape {given.shape}; after the first call of partial_fit it "
-                f"must have shape {shape}"
+                f"{name} has shape {given.shape}, but must have shape {shape}, as the "
+                "targets that were trained"
             )
         return Targets(given, self._standardize(given.reshape(n_crystals, -1)))
 
