@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from sklearn_cgcnn._estimators import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn._estimators import CGCNNClassifier, CGCNNRegressor, CrystalEmbedder
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 
 __version__ = "0.1.0"
@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CGCNNClassifier",
     "CGCNNRegressor",
+    "CrystalEmbedder",
     "CrystalGraphFeaturizer",
     "__version__",
     "callbacks",

@@ -68,7 +68,12 @@ def test_all_is_complete():
     modules = {module.name for module in iter_modules(sklearn_cgcnn.__path__)}
     submodules = {name for name in modules if not name.startswith("_")}
     assert submodules == set(PUBLIC_SUBMODULES)
-    estimators = {"CGCNNClassifier", "CGCNNRegressor", "CrystalGraphFeaturizer"}
+    estimators = {
+        "CGCNNClassifier",
+        "CGCNNRegressor",
+        "CrystalEmbedder",
+        "CrystalGraphFeaturizer",
+    }
     assert set(sklearn_cgcnn.__all__) == submodules | estimators | {"__version__"}
     assert len(sklearn_cgcnn.__all__) == len(set(sklearn_cgcnn.__all__))
     for name in sklearn_cgcnn.__all__:

@@ -1,6 +1,8 @@
-"""The regressor and the classifier."""
+"""The estimators: regressor, classifier, and a transformer of their vectors."""
 
 from sklearn_cgcnn._estimators._classifier import CGCNNClassifier
+from sklearn_cgcnn._estimators._embedder import CrystalEmbedder
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor
+from sklearn_cgcnn._estimators._unwrap import unwrap
 
-__all__ = ["CGCNNClassifier", "CGCNNRegressor"]
+__all__ = ["CGCNNClassifier", "CGCNNRegressor", "CrystalEmbedder", "unwrap"]

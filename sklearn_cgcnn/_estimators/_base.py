@@ -289,22 +289,37 @@ class BaseCGCNN(NetTraining, ABC):
 
     def _predict_outputs(self, X: Any) -> NDArray[np.float32]:
         """Return the outputs of the network, of shape (n_crystals, n_outputs)."""
-        check_is_fitted(self)
-        graphs = self._make_graphs(X, self._network_spec)
-        dataset = PackedDataset(graphs, device=self.net_.device)
-        outputs: NDArray[np.float32] = self.net_.predict_batches(dataset).numpy()
-        return outputs
+        return self._evaluate(X, "__call__")[1]
 
     def _predict_contributions(self, X: Any) -> list[NDArray[np.float64]]:
         """Return the contributions of the sites of each crystal, in their order.
 
         Each array has shape (n_sites,) or (n_sites, n_outputs).
         """
+        graphs, outputs = self._evaluate(X, "contributions")
+        return _split_sites(graphs, self._decode(outputs))
+
+    def _embed_crystals(self, X: Any) -> NDArray[np.float64]:
+        """Return the pooled vectors, of shape (n_crystals, n_site_channels)."""
+        return self._evaluate(X, "crystal_vectors")[1].astype(np.float64)
+
+    def _embed_sites(self, X: Any) -> list[NDArray[np.float64]]:
+        """Return the vectors of the sites of each crystal, in their order."""
+        graphs, vectors = self._evaluate(X, "site_vectors")
+        return _split_sites(graphs, vectors.astype(np.float64))
+
+    def _n_embedding_channels(self) -> int:
+        check_is_fitted(self)
+        return int(self._network_spec.n_site_channels)
+
+    def _evaluate(
+        self, X: Any, method: str
+    ) -> tuple[CrystalGraphs, NDArray[np.float32]]:
+        """Return graphs, and what a method of the network computes of them."""
         check_is_fitted(self)
         graphs = self._make_graphs(X, self._network_spec)
         dataset = PackedDataset(graphs, device=self.net_.device)
-        merged = self._decode(self.net_.predict_contributions(dataset).numpy())
-        return np.split(graphs.expand_sites(merged), graphs.site_map_offsets[1:-1])
+        return graphs, self.net_.evaluate(dataset, method).numpy()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -325,3 +340,10 @@ def _named_x_val() -> Iterator[None]:
         message = re.sub(r"\bX(?=[\[ ])", "X_val", str(error))
         error.args = (message, *error.args[1:])
         raise
+
+
+def _split_sites(
+    graphs: CrystalGraphs, merged: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Return values of merged sites for the sites of each crystal, in their order."""
+    return np.split(graphs.expand_sites(merged), graphs.site_map_offsets[1:-1])

@@ -8,12 +8,12 @@ from typing import Any
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._estimators._equality import is_equal
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._persistence import PersistentWeights
+from sklearn_cgcnn._estimators._unwrap import unwrap
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs import describe_differences
@@ -49,16 +49,7 @@ def pretrained_model(pretrained: Any) -> PersistentWeights:
             "pretrained=FrozenEstimator(model), with FrozenEstimator from "
             "sklearn.frozen"
         )
-    model: Any = pretrained
-    while not isinstance(model, PersistentWeights):
-        inner = _unwrap(model)
-        if inner is None:
-            raise TypeError(
-                f"pretrained holds a {type(model).__name__}; freeze a fitted "
-                "CGCNNRegressor or CGCNNClassifier, or a Pipeline or a search that "
-                "ends in one"
-            )
-        model = inner
+    model = unwrap("pretrained", pretrained)
     try:
         check_is_fitted(model)
     except NotFittedError as error:
@@ -67,23 +58,6 @@ def pretrained_model(pretrained: Any) -> PersistentWeights:
             "before you freeze it"
         ) from error
     return model
-
-
-def _unwrap(model: Any) -> Any:
-    """Return the estimator inside another one, or None."""
-    if isinstance(model, FrozenEstimator):
-        return model.estimator
-    if isinstance(model, Pipeline):
-        return model.steps[-1][1]
-    for name in ("best_estimator_", "regressor_", "estimator_"):
-        if hasattr(model, name):
-            return getattr(model, name)
-    if hasattr(model, "estimator") and hasattr(model, "refit"):
-        raise ValueError(
-            f"pretrained holds a {type(model).__name__} without best_estimator_; fit "
-            "it with refit=True before you freeze it"
-        )
-    return None
 
 
 def inherited_spec(

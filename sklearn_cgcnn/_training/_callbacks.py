@@ -135,13 +135,16 @@ class TrainReadoutOnly(FreezeLayers):
 
 
 class KeepBestEpoch(Callback):  # type: ignore[misc]
-    """Restore the epoch with the lowest validation loss, and stop if it is long past.
+    """Restore the epoch with the lowest validation loss.
 
     Parameters
     ----------
     patience : int or None
-        Number of epochs without a new lowest loss before the training stops. None
-        never stops it.
+        Number of epochs without a new lowest loss before the training stops. None means
+        that the schedule lowers the learning rate until the end, and never stops it.
+        The end of such a schedule is expected to be best. Another epoch is then
+        restored only if its losses are lower by more than twice the standard error of
+        the difference: with few crystals, the lowest of many losses is low by chance.
     """
 
     def __init__(self, patience: int | None) -> None:
@@ -155,9 +158,10 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Keep the weights of a new best epoch, or stop."""
+        self.last_losses_ = net.valid_losses_
         loss = net.history[-1, "valid_loss"]
         if loss < self.best_loss_:
-            self.best_loss_ = loss
+            self.best_loss_, self.best_losses_ = loss, self.last_losses_
             self.best_epoch_ = len(net.history)
             self.best_weights_ = copy_weights(net.module_)
             return
@@ -166,9 +170,24 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Restore the weights of the best epoch, and free their copy."""
-        if hasattr(self, "best_weights_"):
+        if not hasattr(self, "best_weights_"):
+            return
+        if self._end_is_as_good():
+            self.best_epoch_ = len(net.history)
+        else:
             net.module_.load_state_dict(self.best_weights_)
-            del self.best_weights_
+        for name in ("best_weights_", "best_losses_", "last_losses_"):
+            self.__dict__.pop(name, None)
+
+    def _end_is_as_good(self) -> bool:
+        """Return whether the last epoch may stay: see `patience`."""
+        if self.patience is not None or not hasattr(self, "best_losses_"):
+            return False
+        difference = self.last_losses_ - self.best_losses_
+        if len(difference) < 2 or not bool(difference.isfinite().all()):
+            return len(difference) == 1
+        error = difference.std() / len(difference) ** 0.5
+        return bool(difference.mean() <= 2 * error)
 
 
 class Progress(Callback):  # type: ignore[misc]

@@ -37,7 +37,7 @@ _STOPPING_POINTS = {"on_epoch_begin", "on_epoch_end"}
 
 # Attributes that exist during a training only. A fitted net must not keep the crystals
 # alive.
-_OF_A_TRAINING = {"training_data_", "interrupts_", "norms_"}
+_OF_A_TRAINING = {"training_data_", "interrupts_", "norms_", "valid_losses_"}
 
 
 class CrystalNet(ScoredNet):
@@ -119,21 +119,43 @@ class CrystalNet(ScoredNet):
         ValueError
             If the loss does not give one value per target.
         """
+        present = ~y_true.values.isnan()
+        losses = self.weighted_losses(y_pred, y_true)
+        mean: Tensor = losses.sum() / present.sum().clamp(min=1)
+        return mean
+
+    def weighted_losses(self, y_pred: Tensor, y_true: BatchTargets) -> Tensor:
+        """Return the weighted loss of each target.
+
+        Parameters
+        ----------
+        y_pred : Tensor of shape (n_crystals, n_outputs)
+        y_true : BatchTargets
+            Targets, NaN where missing, and sample weights.
+
+        Returns
+        -------
+        Tensor of the shape of the targets
+            Zero for missing targets.
+
+        Raises
+        ------
+        ValueError
+            If the loss does not give one value per target.
+        """
         target, weight = y_true.values, y_true.weights
         present = ~target.isnan()
         if target.is_floating_point():
             # A missing target is replaced by its prediction, so that no NaN enters.
             target = torch.where(present, target, y_pred.detach())
-        losses = self.criterion_(y_pred, target)
+        losses: Tensor = self.criterion_(y_pred, target)
         if losses.shape != target.shape:
             raise ValueError(
                 f"loss returned values of shape {tuple(losses.shape)} for targets of "
                 f"shape {tuple(target.shape)}; it must return one value per target "
                 "(reduction='none')"
             )
-        weight = weight.view(-1, *[1] * (losses.ndim - 1)) * present
-        mean: Tensor = (losses * weight).sum() / present.sum().clamp(min=1)
-        return mean
+        return losses * weight.view(-1, *[1] * (losses.ndim - 1)) * present
 
     def train(self, dataset: PackedDataset, epochs: int) -> None:
         """Train for several epochs, or until a callback stops the training.
@@ -258,7 +280,7 @@ class CrystalNet(ScoredNet):
             self.recompute_statistics(self.training_data_)
         name, n_before = f"{prefix}_loss", len(self.history[-1]["batches"])
         reads_now = self._callbacks_read_batches()
-        outputs, targets = list[Tensor](), list[BatchTargets]()
+        outputs, targets, losses = list[Tensor](), list[BatchTargets](), list[Tensor]()
         self.has_current_statistics_ = not training
         try:
             for batch in iterator:
@@ -270,12 +292,17 @@ class CrystalNet(ScoredNet):
                 self.notify("on_batch_end", batch=batch, training=training, **step)
                 outputs.append(step["y_pred"].detach())
                 targets.append(batch[1])
+                if not training:
+                    losses.append(self.weighted_losses(outputs[-1], targets[-1]))
                 del step  # frees the tensors that the gradient needed
         finally:
             self.has_current_statistics_ = False
             rows = self.history[-1]["batches"][n_before:]
             _read_losses([row for row in rows if name in row], name)
         self.history.record(f"{prefix}_batch_count", len(outputs))
+        if not training:
+            each = torch.cat(losses)
+            self.valid_losses_ = each.reshape(len(each), -1).sum(dim=1)
         if self.encoding is not None:
             score = _mean_score(self.encoding, outputs, targets)
             self.history.record(f"{prefix}_{self.encoding.score_name}", score)
@@ -398,22 +425,23 @@ class CrystalNet(ScoredNet):
         """
         return self._evaluate(dataset, self.infer)
 
-    def predict_contributions(self, dataset: PackedDataset) -> Tensor:
-        """Predict the contributions of all sites of a dataset, in order.
+    def evaluate(self, dataset: PackedDataset, method: str) -> Tensor:
+        """Compute something else of all crystals of a dataset, in order.
 
         Parameters
         ----------
         dataset : PackedDataset
+        method : str
+            Name of a method of the module that takes a batch, such as
+            ``"contributions"``.
 
         Returns
         -------
-        Tensor of shape (n_sites, n_outputs)
+        Tensor of shape (n_crystals, ...) or (n_sites, ...)
             On the CPU.
         """
-        contributions = self.module_.contributions
-        return self._evaluate(
-            dataset, lambda batch: self._compute(contributions, batch)
-        )
+        function = getattr(self.module_, method)
+        return self._evaluate(dataset, lambda batch: self._compute(function, batch))
 
     def _evaluate(
         self, dataset: PackedDataset, infer: Callable[[CrystalGraphBatch], Tensor]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._estimators import unwrap
 from sklearn_cgcnn.nn import SiteReadout
 
 
@@ -20,8 +20,8 @@ def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
 
     Parameters
     ----------
-    estimator : CGCNNRegressor or CGCNNClassifier
-        Estimator fitted with ``readout="site"``.
+    estimator : CGCNNRegressor, CGCNNClassifier, or estimator that ends in one
+        Estimator fitted with ``readout="site"``. A Pipeline or a search may contain it.
     X : sequence of Structure, or CrystalGraphs
         The crystals.
 
@@ -39,7 +39,7 @@ def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If `estimator` is neither a CGCNNRegressor nor a CGCNNClassifier.
+        If `estimator` does not contain an estimator of this package.
     ValueError
         If the estimator was fitted with another readout than ``"site"``.
 
@@ -57,20 +57,15 @@ def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
     >>> bool(abs(contributions.mean() - model.predict(structures[:1])[0]) < 1e-4)
     True
     """
-    _check_estimator(estimator)
-    contributions: list[NDArray[np.float64]] = estimator._predict_contributions(X)
+    model: Any = unwrap("estimator", estimator)
+    _check_readout(model)
+    contributions: list[NDArray[np.float64]] = model._predict_contributions(X)
     return contributions
 
 
-def _check_estimator(estimator: Any) -> None:
-    if not isinstance(estimator, BaseCGCNN):
-        raise TypeError(
-            f"estimator is of type {type(estimator).__name__}, but must be a "
-            "CGCNNRegressor or CGCNNClassifier; pass the one inside a Pipeline or a "
-            "search, such as pipeline[-1] or search.best_estimator_"
-        )
-    check_is_fitted(estimator)
-    readout = estimator.net_.module_.readout
+def _check_readout(model: Any) -> None:
+    check_is_fitted(model)
+    readout = model.net_.module_.readout
     # A user's own forward method may combine the contributions in another way.
     if getattr(type(readout), "forward", None) is not SiteReadout.forward:
         raise ValueError(

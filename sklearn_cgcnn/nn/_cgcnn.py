@@ -136,6 +136,37 @@ class CGCNN(nn.Module):
         features, batch = self.featurize(batch)
         return self.readout.contributions(self.convolve(features, batch), batch)
 
+    def crystal_vectors(self, batch: CrystalGraphBatch) -> Tensor:
+        """Compute the pooled vector of each crystal (paper, Eq. S16).
+
+        Parameters
+        ----------
+        batch : CrystalGraphBatch
+            The crystals.
+
+        Returns
+        -------
+        Tensor of shape (n_crystals, n_site_channels)
+        """
+        features, batch = self.featurize(batch)
+        vectors: Tensor = self.readout.pooling(self.convolve(features, batch), batch)
+        return vectors
+
+    def site_vectors(self, batch: CrystalGraphBatch) -> Tensor:
+        """Compute the vector of each site after the last convolution.
+
+        Parameters
+        ----------
+        batch : CrystalGraphBatch
+            The crystals.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_site_channels)
+        """
+        features, batch = self.featurize(batch)
+        return self.convolve(features, batch)[-1]
+
     def featurize(self, batch: CrystalGraphBatch) -> tuple[Tensor, CrystalGraphBatch]:
         """Compute site features, and attach edge features to the batch.
 

@@ -196,10 +196,12 @@ def test_sources_without_weights_are_named(ionic):
     unfitted = FrozenEstimator(CGCNNRegressor())
     with pytest.raises(ValueError, match="CGCNNRegressor that is not fitted; fit it"):
         CGCNNRegressor(pretrained=unfitted).fit(ionic.data, ionic.target)
-    with pytest.raises(TypeError, match="pretrained holds a Ridge; freeze a fitted"):
+    with pytest.raises(TypeError, match="pretrained is or holds a Ridge; pass a CGCNN"):
         CGCNNRegressor(pretrained=FrozenEstimator(Ridge())).fit(ionic.data, [0] * 60)
     search = FrozenEstimator(GridSearchCV(CGCNNRegressor(), {"lr": [1]}))
-    with pytest.raises(ValueError, match=r"GridSearchCV without best_estimator_; fit"):
+    with pytest.raises(
+        ValueError, match=r"GridSearchCV without best_estimator_; fit it"
+    ):
         CGCNNRegressor(pretrained=search).fit(ionic.data, ionic.target)
 
 

@@ -1,5 +1,7 @@
 """Callbacks: schedules, early stopping, guards, and those of users."""
 
+import types
+
 import numpy as np
 import pytest
 import skorch
@@ -8,6 +10,7 @@ from sklearn.base import clone
 
 from helpers import HELD_OUT, SMALL, CatchHeldOut, outputs, weights_of
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn._training import KeepBestEpoch
 from sklearn_cgcnn.callbacks import TrainReadoutOnly
 from sklearn_cgcnn.exceptions import (
     TrainingDivergedError,
@@ -210,3 +213,42 @@ def test_an_activation_that_all_layers_share_stays_frozen(graphs, ionic):
     changed = {k for k, v in after.items() if not torch.equal(v, before[k])}
     own = ("readout.hidden.0", "readout.output")
     assert changed == {f"{name}.{each}" for name in own for each in ("weight", "bias")}
+
+
+class Losses(skorch.callbacks.Callback):
+    """Replaces the losses on held-out crystals by given ones."""
+
+    def __init__(self, losses):
+        self.losses = losses
+
+    def on_epoch_end(self, net, **kwargs):
+        losses = torch.as_tensor(self.losses[len(net.history) - 1])
+        net.valid_losses_ = losses
+        net.history.record("valid_loss", losses.mean().item())
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept"),
+    [
+        # Lower for every crystal: the end is worse.
+        ([[3.0, 3, 3, 3], [1.0, 1.1, 1, 1.2], [2.0, 2.1, 2, 2.1]], 2),
+        # Lower in the mean by one crystal alone: chance.
+        ([[3.0, 3, 3, 3], [0.0, 2.1, 2, 2.2], [2.0, 2.0, 2, 2.0]], 3),
+        # One crystal says nothing.
+        ([[3.0], [1.0], [2.0]], 3),
+        ([[1.0, 1], [1.0, 1], [1.0, 1]], 3),
+    ],
+)
+def test_the_end_of_a_cycle_stays_unless_it_is_clearly_worse(losses, kept):
+    best = KeepBestEpoch(None)
+    net = types.SimpleNamespace(history=skorch.history.History())
+    net.module_ = torch.nn.Linear(1, 1)
+    best.on_train_begin(net)
+    for epoch, each in enumerate(losses, 1):
+        net.history.new_epoch()
+        torch.nn.init.constant_(net.module_.weight, epoch)
+        Losses(losses).on_epoch_end(net)
+        best.on_epoch_end(net)
+        assert len(each) == len(net.valid_losses_)
+    best.on_train_end(net)
+    assert best.best_epoch_ == net.module_.weight.item() == kept
