@@ -11,6 +11,7 @@ __all__ = [
     "CheckpointFormatError",
     "DatasetIntegrityError",
     "DatasetUnavailableError",
+    "ExtrapolationWarning",
     "GraphFormatError",
     "GraphSettingsError",
     "StructureError",
@@ -72,3 +73,13 @@ class DatasetIntegrityError(OSError):
 
 class TrainingDivergedError(ArithmeticError):
     """Weights of the network became infinite or NaN during training."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A crystal is unlike those that a model can know much about.
+
+    It has elements that no training crystal had, or edges that are longer than bonds
+    are. The warning is given once in each call of `fit` or `predict`. To turn it into
+    an error or to silence it, pass it as `category` to
+    :func:`warnings.filterwarnings`.
+    """

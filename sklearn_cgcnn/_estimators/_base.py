@@ -12,6 +12,11 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._estimators._limits import (
+    elements_of,
+    warn_of_long_edges,
+    warn_of_new_elements,
+)
 from sklearn_cgcnn._estimators._net_training import NetTraining
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._persistence import complete_weights
@@ -23,6 +28,7 @@ from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
+    CrystalNet,
     PackedDataset,
     is_complete,
     resolve_device,
@@ -141,6 +147,7 @@ class BaseCGCNN(NetTraining, ABC):
             train, valid = self._split(data, validation, spec, rng)
             self._make_net(rng, spec, previous, valid, schedule=self.lr_schedule)
             spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
+            self._learn_elements(data.graphs, previous)
             self._set_checkpoint(train, valid)
             return self._train(train, int(self.max_epochs))
 
@@ -178,6 +185,7 @@ class BaseCGCNN(NetTraining, ABC):
                 spec.check_own_parts(
                     self.net_.module_, data.graphs, self.matmul_precision
                 )
+            self._learn_elements(data.graphs, previous)
             return self._train(data.pack(self.net_.device), 1)
 
     def _check_validation(
@@ -235,7 +243,21 @@ class BaseCGCNN(NetTraining, ABC):
         """Return the graphs, after checking that all elements have features."""
         graphs = self.featurizer_.transform(crystals)
         check_elements(graphs, spec.known_elements())
+        warn_of_long_edges(graphs)
         return graphs
+
+    def _learn_elements(
+        self, graphs: CrystalGraphs, previous: CrystalNet | None
+    ) -> None:
+        """Remember which elements the network has been trained on."""
+        before: Any = np.array([], dtype=np.int64)
+        if previous is not None:
+            before = self._elements
+        elif self.pretrained is not None:
+            before = pretrained_model(self.pretrained)._elements
+        # It is not known for weights from elsewhere.
+        known = before is not None
+        self._elements = np.union1d(before, elements_of(graphs)) if known else None
 
     def _training_data(
         self,
@@ -282,6 +304,7 @@ class BaseCGCNN(NetTraining, ABC):
         self._network_spec, self._net_params = spec, None
         self._prediction_params = self._current_prediction_params()
         self.featurizer_ = self._make_featurizer(None)
+        self._elements = None
         self._clear_history(n_epochs)
         self.net_ = self._restore_net(complete)
 
@@ -318,6 +341,8 @@ class BaseCGCNN(NetTraining, ABC):
         """Return graphs, and what a method of the network computes of them."""
         check_is_fitted(self)
         graphs = self._make_graphs(X, self._network_spec)
+        if self._elements is not None:
+            warn_of_new_elements(graphs, self._elements)
         dataset = PackedDataset(graphs, device=self.net_.device)
         return graphs, self.net_.evaluate(dataset, method).numpy()
 

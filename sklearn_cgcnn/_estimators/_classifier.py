@@ -18,7 +18,7 @@ from sklearn_cgcnn._estimators._base import BaseCGCNN
 from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
-from sklearn_cgcnn._training import ClassEncoding
+from sklearn_cgcnn._training import CLASS_LOSSES, ClassEncoding, make_criterion
 from sklearn_cgcnn._validation import check_class_target, check_labels
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
@@ -27,8 +27,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
     """Crystal graph convolutional neural network for classes of crystals.
 
     The network of :class:`CGCNNRegressor`, with one output per class, a softmax over
-    the outputs, and the cross-entropy as loss (paper, supplement). It supports two or
-    more classes with labels of any type that can be sorted.
+    the outputs, and by default the cross-entropy as loss (paper, supplement). It
+    supports two or more classes with labels of any type that can be sorted.
 
     Parameters
     ----------
@@ -101,6 +101,11 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after each hidden
         layer. All sites of a crystal lose the same channels.
+    loss : {"cross_entropy"} or callable, default="cross_entropy"
+        The loss. To use another one, pass a loss of torch as a class or an instance, as
+        in ``torch.nn.CrossEntropyLoss(label_smoothing=0.1)``, or a function of logits
+        of shape (n_crystals, n_classes) and codes of shape (n_crystals,), which are
+        positions in `classes_`. It must return one value per crystal.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" varies the
         momentum, or the first beta of the others, between 0.85 and 0.95. To use another
@@ -216,11 +221,13 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
     True
     """
 
+    loss: str | Callable[[Tensor, Tensor], Tensor]
     class_weight: dict[Any, float] | str | None
     classes_: NDArray[Any]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseCGCNN._parameter_constraints,
+        "loss": [StrOptions(set(CLASS_LOSSES)), callable],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
@@ -242,6 +249,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         norm: str | Callable[[int], nn.Module] | None = "batch",
         activation: str | Callable[[Tensor], Tensor] = "softplus",
         dropout: float = 0.0,
+        loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
         optimizer: str | Callable[..., Optimizer] = "adamw",
         lr: float = 0.01,
         lr_schedule: str | Callable[..., Any] = "one_cycle",
@@ -444,7 +452,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         return targets.encoded.numpy()
 
     def _make_criterion(self) -> nn.Module:
-        return nn.CrossEntropyLoss(reduction="none")
+        return make_criterion(self.loss)
 
     def _n_outputs(self) -> int:
         return len(self.classes_)

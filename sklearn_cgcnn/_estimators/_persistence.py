@@ -7,7 +7,7 @@ without the GPU that the network was trained on.
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,25 @@ from sklearn_cgcnn._training import (
 from sklearn_cgcnn._versioned_state import State, VersionedState
 
 
+def _add_training_parameters(state: State) -> State:
+    """Upgrade a state of version 1, which lacks parameters and the history."""
+    defaults = {
+        "pretrained": None,
+        "freeze": None,
+        "checkpoint_dir": None,
+        "on_error": "raise",
+        "loss": "cross_entropy",  # of a classifier: a regressor has its own
+    }
+    fitted = {}
+    if "_weights" in state:
+        fitted = {
+            "history_": {"train_loss": state["loss_curve_"]},
+            "best_epoch_": None,
+            "_elements": None,
+        }
+    return {**defaults, **fitted, **state}
+
+
 class PersistentWeights(VersionedState):
     """Mixin that stores a fitted estimator as parameters, settings and weights.
 
@@ -32,9 +51,13 @@ class PersistentWeights(VersionedState):
     the class attributes `_state_version` and `_state_upgrades`.
     """
 
+    _state_version = 2
+    _state_upgrades: ClassVar = {1: _add_training_parameters}
+
     net_: CrystalNet
     featurizer_: CrystalGraphFeaturizer
     _network_spec: NetworkSpec
+    _elements: NDArray[np.int64] | None
     _prediction_params: dict[str, Any]
     _net_params: dict[str, Any] | None
     _encoding: Callable[[], TargetEncoding]

@@ -12,6 +12,7 @@ from sklearn_cgcnn._training._device import resolve_device
 from sklearn_cgcnn._training._net import CrystalNet, is_complete
 from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn._training._recipe import (
+    CLASS_LOSSES,
     LOSSES,
     OPTIMIZERS,
     SCHEDULES,
@@ -27,6 +28,7 @@ from sklearn_cgcnn._training._targets import (
 from sklearn_cgcnn._training._user_callbacks import prepare_callbacks
 
 __all__ = [
+    "CLASS_LOSSES",
     "LOSSES",
     "OPTIMIZERS",
     "SCHEDULES",

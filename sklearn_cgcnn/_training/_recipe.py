@@ -23,6 +23,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "squared_error": nn.MSELoss,
     "huber": nn.HuberLoss,
 }
+CLASS_LOSSES: dict[str, type[nn.Module]] = {"cross_entropy": nn.CrossEntropyLoss}
 SCHEDULES = {"constant", "one_cycle"}
 
 
@@ -32,14 +33,15 @@ def make_criterion(loss: Any) -> nn.Module:
     Parameters
     ----------
     loss : str, class or instance of a torch loss, or function
-        A function takes predictions and targets of shape (n_crystals, n_outputs).
+        A function takes predictions and targets of shape (n_crystals, n_outputs), or
+        logits and codes of classes.
 
     Returns
     -------
     Module
         The net weights and averages its values.
     """
-    loss = LOSSES.get(loss, loss) if isinstance(loss, str) else loss
+    loss = {**LOSSES, **CLASS_LOSSES}[loss] if isinstance(loss, str) else loss
     criterion: Any
     if isinstance(loss, type):
         criterion = loss(reduction="none")

@@ -1,5 +1,7 @@
 """What a classifier does with its labels."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +88,42 @@ def test_warm_start_keeps_to_its_classes(graphs, ionic):
     with pytest.raises(ValueError, match=r"continues with the classes .*\['deep'"):
         model.fit(graphs, np.where(y == "deep", "low", "shallow"))
     assert model.classes_.tolist() == ["deep", "shallow"]
+
+
+def focal(logits, codes):
+    log_p = logits.log_softmax(dim=1).gather(1, codes[:, None])[:, 0]
+    return -((1 - log_p.exp()) ** 2) * log_p
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        torch.nn.CrossEntropyLoss(label_smoothing=0.2),
+        torch.nn.CrossEntropyLoss,
+        focal,
+        functools.partial(torch.nn.functional.cross_entropy, reduction="none"),
+    ],
+    ids=str,
+)
+def test_losses_of_ones_own(graphs, ionic, loss):
+    model = CGCNNClassifier(loss=loss, **SMALL).fit(graphs, ionic.prototype)
+    plain = CGCNNClassifier(**SMALL).fit(graphs, ionic.prototype)
+    same = loss is torch.nn.CrossEntropyLoss or isinstance(loss, functools.partial)
+    assert (model.loss_curve_ == plain.loss_curve_) == same
+    assert np.isfinite(model.predict_proba(graphs)).all()
+
+
+def test_label_smoothing_keeps_probabilities_from_the_extremes(graphs, ionic):
+    y = ionic.prototype == ionic.prototype[0]
+    params = {**SMALL, "max_epochs": 60}
+    sharp = CGCNNClassifier(**params).fit(graphs, y)
+    loss = torch.nn.CrossEntropyLoss(label_smoothing=0.2)
+    smooth = CGCNNClassifier(loss=loss, **params).fit(graphs, y)
+    extreme = [m.predict_proba(graphs).max(axis=1).mean() for m in (sharp, smooth)]
+    assert extreme[1] < min(extreme[0], 0.95)
+
+
+def test_a_loss_must_give_one_value_per_crystal(graphs, ionic):
+    model = CGCNNClassifier(loss=torch.nn.functional.cross_entropy, **SMALL)
+    with pytest.raises(ValueError, match="must return one value per target"):
+        model.fit(graphs, ionic.prototype)
