@@ -30,6 +30,8 @@ from llvmlite import ir
 from numba import float32, float64, njit, types
 from numba.extending import intrinsic
 
+from sklearn_cgcnn._ops._numba_cache import store_on_disk
+
 # The compiler may replace a division by a product with the inverse, and fuse a product
 # and a sum into one operation. It may not change the order of sums, nor assume that all
 # numbers are finite.
@@ -40,10 +42,7 @@ _inline: Any = njit(inline="always", **_options)
 def _compile(loop: Any) -> Any:
     """Compile a loop at its first call, and store the result on disk if possible."""
     # Without Python's global interpreter lock, threads can share the work.
-    try:
-        return njit(cache=True, nogil=True, **_options)(loop)
-    except RuntimeError:  # neither this folder nor the user's cache can be written to
-        return njit(nogil=True, **_options)(loop)
+    return store_on_disk(njit(nogil=True, **_options)(loop))
 
 
 _ZERO, _HALF, _ONE, _TWO = float32(0), float32(0.5), float32(1), float32(2)
