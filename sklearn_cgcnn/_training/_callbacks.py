@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any, NoReturn
 
 import torch
+from scipy.stats import t as t_distribution
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn.exceptions import TrainingDivergedError
+
+# Significance level at which another epoch is better than the end of a schedule.
+_LEVEL = 0.05
 
 
 class StopTraining(Exception):  # noqa: N818 (it is not an error)
@@ -143,8 +147,9 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
         Number of epochs without a new lowest loss before the training stops. None means
         that the schedule lowers the learning rate until the end, and never stops it.
         The end of such a schedule is expected to be best. Another epoch is then
-        restored only if its losses are lower by more than twice the standard error of
-        the difference: with few crystals, the lowest of many losses is low by chance.
+        restored only if its losses are significantly lower: a paired t-test at a level
+        of 5 %, divided by the number of epochs, because with few crystals the lowest of
+        many losses is low by chance.
     """
 
     def __init__(self, patience: int | None) -> None:
@@ -172,22 +177,26 @@ class KeepBestEpoch(Callback):  # type: ignore[misc]
         """Restore the weights of the best epoch, and free their copy."""
         if not hasattr(self, "best_weights_"):
             return
-        if self._end_is_as_good():
+        if self._end_is_as_good(len(net.history)):
             self.best_epoch_ = len(net.history)
         else:
             net.module_.load_state_dict(self.best_weights_)
         for name in ("best_weights_", "best_losses_", "last_losses_"):
             self.__dict__.pop(name, None)
 
-    def _end_is_as_good(self) -> bool:
+    def _end_is_as_good(self, n_epochs: int) -> bool:
         """Return whether the last epoch may stay: see `patience`."""
         if self.patience is not None or not hasattr(self, "best_losses_"):
             return False
         difference = self.last_losses_ - self.best_losses_
-        if len(difference) < 2 or not bool(difference.isfinite().all()):
-            return len(difference) == 1
-        error = difference.std() / len(difference) ** 0.5
-        return bool(difference.mean() <= 2 * error)
+        n_crystals = len(difference)
+        if not bool(difference.isfinite().all()):
+            return False
+        if n_crystals < 2:
+            return True
+        error = difference.std() / n_crystals**0.5
+        bound = t_distribution.isf(_LEVEL / n_epochs, n_crystals - 1)
+        return bool(difference.mean() <= bound * error)
 
 
 class Progress(Callback):  # type: ignore[misc]

@@ -231,7 +231,7 @@ class Losses(skorch.callbacks.Callback):
     ("losses", "kept"),
     [
         # Lower for every crystal: the end is worse.
-        ([[3.0, 3, 3, 3], [1.0, 1.1, 1, 1.2], [2.0, 2.1, 2, 2.1]], 2),
+        ([[3.0, 3, 3, 3], [1.0, 1.1, 1, 1.2], [2.0, 2.1, 2, 2.3]], 2),
         # Lower in the mean by one crystal alone: chance.
         ([[3.0, 3, 3, 3], [0.0, 2.1, 2, 2.2], [2.0, 2.0, 2, 2.0]], 3),
         # One crystal says nothing.

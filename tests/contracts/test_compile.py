@@ -259,16 +259,6 @@ assert abs(there - model.predict(X)).max() < 1e-4
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-def test_where_nothing_can_be_kept_loops_are_compiled_each_time(monkeypatch):
-    def njit(cache=False, **kwargs):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(_numba_loops, "njit", njit)
-    assert _numba_loops._compile(len) is len
-
-
 def test_partial_fit_changes_over(graphs, ionic):
     """To compile or not may be chosen anew for each epoch."""
     model = CGCNNRegressor(**SMALL).partial_fit(graphs, ionic.target)
