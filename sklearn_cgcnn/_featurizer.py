@@ -1,6 +1,6 @@
 """A scikit-learn transformer that turns structures into crystal graphs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
@@ -11,16 +11,18 @@ from sklearn.utils import Tags
 
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals
-from sklearn_cgcnn._versioned_state import VersionedState
+from sklearn_cgcnn._versioned_state import State, VersionedState
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs import (
     EDGE_RULES,
     CrystalGraphs,
     EdgeRule,
+    Failure,
     build_graphs,
     describe_differences,
     edge_rule_from_dict,
     graph_settings,
+    structure_error,
 )
 
 # The parameters that a rule passed as `connectivity` replaces, with their defaults.
@@ -86,6 +88,12 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     isolated_sites : {"raise", "keep"}, default="raise"
         How to treat a site without neighbors. "raise" raises an error that names the
         site, "keep" keeps the site without edges. Ignored by "original".
+    on_error : {"raise", "collect"}, default="raise"
+        How to treat crystals that cannot become graphs, such as disordered ones.
+        "raise" raises one error that names all of them, or ends early if a hundred have
+        failed. "collect" returns graphs without sites in their places, and the reasons
+        as ``CrystalGraphs.failed``. The graphs stay aligned with the targets. Items of
+        X that are no crystals are collected too.
     n_jobs : int or None, default=None
         Number of processes, as in joblib. None means one.
     verbose : int, default=0
@@ -123,7 +131,19 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     >>> graphs = CrystalGraphFeaturizer(connectivity=rule).fit_transform([cscl])
     >>> graphs.n_sites, graphs.edge_weights.tolist()
     (2, [6, 8, 8])
+
+    Crystals that cannot become graphs need not stop the others:
+
+    >>> alloy = Structure(Lattice.cubic(2.86), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+    >>> graphs = CrystalGraphFeaturizer(on_error="collect").transform([cscl, alloy])
+    >>> len(graphs), list(graphs.failed), len(graphs[~graphs.is_failed])
+    (2, [1], 1)
     """
+
+    _state_version: ClassVar[int] = 2
+    _state_upgrades: ClassVar[Mapping[int, Callable[[State], State]]] = {
+        1: lambda state: {**state, "on_error": "raise"}
+    }
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
@@ -131,6 +151,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         "connectivity": [StrOptions(set(EDGE_RULES)), EdgeRule],
         "merge_equivalent": ["boolean"],
         "isolated_sites": [StrOptions({"raise", "keep"})],
+        "on_error": [StrOptions({"raise", "collect"})],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -143,6 +164,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         connectivity: str | EdgeRule = "nearest",
         merge_equivalent: bool = True,
         isolated_sites: str = "raise",
+        on_error: str = "raise",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -151,6 +173,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         self.connectivity = connectivity
         self.merge_equivalent = merge_equivalent
         self.isolated_sites = isolated_sites
+        self.on_error = on_error
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -159,6 +182,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         cls,
         settings: Mapping[str, Any],
         *,
+        on_error: str = "raise",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> Self:
@@ -169,6 +193,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         settings : mapping of str to JSON value
             Settings of graphs, as in ``CrystalGraphs.settings``. Settings that are
             missing have their default value.
+        on_error : {"raise", "collect"}, default="raise"
+            How to treat crystals that cannot become graphs.
         n_jobs : int or None, default=None
             Number of processes, as in joblib. None means one.
         verbose : int, default=0
@@ -189,7 +215,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         if "connectivity" in parameters:
             rule = edge_rule_from_dict(parameters["connectivity"])
             parameters["connectivity"] = rule
-        return cls(**parameters, n_jobs=n_jobs, verbose=verbose)
+        return cls(**parameters, on_error=on_error, n_jobs=n_jobs, verbose=verbose)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -209,7 +235,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         self._edge_rule()
         if not isinstance(X, Iterator):
-            check_crystals(X)
+            check_crystals(X, on_error=self.on_error)
         return self
 
     def transform(self, X: Any) -> CrystalGraphs:
@@ -230,18 +256,27 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         Raises
         ------
         StructureError
-            If a structure is disordered, has species other than elements up to
-            lawrencium, has coincident sites, an invalid lattice or a site without
-            neighbors, or has an element without a covalent radius that the rule needs.
+            If structures are disordered, have species other than elements up to
+            lawrencium, coincident sites, an invalid lattice or a site without
+            neighbors, or have an element without a covalent radius that the rule needs.
+            Also if X holds graphs of which some failed. With ``on_error="collect"``,
+            only if every crystal fails. The attribute ``failed`` of the error maps the
+            position of each crystal to the reason.
+        TypeError
+            If X is not a container of crystals, or holds structures and graphs. Also if
+            an item is no crystal, and `on_error` is "raise".
+        ValueError
+            If X is empty.
         GraphSettingsError
             If X holds graphs that were made with other settings.
         """
         self._validate_params()
         if isinstance(X, Iterator):
-            return self._build(_check_each(X))
-        crystals = check_crystals(X)
+            return self._build(_check_each(X, self.on_error))
+        crystals = check_crystals(X, on_error=self.on_error)
         if isinstance(crystals, CrystalGraphs):
             self.check_settings(crystals)
+            self._check_failed(crystals)
             return crystals
         return self._build(crystals)
 
@@ -323,13 +358,24 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
                 f"object replaces the parameter {parameter} of the featurizer; {remedy}"
             )
 
-    def _build(
-        self, structures: list[IStructure] | Iterator[IStructure]
-    ) -> CrystalGraphs:
+    def _check_failed(self, graphs: CrystalGraphs) -> None:
+        if graphs.failed and self.on_error == "raise":
+            failures = {
+                index: Failure(f"has no graph: {reason}")
+                for index, reason in graphs.failed.items()
+            }
+            remedy = (
+                'Leave them out, as in X[~X.is_failed], or pass on_error="collect" to '
+                "CrystalGraphFeaturizer to keep them."
+            )
+            raise structure_error(failures, len(graphs), remedy)
+
+    def _build(self, structures: Iterable[IStructure | Failure]) -> CrystalGraphs:
         return build_graphs(
             structures,
             self._edge_rule(),
             merge_equivalent=self.merge_equivalent,
+            on_error=self.on_error,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
@@ -344,7 +390,9 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         return tags
 
 
-def _check_each(crystals: Iterator[Any]) -> Iterator[IStructure]:
+def _check_each(
+    crystals: Iterator[Any], on_error: str
+) -> Iterator[IStructure | Failure]:
     """Yield the structures of an iterator, each one checked when it is read."""
     for index, crystal in enumerate(crystals):
         if isinstance(crystal, CrystalGraphs):
@@ -352,4 +400,5 @@ def _check_each(crystals: Iterator[Any]) -> Iterator[IStructure]:
                 f"X[{index}] is of type CrystalGraphs, but an iterator must yield "
                 "structures; pass CrystalGraphs.concatenate(list(X)) instead"
             )
-        yield from cast(list[IStructure], check_crystals([crystal], first=index))
+        checked = check_crystals([crystal], on_error=on_error, first=index)
+        yield from cast(list[IStructure | Failure], checked)

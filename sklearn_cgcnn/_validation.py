@@ -1,29 +1,29 @@
 """Checks of the inputs of estimators: crystals, targets and sample weights."""
 
-import os
-import sys
-from collections.abc import Iterable, Sized
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.periodic_table import Element
-from pymatgen.core.structure import IMolecule, IStructure
+from pymatgen.core.structure import IStructure
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
-from sklearn_cgcnn.graphs import CrystalGraphs
-
-_EXPECTED_X = (
-    "X must be a list, 1-D array or Series of pymatgen Structures or ASE Atoms, or "
-    "CrystalGraphs made by CrystalGraphFeaturizer"
+from sklearn_cgcnn._advice import (
+    EXPECTED_X,
+    describe_container,
+    describe_item,
+    is_crystal,
 )
-
+from sklearn_cgcnn._ase_atoms import is_ase_atoms, structure_from_ase
+from sklearn_cgcnn.exceptions import GraphSettingsError
+from sklearn_cgcnn.graphs import CrystalGraphs, Failure, structure_error
 
 # Crystals
 
 
-def check_crystals(X: Any, first: int = 0) -> list[IStructure] | CrystalGraphs:
+def check_crystals(
+    X: Any, *, on_error: str = "raise", first: int = 0
+) -> list[IStructure | Failure] | CrystalGraphs:
     """Check that X contains structures or graphs, and unpack its container.
 
     Parameters
@@ -32,23 +32,28 @@ def check_crystals(X: Any, first: int = 0) -> list[IStructure] | CrystalGraphs:
         A sequence is a list, a tuple, a 1-D or one-column array of dtype object, a
         Series or a one-column DataFrame. Structures are pymatgen Structures or ASE
         Atoms.
+    on_error : {"raise", "collect"}, default="raise"
+        What to do with items of another type. "raise" raises an error, "collect"
+        replaces them by failures.
     first : int, default=0
         Index by which error messages refer to the first item of X.
 
     Returns
     -------
-    list of Structure, or CrystalGraphs
+    list of (Structure or Failure), or CrystalGraphs
+        A failure takes the place of an item that is no crystal, and of ASE Atoms that
+        cannot be converted. The featurizer raises or collects it together with the
+        structures that cannot become graphs. Passing the list again changes nothing.
 
     Raises
     ------
     TypeError
-        If X is of another type, or contains an item of another type.
+        If X is of another type, contains graphs and structures, or contains an item of
+        another type and `on_error` is "raise".
     ValueError
         If X is empty, has several columns, or contains complex numbers.
     GraphSettingsError
         If X contains graphs made with different settings.
-    StructureError
-        If ASE Atoms cannot be converted to a structure.
     """
     crystals = X if isinstance(X, CrystalGraphs) else _as_list(X)
     if not len(crystals):
@@ -59,15 +64,44 @@ def check_crystals(X: Any, first: int = 0) -> list[IStructure] | CrystalGraphs:
     if isinstance(crystals, CrystalGraphs):
         return crystals
     if isinstance(crystals[0], CrystalGraphs):
-        _check_items(crystals, CrystalGraphs, first)
-        try:
-            return CrystalGraphs.concatenate(crystals)
-        except GraphSettingsError as error:
-            # The user knows these graphs as items of X, not of the argument `parts`.
-            raise GraphSettingsError(str(error).replace("parts[", "X[")) from None
-    crystals = [_from_ase(item, index) for index, item in enumerate(crystals, first)]
-    _check_items(crystals, IStructure, first)
-    return crystals
+        return _join_graphs(crystals, first)
+    return _as_structures(crystals, on_error, first)
+
+
+def find_unknown_elements(
+    graphs: CrystalGraphs, known_elements: NDArray[np.bool_]
+) -> dict[int, str]:
+    """Find the crystals that contain an element without features.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        The crystals.
+    known_elements : ndarray of shape (n_elements,), bool
+        Whether an element has features, indexed by its atomic number.
+
+    Returns
+    -------
+    dict of int to str
+        The reason for each of these crystals, by its position in ascending order, as
+        :meth:`CrystalGraphs.with_failed` takes it.
+    """
+    known = np.zeros(256, dtype=bool)
+    known[: len(known_elements)] = known_elements
+    unknown = np.flatnonzero(~known[graphs.atomic_numbers])
+    crystals = np.searchsorted(graphs.site_offsets, unknown, side="right") - 1
+    crystals, first = np.unique(crystals, return_index=True)
+    symbols = [
+        Element.from_Z(int(number)).symbol
+        for number in graphs.atomic_numbers[unknown[first]]
+    ]
+    return {
+        crystal: (
+            f"contains {symbol}, but site_features has no features, or no finite ones, "
+            "for this element; add them, or leave this crystal out"
+        )
+        for crystal, symbol in zip(crystals.tolist(), symbols, strict=True)
+    }
 
 
 def check_elements(graphs: CrystalGraphs, known_elements: NDArray[np.bool_]) -> None:
@@ -83,59 +117,31 @@ def check_elements(graphs: CrystalGraphs, known_elements: NDArray[np.bool_]) -> 
     Raises
     ------
     StructureError
-        If a crystal contains an element without features. The error refers to the
-        first such crystal.
+        If crystals contain elements without features. The error names all of them.
     """
-    known = np.zeros(256, dtype=bool)
-    known[: len(known_elements)] = known_elements
-    unknown = np.flatnonzero(~known[graphs.atomic_numbers])
-    if len(unknown):
-        site = unknown[0]
-        index = int(np.searchsorted(graphs.site_offsets, site, side="right")) - 1
-        element = Element.from_Z(int(graphs.atomic_numbers[site])).symbol
-        raise StructureError(
-            f"X[{index}] contains {element}, but site_features has no features, or no "
-            "finite ones, for this element; add them, or leave this crystal out",
-            index=index,
-        )
+    unknown = find_unknown_elements(graphs, known_elements)
+    if unknown:
+        failures = {index: Failure(reason) for index, reason in unknown.items()}
+        remedy = "Add features for these elements, or leave these crystals out."
+        raise structure_error(failures, len(graphs), remedy)
 
 
 def _as_list(X: Any) -> list[Any]:
     # A Structure is itself a sequence (of its sites), and numpy converts a list of
     # structures of equal length to a 2-D array of sites. Without a check, both would
     # pass for sequences of crystals.
-    type_name = type(X).__name__
-    if isinstance(X, IStructure) or _is_ase_atoms(X):
-        raise TypeError(f"X is a single {type_name}; pass [X]. {_EXPECTED_X}")
-    if isinstance(X, IMolecule):
-        raise TypeError(
-            f"X is a {type_name}, which has no lattice; give it one with "
-            f"get_boxed_structure, and pass the result in a list. {_EXPECTED_X}"
-        )
-    if isinstance(X, str | bytes | os.PathLike):
-        raise TypeError(
-            f"X is a {type_name}; read the structures first, with Structure.from_file "
-            f"or a loader from sklearn_cgcnn.datasets. {_EXPECTED_X}"
-        )
-    if isinstance(X, dict):
-        raise TypeError(f"X is a {type_name}; pass list(X.values()). {_EXPECTED_X}")
-    if getattr(X, "shape", None) is not None:
-        return _as_one_column(X)
     if isinstance(X, list | tuple):
         return list(X)
-    if isinstance(X, Iterable) and not isinstance(X, Sized):
-        raise TypeError(
-            f"X is a {type_name}, which can be read only once; pass list(X). "
-            f"{_EXPECTED_X}"
-        )
-    raise TypeError(f"X is of type {type_name}. {_EXPECTED_X}")
+    if getattr(X, "shape", None) is not None:
+        return _as_one_column(X)
+    raise TypeError(describe_container(X))
 
 
 def _as_one_column(X: Any) -> list[Any]:
     # scikit-learn's estimator checks expect the words "Complex data not supported".
     if np.issubdtype(getattr(X, "dtype", object), np.complexfloating):
         raise ValueError(
-            f"Complex data not supported: X contains complex numbers. {_EXPECTED_X}"
+            f"Complex data not supported: X contains complex numbers. {EXPECTED_X}"
         )
     if len(X.shape) == 2 and X.shape[1] == 1:
         return list(X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0])
@@ -143,53 +149,48 @@ def _as_one_column(X: Any) -> list[Any]:
         return list(X)
     raise ValueError(
         f"X has shape {X.shape}, but must have one dimension or one column; select the "
-        f"column of structures. {_EXPECTED_X}. (numpy converts a list of structures to "
+        f"column of structures. {EXPECTED_X}. (numpy converts a list of structures to "
         "an array of their sites; pass the list itself.)"
     )
 
 
-def _check_items(crystals: list[Any], expected: type, first: int) -> None:
-    for index, crystal in enumerate(crystals, first):
-        if isinstance(crystal, expected):
-            continue
-        actual = f"X[{index}] is of type {type(crystal).__name__}"
-        if isinstance(crystal, IMolecule):
-            formula = crystal.composition.formula
-            raise TypeError(
-                f"{actual} ({formula}), which has no lattice; give it one with "
-                "get_boxed_structure, or leave it out"
-            )
-        if isinstance(crystal, IStructure | CrystalGraphs):
-            raise TypeError(
-                f"{actual}, but X[{first}] is of type {type(crystals[0]).__name__}; "
-                "featurize all of X or none of it"
-            )
-        raise TypeError(
-            f"{actual}; convert it to a Structure, or leave it out. {_EXPECTED_X}"
-        )
-
-
-def _is_ase_atoms(crystal: Any) -> bool:
-    # ASE is optional. If X contains Atoms, the caller has imported it already.
-    ase = sys.modules.get("ase")
-    return ase is not None and isinstance(crystal, ase.Atoms)
-
-
-def _from_ase(crystal: Any, index: int) -> Any:
-    """Convert ASE Atoms to a Structure, and return anything else unchanged."""
-    if not _is_ase_atoms(crystal):
-        return crystal
-    from pymatgen.io.ase import AseAtomsAdaptor
-
+def _join_graphs(parts: list[Any], first: int) -> CrystalGraphs:
+    for index, part in enumerate(parts, first):
+        if is_crystal(part):
+            raise _mixture_error(part, index, parts[0], first)
+        if not isinstance(part, CrystalGraphs):
+            raise TypeError(f"X[{index}] {describe_item(part)}. {EXPECTED_X}")
     try:
-        structure = AseAtomsAdaptor.get_structure(crystal)
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        raise StructureError(
-            f"X[{index}] ({crystal.get_chemical_formula()}) cannot be converted from "
-            f"ASE Atoms to a Structure ({error}); give it a cell, or leave it out",
-            index=index,
-        ) from error
-    return structure
+        return CrystalGraphs.concatenate(parts)
+    except GraphSettingsError as error:
+        # The user knows these graphs as items of X, not of the argument `parts`.
+        raise GraphSettingsError(str(error).replace("parts[", "X[")) from None
+
+
+def _as_structures(
+    items: list[Any], on_error: str, first: int
+) -> list[IStructure | Failure]:
+    """Replace items of X by structures, or by what is wrong with them."""
+    structures = list[IStructure | Failure]()
+    for index, item in enumerate(items, first):
+        if isinstance(item, IStructure | Failure):
+            structures.append(item)
+        elif is_ase_atoms(item):
+            structures.append(structure_from_ase(item))
+        elif isinstance(item, CrystalGraphs):
+            raise _mixture_error(item, index, items[0], first)
+        elif on_error == "collect":
+            structures.append(Failure(describe_item(item)))
+        else:
+            raise TypeError(f"X[{index}] {describe_item(item)}. {EXPECTED_X}")
+    return structures
+
+
+def _mixture_error(item: Any, index: int, first_item: Any, first: int) -> TypeError:
+    return TypeError(
+        f"X[{index}] is of type {type(item).__name__}, but X[{first}] is of type "
+        f"{type(first_item).__name__}; featurize all of X or none of it"
+    )
 
 
 # Targets

@@ -20,19 +20,27 @@ __all__ = [
 
 
 class StructureError(ValueError):
-    """A structure cannot be converted to a crystal graph.
+    """Structures cannot be converted to crystal graphs.
 
     Parameters
     ----------
     message : str
-        What is wrong with the structure.
+        What is wrong with the structures.
     index : int or None, default=None
-        Position of the structure in the sequence that was passed.
+        Position of the first of them in the sequence that was passed.
+    failed : mapping of int to str or None, default=None
+        Maps the position of each of them to the reason.
     """
 
-    def __init__(self, message: str, index: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        index: int | None = None,
+        failed: Mapping[int, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.index = index
+        self.failed = dict(failed or {})
 
 
 class GraphSettingsError(ValueError):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice, Molecule, Structure
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -255,6 +256,7 @@ def test_graphs_pass_through_if_they_were_made_alike():
         ({"connectivity": {"rule": "nearest"}}, "connectivity"),
         ({"connectivity": NearestNeighbors}, "connectivity"),
         ({"isolated_sites": "drop"}, "isolated_sites"),
+        ({"on_error": "ignore"}, "on_error"),
     ],
 )
 def test_impossible_parameters_are_refused(params, message):
@@ -262,6 +264,98 @@ def test_impossible_parameters_are_refused(params, message):
         featurizer = clone(CrystalGraphFeaturizer(**params))
         with pytest.raises(ValueError, match=message):
             getattr(featurizer, method)([SALT])
+
+
+# Crystals that cannot become graphs
+
+ALLOY = Structure(Lattice.cubic(3), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+TWICE = Structure(Lattice.cubic(3), ["Na", "Na"], [[0, 0, 0], [0, 0, 0.01]])
+BAD = {1: None, 2: "NaCl.cif", 4: ALLOY, 5: TWICE, 7: Molecule(["H"], [[0] * 3])}
+
+
+def as_array(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+@pytest.mark.parametrize(
+    "contain", [list, tuple, iter, as_array, lambda X: pd.Series(as_array(X))]
+)
+def test_collected_crystals_keep_their_place(ionic, contain):
+    items = [BAD.get(row, each) for row, each in enumerate(ionic.data)]
+    featurizer = CrystalGraphFeaturizer(on_error="collect")
+    graphs = featurizer.fit(contain(items)).transform(contain(items))
+    graphs.check()
+    assert list(graphs.failed) == list(BAD)
+    assert graphs.failed[1] == "is of type NoneType; leave it out"
+    assert "(H1), which has no lattice" in graphs.failed[7]
+    assert "site 0 is disordered" in graphs.failed[4]
+    expected = CrystalGraphFeaturizer().transform(ionic.data)
+    good = ~graphs.is_failed
+    np.testing.assert_array_equal(graphs[good].distances, expected[good].distances)
+    assert graphs.settings == expected.settings
+
+
+def test_a_pipeline_step_may_collect(ionic):
+    items = [BAD.get(row, each) for row, each in enumerate(ionic.data)]
+    featurizer = clone(CrystalGraphFeaturizer()).set_params(on_error="collect")
+    graphs = featurizer.fit_transform(items, ionic.target)
+    assert len(graphs) == len(ionic.target)
+
+
+def test_all_bad_crystals_are_named(ionic):
+    ase = pytest.importorskip("ase")
+    items = [*ionic.data[:3], ALLOY, ase.Atoms("H2"), TWICE]
+    for X in (items, iter(items)):
+        with pytest.raises(StructureError, match=r"^3 of 6 crystals") as caught:
+            CrystalGraphFeaturizer().transform(X)
+        assert list(caught.value.failed) == [3, 4, 5]
+        assert caught.value.index == 3
+        assert "\n  X[4] (H2): ASE Atoms cannot" in str(caught.value)
+    for X in ([*items, None], iter([*items, None])):
+        with pytest.raises(TypeError, match=r"^X\[6\] is of type NoneType; leave"):
+            CrystalGraphFeaturizer().transform(X)
+
+
+@pytest.mark.parametrize("items", [[None, "a"], [ALLOY, None], [2.5]], ids=str)
+def test_crystals_that_all_fail_are_an_error(items):
+    with pytest.raises(StructureError, match=r"X\[0\]") as caught:
+        CrystalGraphFeaturizer(on_error="collect").transform(items)
+    assert list(caught.value.failed) == list(range(len(items)))
+
+
+@pytest.mark.parametrize("X", [None, "NaCl.cif", {}, [], np.zeros((3, 2)), SALT])
+def test_x_of_the_wrong_type_is_not_collected(X):
+    featurizer = CrystalGraphFeaturizer(on_error="collect")
+    for method in (featurizer.fit, featurizer.transform):
+        with pytest.raises((TypeError, ValueError), match=r"^X "):
+            method(X)
+
+
+def test_graphs_that_failed_are_refused_or_passed_through(ionic):
+    collect = CrystalGraphFeaturizer(on_error="collect")
+    graphs = collect.transform([*ionic.data[:3], ALLOY])
+    assert collect.transform(graphs) is graphs
+    refuse = CrystalGraphFeaturizer()
+    refuse.check_settings(graphs)  # the settings are the same
+    with pytest.raises(StructureError, match=r"^X\[3\] has no graph: Fe0\.5 Co0") as e:
+        refuse.transform(graphs)
+    assert e.value.index == 3
+    with pytest.raises(StructureError, match=r"^2 of 5 (.*\n)*.*X\[~X\.is_f"):
+        refuse.transform(graphs[[3, 0, 1, 2, 3]])
+    good = graphs[~graphs.is_failed]  # as the message says
+    assert refuse.transform(good) is good
+
+
+def test_on_error_is_no_setting_of_graphs():
+    collect = CrystalGraphFeaturizer(on_error="collect")
+    assert collect.graph_settings() == CrystalGraphFeaturizer().graph_settings()
+    again = CrystalGraphFeaturizer.from_settings(
+        collect.graph_settings(), on_error="collect"
+    )
+    assert again.on_error == "collect"
+    assert CrystalGraphFeaturizer.from_settings({}).on_error == "raise"
 
 
 # Iterators

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +11,13 @@ from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn._validation import (
     check_class_target,
     check_crystals,
+    check_elements,
     check_regression_target,
     check_sample_weight,
+    find_unknown_elements,
 )
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
-from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.graphs import CrystalGraphs, Failure
 
 
 def object_array(structures, shape):
@@ -176,10 +180,64 @@ def test_ase_atoms_are_converted_to_structures(irregular):
     assert mixed == [irregular[0], structure]
     with pytest.raises(TypeError, match=r"single Atoms; pass \[X\]"):
         check_crystals(salt)
-    with pytest.raises(
-        StructureError, match=r"X\[1\] \(H2\) cannot be .*give it a cell"
-    ):
-        check_crystals([salt, ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])])
+    # The featurizer names it, together with structures that cannot become graphs.
+    _, failure = check_crystals([salt, ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])])
+    assert re.search(r"X\[1\] \(H2\): .* cannot be .*give it a cell", failure.at(1))
+
+
+# Items that are collected
+
+
+def test_items_that_are_no_crystals_keep_their_place(irregular):
+    graph = CrystalGraphFeaturizer().transform(irregular[:1])
+    X = [irregular[0], None, "NaCl.cif", irregular[1], 2.5]
+    checked = check_crystals(X, on_error="collect")
+    assert [checked[0], checked[3]] == irregular[:2]
+    assert checked[1] == Failure("is of type NoneType; leave it out")
+    assert all(isinstance(checked[i], Failure) for i in (1, 2, 4))
+    # As the estimators do before they pass the list to a featurizer.
+    for on_error in ("raise", "collect"):
+        assert check_crystals(checked, on_error=on_error) == checked
+    for mixture in ([*X, graph], [graph, irregular[0]]):
+        with pytest.raises(TypeError, match=r"featurize all of X or none of it"):
+            check_crystals(mixture, on_error="collect")
+
+
+@pytest.mark.parametrize(
+    "X",
+    [None, "NaCl.cif", {}, iter([]), [], np.zeros((3, 4)), np.zeros((3, 1), complex)],
+)
+def test_x_itself_is_not_collected(X):
+    with pytest.raises((TypeError, ValueError), match=r"^(X|Complex data not)"):
+        check_crystals(X, on_error="collect")
+
+
+# Elements without features
+
+
+def test_all_crystals_with_unknown_elements_are_named(ionic):
+    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+    known = np.ones(104, dtype=bool)
+    assert find_unknown_elements(graphs, known) == {}
+    check_elements(graphs, known)
+    known[[9, 17]] = False
+    holding = [
+        index
+        for index, structure in enumerate(ionic.data)
+        if {"F", "Cl"} & {each.symbol for each in structure.elements}
+    ]
+    assert 1 < len(holding) < len(graphs)
+    unknown = find_unknown_elements(graphs, known)
+    assert list(unknown) == holding
+    assert all(re.match("contains (F|Cl), but", each) for each in unknown.values())
+    with pytest.raises(StructureError, match=rf"^{len(holding)} of 60 crystals") as e:
+        check_elements(graphs, known)
+    assert (e.value.index, e.value.failed) == (holding[0], unknown)
+    left = graphs.with_failed(unknown)
+    check_elements(left, known)
+    assert list(left.failed) == holding
+    with pytest.raises(StructureError, match=r"^X\[0\] contains (F|Cl), but site_feat"):
+        check_elements(graphs[holding[:1]], known)
 
 
 # Error messages

@@ -26,6 +26,15 @@ def test_a_state_without_a_version_is_refused():
         CrystalGraphFeaturizer().__setstate__(state)
 
 
+def test_a_featurizer_of_version_1_raises_errors():
+    state = CrystalGraphFeaturizer(max_neighbors=7).__getstate__()
+    del state["on_error"]
+    restored = CrystalGraphFeaturizer(on_error="collect")
+    restored.__setstate__({**state, "_state_version": 1})
+    expected = CrystalGraphFeaturizer(max_neighbors=7)
+    assert restored.get_params() == expected.get_params()
+
+
 def test_a_parameter_that_is_newer_than_a_pickle_gets_the_value_of_its_upgrade(
     monkeypatch,
 ):

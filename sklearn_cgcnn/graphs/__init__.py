@@ -1,10 +1,11 @@
 """Crystals as graphs. This package uses numpy and pymatgen, but not torch."""
 
 from sklearn_cgcnn.graphs._build import build_graphs
-from sklearn_cgcnn.graphs._cells import Cell, read_cell
+from sklearn_cgcnn.graphs._cells import Cell, read_cell, sole_atomic_number
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
 from sklearn_cgcnn.graphs._elements import element_table, one_hot_site_features
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
+from sklearn_cgcnn.graphs._failures import Failure, structure_error
 from sklearn_cgcnn.graphs._neighbors import (
     EDGE_RULES,
     EdgeRule,
@@ -21,6 +22,7 @@ __all__ = [
     "Cell",
     "CrystalGraphs",
     "EdgeRule",
+    "Failure",
     "NearestNeighbors",
     "NeighborList",
     "OriginalNeighbors",
@@ -33,4 +35,6 @@ __all__ = [
     "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",
+    "sole_atomic_number",
+    "structure_error",
 ]

@@ -1,7 +1,7 @@
 """From structures to the packed container of their graphs."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,10 @@ from sklearn_cgcnn.exceptions import GraphFormatError, StructureError
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
+from sklearn_cgcnn.graphs._failures import Failure, formula_of, structure_error
+from sklearn_cgcnn.graphs._invariants import DTYPES
 from sklearn_cgcnn.graphs._neighbors import EDGE_RULES, EdgeRule, NeighborList
+from sklearn_cgcnn.graphs._ragged import offsets_of
 from sklearn_cgcnn.graphs._settings import graph_settings
 
 # Crystals, and sites, that are processed together. There are enough of them to share
@@ -26,12 +29,16 @@ from sklearn_cgcnn.graphs._settings import graph_settings
 _MAX_CRYSTALS = 128
 _MAX_SITES = 4096
 
+# If so many crystals failed, an error is raised without reading the next chunk.
+_MAX_FAILURES = 100
+
 
 def build_graphs(
-    structures: Iterable[IStructure],
+    structures: Iterable[IStructure | Failure],
     rule: EdgeRule,
     *,
     merge_equivalent: bool = True,
+    on_error: str = "raise",
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> CrystalGraphs:
@@ -39,13 +46,18 @@ def build_graphs(
 
     Parameters
     ----------
-    structures : iterable of Structure
+    structures : iterable of Structure or Failure
         The crystals. They are read one after another, so that those of an iterator
-        need not be in memory together.
+        need not be in memory together. A failure takes the place of a crystal that
+        could not be read.
     rule : EdgeRule
         The rule that joins sites by edges.
     merge_equivalent : bool, default=True
         Whether to merge sites that a network cannot distinguish.
+    on_error : {"raise", "collect"}, default="raise"
+        What to do if structures cannot become graphs. "raise" raises an error that
+        names all of them, and stops reading if a hundred have failed. "collect" returns
+        graphs without sites for them, and the reasons as ``failed``.
     n_jobs : int or None, default=None
         Number of processes, as in joblib. None means one.
     verbose : int, default=0
@@ -59,8 +71,9 @@ def build_graphs(
     Raises
     ------
     StructureError
-        If a structure cannot become a graph. The message begins with the position and
-        the formula of the structure, the attribute ``index`` is its position.
+        If structures cannot become graphs, and `on_error` is "raise" or no structure
+        can. The attribute ``index`` of the error is the position of the first of them,
+        and ``failed`` maps the position of each to the reason.
     ValueError
         If there are no structures, or if your own rule returns an invalid neighbor
         list.
@@ -68,35 +81,63 @@ def build_graphs(
     settings = graph_settings(rule, merge_equivalent)
     n_structures = len(structures) if isinstance(structures, Sized) else None
     chunks = _UntilError(
-        (first, _read_cells(chunk, first, rule.normalize_cells))
-        for first, chunk in _split_into_chunks(structures)
+        _read_cells(chunk, rule.normalize_cells)
+        for chunk in _split_into_chunks(structures)
     )
     is_small = n_structures is not None and n_structures <= _MAX_CRYSTALS
     in_parallel = effective_n_jobs(n_jobs) > 1 and not is_small
-    finished = []
+    finished = list[CrystalGraphs]()
+    failures, n_done = dict[int, Failure](), 0
     with progress_bar(n_structures, "featurizing", "crystal", verbose) as bar:
-        for part in _build_chunks(chunks, rule, settings, n_jobs, in_parallel):
+        for part, failed in _build_chunks(chunks, rule, settings, n_jobs, in_parallel):
+            if chunks.stopped:
+                continue  # read ahead for the other processes
             finished.append(part)
+            failures |= {n_done + row: each for row, each in failed.items()}
+            n_done += len(part)
+            chunks.stopped = on_error == "raise" and len(failures) >= _MAX_FAILURES
             bar.update(len(part))
     if chunks.error is not None:
         raise chunks.error
     if not finished:
         raise ValueError("X contains no crystals: it is empty; pass at least one")
+    _check_failures(failures, n_done, on_error, chunks.stopped)
     return CrystalGraphs.concatenate(finished)
 
 
+def _check_failures(
+    failures: Mapping[int, Failure], n_done: int, on_error: str, stopped: bool
+) -> None:
+    if not failures or (on_error == "collect" and len(failures) < n_done):
+        return
+    remedy = "Repair these crystals, or leave them out."
+    if on_error == "raise":
+        remedy = (
+            'Repair these crystals, leave them out, or pass on_error="collect" to '
+            "CrystalGraphFeaturizer to collect the reasons instead."
+        )
+    if stopped:
+        remedy = f"Crystals after X[{n_done - 1}] were not read. {remedy}"
+    raise structure_error(failures, n_done, remedy)
+
+
+# The graphs of a chunk, and what is wrong with those of its crystals that have none, by
+# their position in the chunk.
+_Built = tuple[CrystalGraphs, dict[int, Failure]]
+
+
 def _build_chunks(
-    chunks: Iterable[tuple[int, list[Cell]]],
+    chunks: Iterable[list[Cell | Failure]],
     rule: EdgeRule,
     settings: dict[str, Any],
     n_jobs: int | None,
     in_parallel: bool,
-) -> Iterable[CrystalGraphs]:
+) -> Iterable[_Built]:
     """Return an iterable over the graphs of each chunk, which are built on demand."""
     if not in_parallel:
-        return (_build_chunk(*chunk, rule, settings) for chunk in chunks)
-    parts: Iterable[CrystalGraphs] = generator_of(n_jobs)(
-        delayed(_build_chunk)(*chunk, rule, settings) for chunk in chunks
+        return (_build_chunk(chunk, rule, settings) for chunk in chunks)
+    parts: Iterable[_Built] = generator_of(n_jobs)(
+        delayed(_build_chunk)(chunk, rule, settings) for chunk in chunks
     )
     return parts
 
@@ -108,62 +149,103 @@ class _UntilError:
     taken for the regular end of the tasks, and any other exception would end the pool.
     """
 
-    def __init__(self, items: Iterable[tuple[int, list[Cell]]]) -> None:
+    def __init__(self, items: Iterable[list[Cell | Failure]]) -> None:
         self.items = items
         self.error: BaseException | None = None
+        self.stopped = False  # whether to end before the next item
 
-    def __iter__(self) -> Iterator[tuple[int, list[Cell]]]:
+    def __iter__(self) -> Iterator[list[Cell | Failure]]:
         try:
-            yield from self.items
+            for item in self.items:
+                yield item
+                if self.stopped:
+                    return
         except BaseException as error:  # noqa: BLE001
             self.error = error
 
 
 def _split_into_chunks(
-    structures: Iterable[IStructure],
-) -> Iterator[tuple[int, list[IStructure]]]:
-    """Yield chunks of structures, each with the position of its first structure."""
-    first, n_sites, chunk = 0, 0, list[IStructure]()
+    structures: Iterable[IStructure | Failure],
+) -> Iterator[list[IStructure | Failure]]:
+    """Yield chunks of structures."""
+    n_sites, chunk = 0, list[IStructure | Failure]()
     for structure in structures:
         if len(chunk) == _MAX_CRYSTALS or n_sites > _MAX_SITES:
-            yield first, chunk
-            first, n_sites, chunk = first + len(chunk), 0, []
+            yield chunk
+            n_sites, chunk = 0, []
         chunk.append(structure)
-        n_sites += len(structure)
+        n_sites += 0 if isinstance(structure, Failure) else len(structure)
     if chunk:
-        yield first, chunk
+        yield chunk
 
 
 def _read_cells(
-    structures: Sequence[IStructure], first: int, normalize: bool
-) -> list[Cell]:
-    """Read the cells of a chunk of structures that begins at X[first]."""
-    cells = []
-    for position, structure in enumerate(structures):
+    structures: Iterable[IStructure | Failure], normalize: bool
+) -> list[Cell | Failure]:
+    """Read the cell of each structure, or what is wrong with it."""
+    cells = list[Cell | Failure]()
+    for structure in structures:
+        if isinstance(structure, Failure):
+            cells.append(structure)
+            continue
         try:
             cells.append(read_cell(structure, normalize=normalize))
         except StructureError as error:
-            raise _locate_error(
-                error, first + position, structure.composition
-            ) from None
+            cells.append(Failure(str(error), formula_of(structure.composition)))
     return cells
 
 
 def _build_chunk(
-    first: int, cells: Sequence[Cell], rule: EdgeRule, settings: dict[str, Any]
+    cells: Sequence[Cell | Failure], rule: EdgeRule, settings: dict[str, Any]
+) -> _Built:
+    """Build the graphs of a chunk of cells, with empty ones for those that fail."""
+    failed = {row: cell for row, cell in enumerate(cells) if isinstance(cell, Failure)}
+    good = {row: cell for row, cell in enumerate(cells) if isinstance(cell, Cell)}
+    parts, order = list[CrystalGraphs](), list[int]()
+    groups = [list(good)] if good else []
+    while groups:
+        rows = groups.pop()
+        try:
+            parts.append(_build_together([good[row] for row in rows], rule, settings))
+            order += rows
+        except StructureError as error:
+            if len(rows) > 1:
+                # Halves are built again, until the crystals that fail are alone.
+                groups += [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+            else:
+                failed[rows[0]] = _failure(error, good[rows[0]])
+    if not failed:
+        return parts[0], {}
+    parts.append(_without_graphs([each.reason for each in failed.values()], settings))
+    order += failed
+    graphs = CrystalGraphs.concatenate(parts)[np.argsort(order)]
+    return graphs, dict(sorted(failed.items()))
+
+
+def _build_together(
+    cells: Sequence[Cell], rule: EdgeRule, settings: dict[str, Any]
 ) -> CrystalGraphs:
-    """Build the graphs of a chunk of cells that begins at X[first]."""
-    try:
-        edges = rule.find(cells)
-        if type(rule) not in EDGE_RULES.values():
-            _check_edges(cells, edges, rule, settings)
-        pack = _pack_merged if settings["merge_equivalent"] else _pack
-        return pack(cells, edges, settings)
-    except StructureError as error:
-        if error.index is None:  # a user's own rule may not set it
-            raise
-        composition = _composition(cells[error.index])
-        raise _locate_error(error, first + error.index, composition) from None
+    """Build the graphs of cells, of which none may fail."""
+    edges = rule.find(cells)
+    if type(rule) not in EDGE_RULES.values():
+        _check_edges(cells, edges, rule, settings)
+    pack = _pack_merged if settings["merge_equivalent"] else _pack
+    return pack(cells, edges, settings)
+
+
+def _failure(error: StructureError, cell: Cell) -> Failure:
+    symbols = (Element.from_Z(z) for z in cell.atomic_numbers)
+    return Failure(str(error), formula_of(Composition(Counter(symbols))))
+
+
+def _without_graphs(reasons: Sequence[str], settings: dict[str, Any]) -> CrystalGraphs:
+    """Return a container of crystals that all failed, with these reasons."""
+    lengths = dict.fromkeys(DTYPES, 0) | {"edge_offsets": 1}
+    lengths |= dict.fromkeys(("site_offsets", "site_map_offsets"), len(reasons) + 1)
+    arrays: dict[str, Any] = {
+        name: np.zeros(lengths[name], dtype) for name, dtype in DTYPES.items()
+    }
+    return CrystalGraphs(**arrays, settings=settings, failed=dict(enumerate(reasons)))
 
 
 def _check_edges(
@@ -189,15 +271,15 @@ def _pack(
     return CrystalGraphs(
         atomic_numbers=atomic_numbers,
         multiplicity=np.ones(len(atomic_numbers), dtype=np.int32),
-        site_offsets=_offsets(sites_per_crystal),
+        site_offsets=offsets_of(sites_per_crystal),
         neighbors=edges.neighbors,
         distances=edges.distances,
         edge_weights=np.ones(len(edges.neighbors), dtype=np.uint16),
-        edge_offsets=_offsets(edges.counts),
+        edge_offsets=offsets_of(edges.counts),
         site_map=np.concatenate(
             [np.arange(n, dtype=np.int32) for n in sites_per_crystal]
         ),
-        site_map_offsets=_offsets(sites_per_crystal),
+        site_map_offsets=offsets_of(sites_per_crystal),
         settings=settings,
     )
 
@@ -210,13 +292,13 @@ def _pack_merged(
     return CrystalGraphs(
         atomic_numbers=atomic_numbers[merged.representatives],
         multiplicity=merged.multiplicity,
-        site_offsets=_offsets(merged.n_sites),
+        site_offsets=offsets_of(merged.n_sites),
         neighbors=merged.edges.neighbors,
         distances=merged.edges.distances,
         edge_weights=merged.edge_weights,
-        edge_offsets=_offsets(merged.edges.counts),
+        edge_offsets=offsets_of(merged.edges.counts),
         site_map=merged.site_map,
-        site_map_offsets=_offsets(sites_per_crystal),
+        site_map_offsets=offsets_of(sites_per_crystal),
         settings=settings,
     )
 
@@ -225,20 +307,3 @@ def _sites(cells: Sequence[Cell]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     """Return the atomic numbers of all sites, and how many sites each crystal has."""
     atomic_numbers = np.concatenate([cell.atomic_numbers for cell in cells])
     return atomic_numbers, np.array([len(cell.atomic_numbers) for cell in cells])
-
-
-def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(counts)])
-
-
-def _composition(cell: Cell) -> Composition:
-    return Composition(Counter(Element.from_Z(z) for z in cell.atomic_numbers))
-
-
-def _locate_error(
-    error: StructureError, index: int, composition: Composition
-) -> StructureError:
-    """Return the error with position and formula of the structure in its message."""
-    # Composition.formula would warn about elements without an electronegativity.
-    formula = " ".join(f"{species}{n:g}" for species, n in composition.items())
-    return StructureError(f"X[{index}] ({formula}): {error}", index=index)

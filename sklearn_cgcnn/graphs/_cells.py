@@ -1,9 +1,11 @@
 """Read a structure as plain arrays: lattice, coordinates and atomic numbers."""
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core.composition import Composition
 from pymatgen.core.structure import IStructure
 
 from sklearn_cgcnn.exceptions import StructureError
@@ -15,6 +17,9 @@ COINCIDENT_DISTANCE = 0.1
 
 # Å. A larger number cannot be a length in a crystal.
 _MAX_LENGTH = 1e6
+
+# Occupancies that differ by less are equal: files round them, and parsers add them up.
+_OCCUPANCY_TOLERANCE = 1e-6
 
 # Å³ per site, a tenth of the volume of hydrogen under the highest pressures.
 _MIN_VOLUME_PER_SITE = 0.1
@@ -57,7 +62,8 @@ def read_cell(structure: IStructure, *, normalize: bool = True) -> Cell:
     ----------
     structure : pymatgen Structure or IStructure
         An ordered structure of elements with atomic numbers up to 103, periodic along
-        at least one lattice vector. Oxidation states are ignored.
+        at least one lattice vector. Oxidation states, spins and isotopes are ignored: a
+        site that is shared by Fe2+ and Fe3+ holds iron.
     normalize : bool, default=True
         Whether to move all sites into the cell, and to replace the lattice vectors of
         an oblique cell by short ones. This describes the same crystal, and makes
@@ -80,8 +86,8 @@ def read_cell(structure: IStructure, *, normalize: bool = True) -> Cell:
     lattice = structure.lattice
     if not any(lattice.pbc):
         raise StructureError(
-            "the lattice is periodic along none of its vectors; set pbc=True for at "
-            "least one of them, or leave the structure out"
+            "the lattice is periodic along none of its vectors; make it periodic with "
+            "structure.lattice = Lattice(structure.lattice.matrix), or leave it out"
         )
     matrix = np.ascontiguousarray(lattice.matrix, dtype=np.float64)
     frac_coords = structure.frac_coords
@@ -106,18 +112,26 @@ def _check_geometry(
     matrix: NDArray[np.float64], frac_coords: NDArray[np.float64]
 ) -> None:
     # Comparisons with NaN are false, so that this refuses NaN too.
-    within = (np.abs(matrix) < _MAX_LENGTH).all()
-    if not within or not np.isfinite(frac_coords).all():
+    is_short = np.abs(matrix) < _MAX_LENGTH
+    if not is_short.all():
+        vector = is_short.all(axis=1).argmin()
         raise StructureError(
-            "coordinates or lattice vectors are not finite, or longer than "
-            f"{_MAX_LENGTH:g} Å; repair the structure or leave it out"
+            f"lattice vector {vector} is not finite, or longer than {_MAX_LENGTH:g} Å; "
+            "repair the structure or leave it out"
+        )
+    is_finite = np.isfinite(frac_coords)
+    if not is_finite.all():
+        site = is_finite.all(axis=1).argmin()
+        raise StructureError(
+            f"the coordinates of site {site} are not finite; repair the structure or "
+            "leave it out"
         )
     volume = abs(float(np.linalg.det(matrix)))
     if not volume > _MIN_VOLUME_PER_SITE * len(frac_coords):
         raise StructureError(
             f"the lattice is flat: it encloses only {volume:.3g} Å³ for "
             f"{len(frac_coords)} sites; it needs three independent lattice vectors, in "
-            "Å"
+            "Å, also along directions in which the crystal does not repeat"
         )
 
 
@@ -129,21 +143,55 @@ def _is_oblique(matrix: NDArray[np.float64]) -> bool:
 def _read_atomic_numbers(structure: IStructure) -> NDArray[np.uint8]:
     numbers = []
     for index, site in enumerate(structure):
-        composition = site.species
-        # A single species is not enough: it may occupy the site partially.
-        if len(composition) != 1 or composition.num_atoms != 1:
-            raise StructureError(
-                f"site {index} is disordered ({site.species_string}); choose an "
-                "ordered approximation first, e.g. with pymatgen's "
-                "OrderDisorderedStructureTransformation"
-            )
-        (species,) = composition
-        number = species.Z
+        species = site.species
+        if len(species) == 1 and species.num_atoms == 1:  # as almost always
+            (only,) = species
+            number = only.Z
+        else:
+            number = sole_atomic_number(species)
+        if number is None:
+            raise StructureError(_describe_disorder(index, species))
         if not 1 <= number <= MAX_ATOMIC_NUMBER:
             raise StructureError(
                 f"site {index} holds {site.species_string}, which is not an element "
                 f"with an atomic number from 1 to {MAX_ATOMIC_NUMBER}; replace it or "
-                "leave the structure out"
+                "leave the structure out (to remove the site alone, use "
+                f"structure.remove_sites([{index}]))"
             )
         numbers.append(number)
     return np.array(numbers, dtype=np.uint8)
+
+
+def _describe_disorder(site: int, species: Composition) -> str:
+    described = ", ".join(f"{each}:{share:.7g}" for each, share in species.items())
+    shares = species.get_el_amt_dict().items()
+    element, _ = max(shares, key=itemgetter(1), default=("Fe", 1.0))
+    return (
+        f"site {site} is disordered ({described}); choose an ordered approximation "
+        "first: give the site a single element, e.g. "
+        f"structure[{site}] = {element!r}, or remove it with "
+        f"structure.remove_sites([{site}])"
+    )
+
+
+def sole_atomic_number(species: Composition) -> int | None:
+    """Return the atomic number of the only element that occupies a site.
+
+    Parameters
+    ----------
+    species : Composition
+        The species of the site and their occupancies.
+
+    Returns
+    -------
+    int or None
+        None if the site is disordered: shared by several elements, or not fully
+        occupied. Any other number than that of an element stands for a dummy species.
+    """
+    occupancies: dict[int, float] = {}
+    for each, occupancy in species.items():
+        occupancies[each.Z] = occupancies.get(each.Z, 0.0) + occupancy
+    number, largest = max(occupancies.items(), key=itemgetter(1), default=(0, 0.0))
+    is_full = abs(largest - 1) <= _OCCUPANCY_TOLERANCE
+    is_sole = sum(occupancies.values()) - largest <= _OCCUPANCY_TOLERANCE
+    return number if is_full and is_sole else None

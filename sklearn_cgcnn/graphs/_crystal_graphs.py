@@ -1,21 +1,30 @@
 """The packed container of the graphs of many crystals."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import index
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from sklearn_cgcnn.exceptions import GraphSettingsError
-from sklearn_cgcnn.graphs._invariants import DTYPES, check_lengths, check_values
+from sklearn_cgcnn.graphs._column import CrystalColumn
+from sklearn_cgcnn.graphs._invariants import (
+    DTYPES,
+    check_failed,
+    check_lengths,
+    check_positions,
+    check_values,
+)
+from sklearn_cgcnn.graphs._ragged import join_offsets, offsets_of, take_ragged
 from sklearn_cgcnn.graphs._settings import describe_differences
-from sklearn_cgcnn.graphs._storage import read_arrays, read_header, write_folder
-from sklearn_cgcnn.graphs._upgrades import FORMAT_VERSION, check_version, upgrade
+from sklearn_cgcnn.graphs._storage import read_graphs, write_graphs
 
 
-class CrystalGraphs:
+class CrystalGraphs(CrystalColumn):
     """Store the graphs of many crystals, packed into a few flat arrays.
 
     The sites of all crystals lie one after another, and so do the edges of all sites.
@@ -28,6 +37,10 @@ class CrystalGraphs:
     One site of the graph may stand for several equivalent sites of the crystal, and
     one edge for several equal edges. ``multiplicity`` and ``edge_weights`` count them.
     ``site_map`` maps the original sites of the crystal to the sites of its graph.
+
+    A crystal that could not become a graph keeps its place, so that the others stay
+    aligned with their targets. It is listed in ``failed``, and has neither sites nor
+    edges.
 
     :class:`~sklearn_cgcnn.CrystalGraphFeaturizer` makes this container. It behaves as a
     sequence of crystals, and as a column of shape ``(n_crystals, 1)`` if scikit-learn
@@ -61,12 +74,15 @@ class CrystalGraphs:
         :meth:`CrystalGraphFeaturizer.from_settings
         <sklearn_cgcnn.CrystalGraphFeaturizer.from_settings>` makes a featurizer of
         them.
+    failed : mapping of int to str or None, default=None
+        The reason for each crystal that could not become a graph, by its position.
+        None means that there are no such crystals.
 
     Raises
     ------
     GraphFormatError
-        If an array has another dtype, or the lengths of the arrays contradict each
-        other.
+        If an array has another dtype, if the lengths of the arrays contradict each
+        other, or if `failed` names positions that do not exist.
 
     Examples
     --------
@@ -77,8 +93,6 @@ class CrystalGraphs:
     >>> len(graphs), graphs.shape, len(graphs[2:5])
     (10, (10, 1), 3)
     """
-
-    ndim = 2
 
     def __init__(
         self,
@@ -93,6 +107,7 @@ class CrystalGraphs:
         site_map: NDArray[np.int32],
         site_map_offsets: NDArray[np.int64],
         settings: Mapping[str, Any],
+        failed: Mapping[int, str] | None = None,
     ) -> None:
         self.atomic_numbers = atomic_numbers
         self.multiplicity = multiplicity
@@ -104,14 +119,13 @@ class CrystalGraphs:
         self.site_map = site_map
         self.site_map_offsets = site_map_offsets
         self.settings = dict(settings)
+        # A read-only view cannot be pickled: the property makes it.
+        reasons = sorted((failed or {}).items())
+        self._failed = {index(row): reason for row, reason in reasons}
         check_lengths(self._arrays())
+        check_positions(self._failed, len(self))
 
     # Contents
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of the container as an array: one column of crystals."""
-        return (len(self), 1)
 
     @property
     def n_sites(self) -> int:
@@ -138,6 +152,30 @@ class CrystalGraphs:
         return np.stack([centers, self.neighbors + first_site[centers]])
 
     @property
+    def failed(self) -> Mapping[int, str]:
+        """The reason for each crystal that could not become a graph, by its position.
+
+        Returns
+        -------
+        mapping of int to str
+            Read-only, with ascending positions. These crystals have no sites.
+        """
+        return MappingProxyType(self._failed)
+
+    @property
+    def is_failed(self) -> NDArray[np.bool_]:
+        """Whether each crystal could not become a graph.
+
+        Returns
+        -------
+        ndarray of shape (n_crystals,), bool
+            ``graphs[~graphs.is_failed]`` leaves these crystals out.
+        """
+        mask = np.zeros(len(self), dtype=bool)
+        mask[list(self._failed)] = True
+        return mask
+
+    @property
     def nbytes(self) -> int:
         """Size of all arrays in bytes."""
         return sum(array.nbytes for array in self._arrays().values())
@@ -156,7 +194,7 @@ class CrystalGraphs:
             For each original site, a copy of the value of the site that stands for it,
             which is not divided by the multiplicity. The order is that of the
             structures and of their sites. The values of structure ``i`` begin at
-            ``site_map_offsets[i]``.
+            ``site_map_offsets[i]``. A crystal that failed has no values.
 
         Raises
         ------
@@ -171,48 +209,59 @@ class CrystalGraphs:
         per_crystal = np.diff(self.site_map_offsets)
         return values[self.site_map + np.repeat(self.site_offsets[:-1], per_crystal)]
 
+    def with_failed(self, failed: Mapping[int, str]) -> Self:
+        """Return graphs in which further crystals are marked as failed.
+
+        Parameters
+        ----------
+        failed : mapping of int to str
+            The reason for each crystal to mark, by its position. A crystal that is
+            marked already keeps its reason.
+
+        Returns
+        -------
+        CrystalGraphs
+            A copy in which these crystals have neither sites nor edges, or this
+            container if `failed` is empty.
+
+        Raises
+        ------
+        IndexError
+            If a position does not exist.
+        """
+        for position in failed:
+            if not 0 <= position < len(self):
+                raise IndexError(
+                    f"failed has the key {position!r}, but the positions of these "
+                    f"{len(self)} crystals are 0 to {len(self) - 1}"
+                )
+        if not failed:
+            return self
+        reasons = {**failed, **self._failed}
+        kept = np.setdiff1d(np.arange(len(self)), list(reasons))
+        arrays: dict[str, Any] = self[kept]._arrays()
+        for name in ("site_offsets", "site_map_offsets"):
+            counts = np.zeros(len(self), dtype=np.int64)
+            counts[kept] = np.diff(arrays[name])
+            arrays[name] = offsets_of(counts)
+        return type(self)(**arrays, settings=self.settings, failed=reasons)
+
     def __repr__(self) -> str:
+        failed = f"n_failed={len(self._failed)}, " if self._failed else ""
         return (
-            f"CrystalGraphs(n_crystals={len(self)}, n_sites={self.n_sites}, "
+            f"CrystalGraphs(n_crystals={len(self)}, {failed}n_sites={self.n_sites}, "
             f"n_edges={self.n_edges}, settings={self.settings})"
         )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {name: getattr(self, name) for name in DTYPES}
 
-    # Behavior as a sequence, and as a column, of crystals
+    # Selection
 
     def __len__(self) -> int:
         return len(self.site_offsets) - 1
 
-    def __iter__(self) -> Iterator[Self]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, key: Any) -> Self:
-        """Select crystals.
-
-        Parameters
-        ----------
-        key : int, slice, sequence of int, or boolean mask
-            Positions of the crystals. A tuple ``(key, ...)`` or ``(key, slice(None))``
-            is accepted too, because scikit-learn indexes objects with a shape in this
-            way.
-
-        Returns
-        -------
-        CrystalGraphs
-            The selected crystals, also if `key` is a single integer. The arrays are
-            views if `key` is a slice of step one, and copies otherwise.
-        """
-        if isinstance(key, tuple):
-            key = _row_key(key)
-        if isinstance(key, slice) and key.step in (None, 1):
-            return self._slice(*key.indices(len(self))[:2])
-        rows = np.arange(len(self))[key]
-        return self._take(np.atleast_1d(rows))
-
     def _slice(self, start: int, stop: int) -> Self:
-        stop = max(start, stop)
         sites = slice(*self.site_offsets[[start, stop]].tolist())
         edges = slice(*self.edge_offsets[[sites.start, sites.stop]].tolist())
         mapped = slice(*self.site_map_offsets[[start, stop]].tolist())
@@ -227,12 +276,13 @@ class CrystalGraphs:
             site_map=self.site_map[mapped],
             site_map_offsets=self.site_map_offsets[start : stop + 1] - mapped.start,
             settings=self.settings,
+            failed=self._failed_among(range(start, stop)),
         )
 
     def _take(self, rows: NDArray[np.intp]) -> Self:
-        sites, site_offsets = _take_ragged(self.site_offsets, rows)
-        edges, edge_offsets = _take_ragged(self.edge_offsets, sites)
-        mapped, site_map_offsets = _take_ragged(self.site_map_offsets, rows)
+        sites, site_offsets = take_ragged(self.site_offsets, rows)
+        edges, edge_offsets = take_ragged(self.edge_offsets, sites)
+        mapped, site_map_offsets = take_ragged(self.site_map_offsets, rows)
         return type(self)(
             atomic_numbers=self.atomic_numbers[sites],
             multiplicity=self.multiplicity[sites],
@@ -244,25 +294,18 @@ class CrystalGraphs:
             site_map=self.site_map[mapped],
             site_map_offsets=site_map_offsets,
             settings=self.settings,
+            failed=self._failed_among(rows.tolist()),
         )
 
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        """Return the crystals as an object array of shape ``(n_crystals, 1)``."""
-        if dtype is not None and np.dtype(dtype) != object:
-            raise TypeError(
-                f"crystal graphs cannot become an array of dtype {dtype}; use "
-                "dtype=object"
-            )
-        if copy is False:
-            raise ValueError(
-                "crystal graphs cannot become an array without a copy; pass copy=None"
-            )
-        column = np.empty(self.shape, dtype=object)
-        for row, graph in enumerate(self):
-            column[row, 0] = graph
-        return column
+    def _failed_among(self, rows: Sequence[int]) -> dict[int, str]:
+        """Return the reasons of the failed ones among `rows`, by their place there."""
+        if not self._failed:
+            return {}
+        return {
+            place: self._failed[row]
+            for place, row in enumerate(rows)
+            if row in self._failed
+        }
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:
@@ -288,28 +331,33 @@ class CrystalGraphs:
             If the parts were made with different settings.
         """
         parts = list(parts)
-        for index, part in enumerate(parts):
+        for place, part in enumerate(parts):
             if not isinstance(part, CrystalGraphs):
                 raise TypeError(
-                    f"parts[{index}] is of type {type(part).__name__}, expected "
+                    f"parts[{place}] is of type {type(part).__name__}, expected "
                     "CrystalGraphs; featurize structures with CrystalGraphFeaturizer"
                 )
         if not parts:
             raise ValueError("parts is empty; pass at least one CrystalGraphs")
-        for index, part in enumerate(parts):
+        for place, part in enumerate(parts):
             if part.settings != parts[0].settings:
                 differences = describe_differences(part.settings, parts[0].settings)
                 raise GraphSettingsError(
-                    f"parts[{index}] and parts[0] were made with different settings: "
+                    f"parts[{place}] and parts[0] were made with different settings: "
                     f"{differences}; featurize both with the same settings"
                 )
         joined: dict[str, Any] = {
-            name: (_join_offsets if name.endswith("_offsets") else np.concatenate)(
+            name: (join_offsets if name.endswith("_offsets") else np.concatenate)(
                 [getattr(part, name) for part in parts]
             )
             for name in DTYPES
         }
-        return cls(**joined, settings=parts[0].settings)
+        failed: dict[int, str] = {}
+        n_before = 0
+        for part in parts:
+            failed |= {n_before + row: reason for row, reason in part.failed.items()}
+            n_before += len(part)
+        return cls(**joined, settings=parts[0].settings, failed=failed)
 
     # Storage
 
@@ -317,7 +365,7 @@ class CrystalGraphs:
         """Write the graphs to a folder.
 
         The folder holds an ``.npy`` file for each array, and a JSON file with the
-        settings.
+        settings and the reasons of failed crystals.
 
         Parameters
         ----------
@@ -332,8 +380,8 @@ class CrystalGraphs:
             If `path` exists and `overwrite` is False, or if `path` is something other
             than a folder of saved graphs.
         """
-        header = {"format_version": FORMAT_VERSION, "settings": self.settings}
-        write_folder(Path(path), self._arrays(), header, overwrite=overwrite)
+        contents = {"settings": self.settings, "failed": self._failed}
+        write_graphs(Path(path), self._arrays(), contents, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -365,18 +413,7 @@ class CrystalGraphs:
         GraphFormatError
             If the format version is unknown, or the files contradict each other.
         """
-        path = Path(path)
-        header = read_header(path)
-        check_version(header, path)
-        header, arrays = upgrade(header, read_arrays(path, mmap_mode), path)
-        for name in DTYPES:
-            if name not in arrays:
-                raise FileNotFoundError(
-                    f"{path / f'{name}.npy'} is missing; save the graphs again"
-                )
-        graphs = cls(
-            **{name: arrays[name] for name in DTYPES}, settings=header["settings"]
-        )
+        graphs = cls(**read_graphs(Path(path), mmap_mode))
         if mmap_mode is None:
             graphs.check()
         return graphs
@@ -388,33 +425,9 @@ class CrystalGraphs:
         ------
         GraphFormatError
             If offsets do not ascend, if a neighbor or an entry of the site map lies
-            outside its crystal, or if an atomic number, count or distance is
-            impossible.
+            outside its crystal, if an atomic number, count or distance is impossible,
+            or if the crystals without sites are not those that failed.
         """
         check_lengths(self._arrays())
         check_values(self._arrays())
-
-
-def _row_key(key: tuple[Any, ...]) -> Any:
-    rest = [part for part in key[1:] if part is not Ellipsis and part != slice(None)]
-    if not key or rest:
-        raise IndexError(
-            "crystal graphs have a single column and are indexed as graphs[rows], got "
-            f"{key}"
-        )
-    return key[0]
-
-
-def _take_ragged(
-    offsets: NDArray[np.int64], rows: NDArray[np.intp]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of the items that `rows` own, and their new offsets."""
-    counts = offsets[rows + 1] - offsets[rows]
-    taken = np.concatenate([[0], np.cumsum(counts)])
-    shift = np.repeat(offsets[rows] - taken[:-1], counts)
-    return shift + np.arange(taken[-1]), taken
-
-
-def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    counts = np.concatenate([np.diff(part) for part in parts])
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        check_failed(self._failed, self.site_offsets)

@@ -183,7 +183,7 @@ def _check_weights(weights: NDArray[np.int64], crystal: NDArray[np.int64]) -> No
         heaviest = int(weights.argmax())
         raise StructureError(
             f"a site has {weights[heaviest]} equal edges, and at most {limit} can be "
-            "stored; reduce the cutoff",
+            "stored; reduce the cutoff, or max_neighbors if there is no cutoff",
             index=int(crystal[heaviest]),
         )
 

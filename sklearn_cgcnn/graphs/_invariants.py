@@ -77,7 +77,7 @@ def check_values(arrays: Arrays) -> None:
     """
     for name in ("site_offsets", "edge_offsets", "site_map_offsets"):
         _require(bool((np.diff(arrays[name]) >= 0).all()), f"{name} ascend")
-    _check_positions(arrays)
+    _check_references(arrays)
     distances = arrays["distances"]
     positive = np.isfinite(distances) & (distances > 0)
     _require(bool(positive.all()), "distances are positive and finite")
@@ -89,7 +89,48 @@ def check_values(arrays: Arrays) -> None:
     )
 
 
-def _check_positions(arrays: Arrays) -> None:
+def check_positions(failed: Mapping[int, str], n_crystals: int) -> None:
+    """Check that the crystals that failed exist.
+
+    Parameters
+    ----------
+    failed : mapping of int to str
+        The reason for each crystal that could not become a graph, by its position.
+    n_crystals : int
+        Number of all crystals.
+
+    Raises
+    ------
+    GraphFormatError
+        If a position does not exist.
+    """
+    inside = all(0 <= position < n_crystals for position in failed)
+    _require(inside, "the positions in failed are those of crystals")
+
+
+def check_failed(failed: Mapping[int, str], site_offsets: NDArray[np.int64]) -> None:
+    """Check that the crystals without sites are those that failed.
+
+    Parameters
+    ----------
+    failed : mapping of int to str
+        The reason for each crystal that could not become a graph, by its position.
+    site_offsets : ndarray of shape (n_crystals + 1,), int64
+        Where the sites of each crystal begin.
+
+    Raises
+    ------
+    GraphFormatError
+        If a crystal that failed has sites, or another one has none.
+    """
+    without_sites = np.flatnonzero(np.diff(site_offsets) == 0).tolist()
+    _require(
+        sorted(failed) == without_sites,
+        "failed names the crystals that have no sites, and no others",
+    )
+
+
+def _check_references(arrays: Arrays) -> None:
     """Check what refers to the sites of a crystal, and how often each is counted."""
     sites_per_crystal = np.diff(arrays["site_offsets"])
     map_lengths = np.diff(arrays["site_map_offsets"])

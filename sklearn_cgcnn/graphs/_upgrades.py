@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sklearn_cgcnn.exceptions import GraphFormatError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Header = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -91,7 +91,13 @@ def _upgrade_from_1(header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
     return {**header, "settings": settings}, arrays
 
 
+def _upgrade_from_2(header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+    """Add the crystals that failed: each one without a graph raised an error."""
+    return {**header, "failed": {}}, arrays
+
+
 #: By version n, the function that turns header and arrays into those of version n + 1.
 UPGRADES: Mapping[int, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
-    1: _upgrade_from_1
+    1: _upgrade_from_1,
+    2: _upgrade_from_2,
 }

@@ -91,7 +91,21 @@ def test_graphs_of_version_1(ionic, tmp_path, settings, featurizer, mmap_mode):
     # Saved again, they have the current version.
     loaded[:].save(tmp_path / "again")
     header = json.loads((tmp_path / "again" / "graphs.json").read_text())
-    assert header == {"format_version": FORMAT_VERSION, "settings": graphs.settings}
+    assert header == {
+        "format_version": FORMAT_VERSION,
+        "settings": graphs.settings,
+        "failed": {},
+    }
+
+
+@pytest.mark.parametrize("mmap_mode", [None, "r"])
+def test_graphs_of_version_2_have_no_failed_crystals(folder, mmap_mode):
+    header = json.loads((folder / "graphs.json").read_text())
+    del header["failed"]
+    (folder / "graphs.json").write_text(json.dumps({**header, "format_version": 2}))
+    loaded = CrystalGraphs.load(folder, mmap_mode=mmap_mode)
+    assert loaded.failed == {}
+    assert loaded.settings == header["settings"]
 
 
 def test_graphs_of_version_1_without_settings(folder):

@@ -80,8 +80,8 @@ class OriginalNeighbors(EdgeRule):  # numpydoc ignore=PR02
         Raises
         ------
         StructureError
-            If two sites coincide, or if the cell is so oblique that the search would
-            take too long.
+            If two sites coincide, or if the cell is so oblique, or has sites so far
+            outside, that the search would take too long.
         """
         self._check_images(cell)
         n_sites = len(cell.coords)
@@ -102,11 +102,27 @@ class OriginalNeighbors(EdgeRule):  # numpydoc ignore=PR02
         return NeighborList(counts, neighbors.ravel(), distances.ravel())
 
     def _check_images(self, cell: Cell) -> None:
-        heights = 1 / np.linalg.norm(np.linalg.inv(cell.lattice), axis=0)
-        n_images = float(np.prod(2 * np.ceil(self.cutoff / heights) + 1))
-        if n_images > _MAX_IMAGES:
-            raise StructureError(
-                "the cell is so oblique that the search of the original program would "
-                f"go through {n_images:.3g} images of it; use a reduced cell, e.g. "
-                "from Structure.get_reduced_structure()"
-            )
+        inverse = np.linalg.inv(cell.lattice)
+        heights = 1 / np.linalg.norm(inverse, axis=0)
+        reach = 2 * np.ceil(self.cutoff / heights) + 1
+        # The search also goes through all cells between the sites.
+        extent = np.ptp(np.floor(cell.coords @ inverse), axis=0)
+        _check_n_images(
+            reach.prod(),
+            "the cell is so oblique",
+            'use a reduced cell, e.g. structure.get_reduced_structure("LLL")',
+        )
+        _check_n_images(
+            (reach + extent).prod(),
+            "sites lie so far from the cell",
+            "move them into it, e.g. with Structure.from_sites(structure.sites, "
+            "to_unit_cell=True)",
+        )
+
+
+def _check_n_images(n_images: float, cause: str, remedy: str) -> None:
+    if n_images > _MAX_IMAGES:
+        raise StructureError(
+            f"{cause} that the search of the original program would go through "
+            f"{n_images:.3g} images of it; {remedy}"
+        )

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core.periodic_table import Element
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from sklearn_cgcnn.exceptions import StructureError
@@ -12,6 +13,11 @@ from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
 
 # Å. A pair of a site with itself at a smaller distance is the site, not an image of it.
 SELF_DISTANCE = 1e-8
+
+# Å. The tolerance of merge_sites to be advised. Coordinates that were rounded to 0.33
+# instead of 1/3 turn a site on a symmetry axis into several, not all of which are as
+# close as two coincident sites. No bond is shorter than 0.74 Å.
+_MERGED_DISTANCE = 0.5
 
 
 class SitePairs(NamedTuple):
@@ -110,7 +116,7 @@ def search_spheres(
         pairs = pairs.take(_order_by_distance(pairs))
     elif (np.diff(pairs.centers) < 0).any():
         pairs = pairs.take(np.argsort(pairs.centers, kind="stable"))
-    _check_coincident(pairs, offsets)
+    _check_coincident(pairs, cells, offsets)
     return pairs
 
 
@@ -183,13 +189,34 @@ def locate_site(site: int, offsets: NDArray[np.int64]) -> tuple[int, int]:
     return crystal, int(site - offsets[crystal])
 
 
-def _check_coincident(pairs: SitePairs, offsets: NDArray[np.int64]) -> None:
+def _check_coincident(
+    pairs: SitePairs, cells: Sequence[Cell], offsets: NDArray[np.int64]
+) -> None:
     if pairs.distances.min(initial=np.inf) < COINCIDENT_DISTANCE:
         pair = int((pairs.distances < COINCIDENT_DISTANCE).argmax())
         crystal, site = locate_site(pairs.centers[pair], offsets)
+        neighbor, distance = int(pairs.neighbors[pair]), pairs.distances[pair]
         raise StructureError(
-            f"sites {site} and {pairs.neighbors[pair]} lie only "
-            f"{pairs.distances[pair]:.3g} Å apart; remove the duplicate, e.g. with "
-            "Structure.merge_sites(mode='delete')",
+            _describe_coincident(cells[crystal], site, neighbor, float(distance)),
             index=crystal,
         )
+
+
+def _describe_coincident(cell: Cell, site: int, other: int, distance: float) -> str:
+    if site == other:
+        return (
+            f"site {site} lies only {distance:.3g} Å from its own periodic image; "
+            "correct the lattice, whose vectors are in Å"
+        )
+    problem = f"sites {site} and {other} lie only {distance:.3g} Å apart"
+    numbers = cell.atomic_numbers[[site, other]]
+    if numbers[0] != numbers[1]:
+        elements = " and ".join(Element.from_Z(int(z)).symbol for z in numbers)
+        return (
+            f"{problem}, and hold {elements}; remove the duplicate, or wrong one, e.g. "
+            f"with structure.remove_sites([{other}])"
+        )
+    return (
+        f"{problem}; remove the duplicate with structure.merge_sites("
+        f'tol={_MERGED_DISTANCE}, mode="delete")'
+    )

@@ -1,0 +1,89 @@
+"""Behavior of a container as a sequence, and as a column, of crystals."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class CrystalColumn(ABC):
+    """Base class of a container that scikit-learn can count, split and select.
+
+    A subclass implements ``__len__`` and the two methods that select crystals.
+    """
+
+    ndim = 2
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of crystals."""
+
+    @abstractmethod
+    def _slice(self, start: int, stop: int) -> Self:
+        """Return the crystals from `start` up to `stop`, as views."""
+
+    @abstractmethod
+    def _take(self, rows: NDArray[np.intp]) -> Self:
+        """Return copies of the crystals at `rows`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the container as an array: one column of crystals."""
+        return (len(self), 1)
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Self:
+        """Select crystals.
+
+        Parameters
+        ----------
+        key : int, slice, sequence of int, or boolean mask
+            Positions of the crystals. A tuple ``(key, ...)`` or ``(key, slice(None))``
+            is accepted too, because scikit-learn indexes objects with a shape in this
+            way.
+
+        Returns
+        -------
+        CrystalGraphs
+            The selected crystals, also if `key` is a single integer. The arrays are
+            views if `key` is a slice of step one, and copies otherwise.
+        """
+        if isinstance(key, tuple):
+            key = _row_key(key)
+        if isinstance(key, slice) and key.step in (None, 1):
+            start, stop, _ = key.indices(len(self))
+            return self._slice(start, max(start, stop))
+        rows = np.arange(len(self))[key]
+        return self._take(np.atleast_1d(rows))
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        """Return the crystals as an object array of shape ``(n_crystals, 1)``."""
+        if dtype is not None and np.dtype(dtype) != object:
+            raise TypeError(
+                f"crystal graphs cannot become an array of dtype {dtype}; use "
+                "dtype=object"
+            )
+        if copy is False:
+            raise ValueError(
+                "crystal graphs cannot become an array without a copy; pass copy=None"
+            )
+        column = np.empty(self.shape, dtype=object)
+        for row, graph in enumerate(self):
+            column[row, 0] = graph
+        return column
+
+
+def _row_key(key: tuple[Any, ...]) -> Any:
+    rest = [part for part in key[1:] if part is not Ellipsis and part != slice(None)]
+    if not key or rest:
+        raise IndexError(
+            "crystal graphs have a single column and are indexed as graphs[rows], got "
+            f"{key}"
+        )
+    return key[0]
