@@ -20,6 +20,7 @@ __all__ = [
     "exceptions",
     "graphs",
     "inspection",
+    "metrics",
     "nn",
     "presets",
 ]
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         exceptions,
         graphs,
         inspection,
+        metrics,
         nn,
         presets,
     )
