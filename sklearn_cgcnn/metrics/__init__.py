@@ -1,5 +1,6 @@
-"""Evaluate models: scores over known values."""
+"""Evaluate models: scores over known values, and groups of related crystals."""
 
+from sklearn_cgcnn.metrics._groups import crystal_groups
 from sklearn_cgcnn.metrics._scorers import (
     neg_mean_absolute_error,
     neg_root_mean_squared_error,
@@ -12,6 +13,7 @@ from sklearn_cgcnn.metrics._scores import (
 )
 
 __all__ = [
+    "crystal_groups",
     "mean_absolute_error",
     "neg_mean_absolute_error",
     "neg_root_mean_squared_error",
