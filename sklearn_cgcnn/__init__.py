@@ -21,6 +21,7 @@ __all__ = [
     "exceptions",
     "graphs",
     "inspection",
+    "metrics",
     "nn",
     "presets",
 ]
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         exceptions,
         graphs,
         inspection,
+        metrics,
         nn,
         presets,
     )

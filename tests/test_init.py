@@ -16,6 +16,7 @@ PUBLIC_SUBMODULES = [
     "exceptions",
     "graphs",
     "inspection",
+    "metrics",
     "nn",
     "presets",
 ]
