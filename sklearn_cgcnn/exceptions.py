@@ -12,6 +12,7 @@ __all__ = [
     "DatasetIntegrityError",
     "DatasetUnavailableError",
     "ExtrapolationWarning",
+    "FailedCrystalsWarning",
     "GraphFormatError",
     "GraphSettingsError",
     "StructureError",
@@ -91,3 +92,7 @@ class ExtrapolationWarning(UserWarning):
     an error or to silence it, pass it as `category` to
     :func:`warnings.filterwarnings`.
     """
+
+
+class FailedCrystalsWarning(UserWarning):
+    """Crystals that cannot become graphs were left out of a training."""

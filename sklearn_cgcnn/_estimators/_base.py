@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._estimators._limits import (
     elements_of,
+    warn_of_failed,
     warn_of_long_edges,
     warn_of_new_elements,
 )
@@ -37,8 +38,12 @@ from sklearn_cgcnn._validation import (
     check_crystals,
     check_elements,
     check_sample_weight,
+    find_unknown_elements,
 )
 from sklearn_cgcnn.graphs import CrystalGraphs
+
+# Methods of the network that return one row per crystal. Others return one per site.
+_OF_CRYSTALS = {"__call__", "crystal_vectors"}
 
 
 class BaseCGCNN(NetTraining, ABC):
@@ -129,7 +134,7 @@ class BaseCGCNN(NetTraining, ABC):
         previous = getattr(self, "net_", None) if self.warm_start else None
         self._check_checkpoint()
         with self._restored_on_error():
-            crystals = check_crystals(X)
+            crystals = check_crystals(X, on_error=self._on_error())
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
@@ -142,7 +147,8 @@ class BaseCGCNN(NetTraining, ABC):
                 )
             resolve_device(self.device, self.compile)  # and so does a missing device
             self.featurizer_ = self._make_featurizer(crystals)
-            data = self._training_data(crystals, targets, weights, spec)
+            encode = self._encode_target
+            data = self._training_data(crystals, targets, weights, spec, encode)
             rng = check_random_state(self.random_state)
             train, valid = self._split(data, validation, spec, rng)
             self._make_net(rng, spec, previous, valid, schedule=self.lr_schedule)
@@ -166,19 +172,19 @@ class BaseCGCNN(NetTraining, ABC):
             )
         previous = getattr(self, "net_", None)
         with self._restored_on_error():
-            crystals = check_crystals(X)
+            crystals = check_crystals(X, on_error=self._on_error())
             weights = check_sample_weight(sample_weight, len(crystals))
+            encode = encode_first if previous is None else self._encode_more
+            targets = encode(y, weights)
             if previous is None:
-                targets = encode_first(y, weights)
                 spec = self._current_spec()
                 spec.build()
                 resolve_device(self.device, self.compile)
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
-                targets = self._encode_more_target(y, len(crystals))
                 spec = self._current_spec()
                 spec.check_continues(self._network_spec, "partial_fit", "call fit")
-            data = self._training_data(crystals, targets, weights, spec)
+            data = self._training_data(crystals, targets, weights, spec, encode)
             if previous is None or not self._can_reuse_net():
                 rng = check_random_state(self.random_state)
                 self._make_net(rng, spec, previous, None, schedule="constant")
@@ -204,7 +210,7 @@ class BaseCGCNN(NetTraining, ABC):
                 f"{given} is given without {missing}; pass both or neither"
             )
         with _named_x_val():
-            crystals = check_crystals(X)
+            crystals = check_crystals(X, on_error=self._on_error())
         n_crystals = len(crystals)
         targets = self._encode_more_target(y, n_crystals, "y_val")
         weights = check_sample_weight(sample_weight, n_crystals, "sample_weight_val")
@@ -234,15 +240,33 @@ class BaseCGCNN(NetTraining, ABC):
             copied: CrystalGraphFeaturizer = clone(self.featurizer)
             return copied
         if isinstance(crystals, CrystalGraphs):
-            return CrystalGraphFeaturizer.from_settings(
-                crystals.settings, n_jobs=self.n_jobs, verbose=self.verbose
-            )
-        return CrystalGraphFeaturizer(n_jobs=self.n_jobs, verbose=self.verbose)
+            settings = crystals.settings
+            return CrystalGraphFeaturizer.from_settings(settings, **self._how())
+        return CrystalGraphFeaturizer(**self._how())
+
+    def _how(self) -> dict[str, Any]:
+        """Return the parameters of a featurizer that do not shape the graphs."""
+        names = ("on_error", "n_jobs", "verbose")
+        return {name: getattr(self, name) for name in names}
+
+    def _on_error(self) -> str:
+        """Return how crystals that cannot become graphs are treated."""
+        own = self.featurizer
+        return self.on_error if own is None else str(own.on_error)
 
     def _make_graphs(self, crystals: Any, spec: NetworkSpec) -> CrystalGraphs:
-        """Return the graphs, after checking that all elements have features."""
-        graphs = self.featurizer_.transform(crystals)
-        check_elements(graphs, spec.known_elements())
+        """Return the graphs. Crystals without features for an element fail too."""
+        if isinstance(crystals, CrystalGraphs):
+            # Those that failed were collected on purpose.
+            self.featurizer_.check_settings(crystals)
+            graphs = crystals
+        else:
+            graphs = self.featurizer_.transform(crystals)
+        if graphs.failed or self.featurizer_.on_error == "collect":
+            unknown = find_unknown_elements(graphs, spec.known_elements())
+            graphs = graphs.with_failed(unknown)
+        else:
+            check_elements(graphs, spec.known_elements())
         warn_of_long_edges(graphs)
         return graphs
 
@@ -265,6 +289,7 @@ class BaseCGCNN(NetTraining, ABC):
         targets: Targets,
         weights: NDArray[np.float64],
         spec: NetworkSpec,
+        encode: Callable[[Any, NDArray[np.float64]], Targets],
     ) -> TrainingData:
         """Return graphs, targets, and sample weights with a mean of one.
 
@@ -272,8 +297,18 @@ class BaseCGCNN(NetTraining, ABC):
         zero, so that those that cannot become graphs are reported.
         """
         graphs = self._make_graphs(crystals, spec)
+        if graphs.failed:
+            warn_of_failed(graphs)
+            rows = np.flatnonzero(~graphs.is_failed)
+            graphs, weights = graphs[rows], weights[rows]
+            # As if the others had not been there: mean, deviation and classes too.
+            weights = check_sample_weight(weights, len(rows))
+            targets = encode(targets.given[rows], weights)
         weights = self._apply_class_weights(targets, weights)
         return TrainingData(graphs, targets, weights).with_mean_weight_one()
+
+    def _encode_more(self, y: Any, weights: NDArray[np.float64]) -> Targets:
+        return self._encode_more_target(y, len(weights))
 
     def _split(
         self,
@@ -288,7 +323,11 @@ class BaseCGCNN(NetTraining, ABC):
             crystals, targets, weights = validation
             with _named_x_val():
                 graphs = self._make_graphs(crystals, spec)
-            valid = TrainingData(graphs, targets, weights).with_mean_weight_one()
+            valid = TrainingData(graphs, targets, weights)
+            if graphs.failed:
+                warn_of_failed(graphs, "X_val")
+                valid = valid.take(np.flatnonzero(~graphs.is_failed))
+            valid = valid.with_mean_weight_one()
             return data.pack(device), valid.pack(device)
         if not self.early_stopping:
             return data.pack(device), None
@@ -338,13 +377,24 @@ class BaseCGCNN(NetTraining, ABC):
     def _evaluate(
         self, X: Any, method: str
     ) -> tuple[CrystalGraphs, NDArray[np.float32]]:
-        """Return graphs, and what a method of the network computes of them."""
+        """Return graphs, and what a method of the network computes of them.
+
+        Rows of crystals that failed are NaN. Rows of their sites do not exist.
+        """
         check_is_fitted(self)
-        graphs = self._make_graphs(X, self._network_spec)
+        crystals = check_crystals(X, on_error=self.featurizer_.on_error)
+        graphs = self._make_graphs(crystals, self._network_spec)
         if self._elements is not None:
             warn_of_new_elements(graphs, self._elements)
-        dataset = PackedDataset(graphs, device=self.net_.device)
-        return graphs, self.net_.evaluate(dataset, method).numpy()
+        is_known = ~graphs.is_failed
+        known = graphs if is_known.all() else graphs[is_known]
+        dataset = PackedDataset(known, device=self.net_.device)
+        values: NDArray[np.float32] = self.net_.evaluate(dataset, method).numpy()
+        if known is not graphs and method in _OF_CRYSTALS:
+            filled = np.full((len(graphs), *values.shape[1:]), np.nan, values.dtype)
+            filled[is_known] = values
+            values = filled
+        return graphs, values
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

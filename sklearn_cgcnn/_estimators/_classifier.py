@@ -171,6 +171,11 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         Determines initial weights, batches, dropout and held-out crystals. Pass an int
         for the same result on every call, on the same processor with the same number of
         threads. On a GPU the order of sums varies, and with it the last digits.
+    on_error : {"raise", "collect"}, default="raise"
+        How to treat crystals that cannot become graphs, if `featurizer` is None.
+        "raise" raises an error that names all of them. "collect" leaves them out of
+        `fit`, with a warning that names them, and predicts NaN for them. Graphs that
+        were made with "collect" are always treated so.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0
@@ -267,6 +272,7 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         compile: bool = False,
         matmul_precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
+        on_error: str = "raise",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -291,9 +297,19 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
             If a structure cannot become a graph.
         GraphSettingsError
             If X holds graphs made with other settings than those used in `fit`.
+        ValueError
+            If ``on_error="collect"`` and crystals cannot become graphs.
         """
-        codes = self.predict_proba(X).argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[codes]
+        probabilities = self.predict_proba(X)
+        failed = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+        if len(failed):
+            raise ValueError(
+                f"X[{failed[0]}]"
+                + (f" and {len(failed) - 1} other crystals" if len(failed) > 1 else "")
+                + " cannot become graphs, and there is no label for a missing class; "
+                "use predict_proba, which gives NaN for them, or leave them out"
+            )
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return labels
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -307,7 +323,8 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_crystals, n_classes), float64
-            Columns in the order of `classes_`. Each row sums to one.
+            Columns in the order of `classes_`. Each row sums to one. With
+            ``on_error="collect"``, rows of crystals that cannot become graphs are NaN.
 
         Raises
         ------

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.periodic_table import Element
 
-from sklearn_cgcnn.exceptions import ExtrapolationWarning
+from sklearn_cgcnn.exceptions import ExtrapolationWarning, FailedCrystalsWarning
 from sklearn_cgcnn.graphs import CrystalGraphs
 
 # Å. In crystals, the twelfth neighbor of a site is nearer. Longer edges cross vacuum,
 # and no feature of the default edge basis tells their lengths apart.
 _LONG_EDGE = 8.0
+_MAX_LISTED = 10  # that a warning describes
 
 
 def elements_of(graphs: CrystalGraphs) -> NDArray[np.int64]:
@@ -84,6 +85,33 @@ def warn_of_new_elements(graphs: CrystalGraphs, known: NDArray[np.int64]) -> Non
         f"{_first_of(crystals)} elements that no training crystal has "
         f"({', '.join(symbols)}); predictions for them are extrapolations",
         ExtrapolationWarning,
+        stacklevel=2,
+    )
+
+
+def warn_of_failed(graphs: CrystalGraphs, name: str = "X") -> None:
+    """Warn of crystals that are left out because they cannot become graphs.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        Graphs of which some failed.
+    name : str, default="X"
+        Name of the argument.
+
+    Warns
+    -----
+    FailedCrystalsWarning
+        Once, with the position and the reason of each of them, up to a bound.
+    """
+    listed = [f"  {name}[{i}] {reason}" for i, reason in graphs.failed.items()]
+    if len(listed) > _MAX_LISTED:
+        listed[_MAX_LISTED:] = [f"  and {len(listed) - _MAX_LISTED} more"]
+    n_failed = len(graphs.failed)
+    warnings.warn(
+        f"{n_failed} of {len(graphs)} crystals cannot become graphs and are left out:\n"
+        + "\n".join(listed),
+        FailedCrystalsWarning,
         stacklevel=2,
     )
 

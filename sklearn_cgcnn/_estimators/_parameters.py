@@ -65,6 +65,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     compile: bool
     matmul_precision: str
     random_state: int | np.random.RandomState | None
+    on_error: str
     n_jobs: int | None
     verbose: int
 
@@ -105,6 +106,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
         "compile": ["boolean"],
         "matmul_precision": [StrOptions({"float32", "tf32", "bfloat16"})],
         "random_state": ["random_state"],
+        "on_error": [StrOptions({"raise", "collect"})],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import r2_score
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,7 +18,8 @@ from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
 from sklearn_cgcnn._training import LOSSES, NumberEncoding, make_criterion
-from sklearn_cgcnn._validation import check_regression_target, check_sample_weight
+from sklearn_cgcnn._validation import check_regression_target
+from sklearn_cgcnn.metrics import r2_score
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
 
@@ -178,6 +178,11 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         Determines initial weights, batches, dropout and held-out crystals. Pass an int
         for the same result on every call, on the same processor with the same number of
         threads. On a GPU the order of sums varies, and with it the last digits.
+    on_error : {"raise", "collect"}, default="raise"
+        How to treat crystals that cannot become graphs, if `featurizer` is None.
+        "raise" raises an error that names all of them. "collect" leaves them out of
+        `fit`, with a warning that names them, and predicts NaN for them. Graphs that
+        were made with "collect" are always treated so.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0
@@ -274,6 +279,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         compile: bool = False,
         matmul_precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
+        on_error: str = "raise",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -291,6 +297,8 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         -------
         ndarray of shape (n_crystals,) or (n_crystals, n_outputs), float64
             Predictions in the unit, and with the dimensions, of the targets in `fit`.
+            With ``on_error="collect"``, those of crystals that cannot become graphs are
+            NaN.
 
         Raises
         ------
@@ -312,7 +320,7 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
             Crystals.
         y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
             True values. NaN marks a missing value, as in `fit`. The scorers of
-            scikit-learn do not accept NaN.
+            scikit-learn do not accept NaN; use those of :mod:`sklearn_cgcnn.metrics`.
         sample_weight : array-like of shape (n_crystals,), default=None
             Sample weights. None gives every crystal the same weight.
 
@@ -327,22 +335,12 @@ class CGCNNRegressor(RegressorMixin, BaseCGCNN):  # type: ignore[misc]
         """
         predicted = self.predict(X)
         true = check_regression_target(y, len(predicted))
-        if not np.isnan(true).any():
-            return float(r2_score(true, predicted, sample_weight=sample_weight))
         if true.shape != predicted.shape:
             raise ValueError(
                 f"y has shape {true.shape}, but predictions have shape "
                 f"{predicted.shape}; give one column per target"
             )
-        weights = check_sample_weight(sample_weight, len(true))
-        scores = [
-            r2_score(
-                column[known], predicted_column[known], sample_weight=weights[known]
-            )
-            for column, predicted_column in zip(true.T, predicted.T, strict=True)
-            for known in [~np.isnan(column)]
-        ]
-        return float(np.mean(scores))
+        return float(r2_score(true, predicted, sample_weight=sample_weight))
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

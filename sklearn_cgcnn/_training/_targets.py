@@ -5,8 +5,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import accuracy_score
 from torch import Tensor
+
+from sklearn_cgcnn.metrics import r2_score
 
 
 class TargetEncoding(Protocol):

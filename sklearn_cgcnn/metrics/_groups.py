@@ -12,7 +12,7 @@ from pymatgen.core.structure import IStructure
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, validate_params
 from sklearn_cgcnn._validation import check_crystals
 from sklearn_cgcnn.exceptions import StructureError
-from sklearn_cgcnn.graphs import Cell, CrystalGraphs, read_cell
+from sklearn_cgcnn.graphs import Cell, CrystalGraphs, Failure, read_cell
 from sklearn_cgcnn.metrics._formulas import chemical_system, formula
 from sklearn_cgcnn.metrics._prototypes import prototype_labels
 
@@ -104,13 +104,16 @@ def crystal_groups(
                 "X holds crystal graphs, which do not store positions, but "
                 'by="prototype" needs them; pass the structures'
             )
-        return np.array(prototype_labels(_read_cells(crystals), symprec, n_jobs))
+        labels = prototype_labels(_read_cells(crystals), symprec, n_jobs)
+        return np.array(labels, dtype=np.str_)
     label = formula if by == "formula" else chemical_system
-    return np.array([label(counts) for counts in _count_elements(crystals)])
+    # A crystal that failed to become a graph has no elements.
+    counted = _count_elements(crystals)
+    return np.array([label(counts) if counts else "" for counts in counted])
 
 
 def _count_elements(
-    crystals: list[IStructure] | CrystalGraphs,
+    crystals: list[IStructure | Failure] | CrystalGraphs,
 ) -> Iterator[Counter[int]]:
     """Yield the number of sites of each element, by atomic number."""
     if not isinstance(crystals, CrystalGraphs):
@@ -125,11 +128,13 @@ def _count_elements(
         yield counts
 
 
-def _read_cells(structures: list[IStructure]) -> list[Cell]:
+def _read_cells(structures: list[IStructure | Failure]) -> list[Cell]:
     return [_read_cell(structure, i) for i, structure in enumerate(structures)]
 
 
-def _read_cell(structure: IStructure, index: int) -> Cell:
+def _read_cell(structure: IStructure | Failure, index: int) -> Cell:
+    if isinstance(structure, Failure):  # ASE Atoms that cannot be converted
+        raise StructureError(structure.at(index), index=index)
     try:
         return read_cell(structure)
     except StructureError as error:
