@@ -9,21 +9,21 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.class_weight import compute_class_weight
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
+from sklearn_cgcnn._estimators._class_targets import ClassTargets
 from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
-from sklearn_cgcnn._training import CLASS_LOSSES, ClassEncoding, make_criterion
-from sklearn_cgcnn._validation import check_class_target, check_labels
+from sklearn_cgcnn._training import CLASS_LOSSES, make_criterion
+from sklearn_cgcnn._validation import check_class_target
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
 
-class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
+class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore[misc]
     """Crystal graph convolutional neural network for classes of crystals.
 
     The network of :class:`CGCNNRegressor`, with one output per class, a softmax over
@@ -227,8 +227,6 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
     """
 
     loss: str | Callable[[Tensor, Tensor], Tensor]
-    class_weight: dict[Any, float] | str | None
-    classes_: NDArray[Any]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseCGCNN._parameter_constraints,
@@ -420,56 +418,5 @@ class CGCNNClassifier(ClassifierMixin, BaseCGCNN):  # type: ignore[misc]
             self._load_weights(weights, n_epochs)
         return self
 
-    def _encode_target(self, y: Any, weights: NDArray[np.float64]) -> Targets:
-        classes, codes = check_class_target(y, len(weights))
-        continued = self.warm_start and hasattr(self, "net_")
-        if continued and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                "warm_start=True continues with the classes of the last fit, "
-                f"{self.classes_.tolist()}, but y has {classes.tolist()}; give all "
-                "classes of the last fit and no others, or set warm_start=False"
-            )
-        self.classes_ = classes
-        return Targets(classes[codes], torch.tensor(codes))
-
-    def _encode_more_target(self, y: Any, n_crystals: int, name: str = "y") -> Targets:
-        labels = check_labels(y, n_crystals, name)
-        codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
-        unknown = np.flatnonzero(self.classes_[codes] != labels)
-        if len(unknown):
-            label = labels.tolist()[unknown[0]]
-            raise ValueError(
-                f"{name}[{unknown[0]}] is {label!r}, which is not among the trained "
-                f"classes {self.classes_.tolist()}; leave this crystal out, or pass all"
-                " classes to the first call of partial_fit"
-            )
-        return Targets(labels, torch.tensor(codes))
-
-    def _encoding(self) -> ClassEncoding:
-        return ClassEncoding(self.classes_)
-
-    def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        return outputs.astype(np.float64)
-
-    def _apply_class_weights(
-        self, targets: Targets, weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        if self.class_weight is None:
-            return weights
-        codes = targets.encoded.numpy()
-        class_weights: NDArray[np.float64] = compute_class_weight(
-            self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[codes[weights > 0]],
-        )
-        weighted: NDArray[np.float64] = weights * class_weights[codes]
-        return weighted
-
-    def _labels_to_stratify(self, targets: Targets) -> NDArray[Any]:
-        return targets.encoded.numpy()
-
     def _make_criterion(self) -> nn.Module:
         return make_criterion(self.loss)
-
-    def _n_outputs(self) -> int:
-        return len(self.classes_)

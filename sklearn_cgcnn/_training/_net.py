@@ -1,7 +1,7 @@
 """The skorch net that trains and evaluates a network on batches of crystals."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import torch
@@ -23,9 +23,9 @@ from sklearn_cgcnn._training._packed import (
     PackedDataset,
     Sample,
 )
-from sklearn_cgcnn._training._scored_net import ScoredNet
+from sklearn_cgcnn._training._statistics import OF_A_TRAINING, NetWithStatistics
 from sklearn_cgcnn._training._targets import TargetEncoding
-from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch
+from sklearn_cgcnn.nn import CrystalGraphBatch
 
 # Largest number of edges and sites in a batch for prediction: on a CPU such a batch
 # stays in the caches, on a GPU it keeps all cores busy.
@@ -35,12 +35,8 @@ _MAX_EDGES = {"cpu": 2**15, "gpu": 2**20}
 # epoch it would leave the epoch incomplete.
 _STOPPING_POINTS = {"on_epoch_begin", "on_epoch_end"}
 
-# Attributes that exist during a training only. A fitted net must not keep the crystals
-# alive.
-_OF_A_TRAINING = {"training_data_", "interrupts_", "norms_", "valid_losses_"}
 
-
-class CrystalNet(ScoredNet):
+class CrystalNet(NetWithStatistics):
     """A skorch net that takes batches of crystals.
 
     Unlike :class:`skorch.NeuralNet` it holds out no data by itself, and Ctrl-C does not
@@ -178,7 +174,7 @@ class CrystalNet(ScoredNet):
             with self._execution(), InterruptWatch() as self.interrupts_:
                 self._train_and_finish(dataset, epochs)
         finally:
-            for name in _OF_A_TRAINING:
+            for name in OF_A_TRAINING:
                 self.__dict__.pop(name, None)
             self.has_trained_weights = True
             for guard in self._guards():
@@ -314,79 +310,6 @@ class CrystalNet(ScoredNet):
             and not isinstance(callback, OneCycle)
             for _, callback in self.callbacks_
         )
-
-    def recompute_statistics(self, dataset: PackedDataset) -> None:
-        """Recompute the running statistics of all norms with the current weights.
-
-        During training the running statistics lag behind. Each batch contributes a
-        tenth, so after a few steps they still describe an earlier network. Frozen norms
-        keep their statistics.
-
-        Parameters
-        ----------
-        dataset : PackedDataset
-            Training crystals.
-        """
-        norms = self.__dict__.get("norms_", self._norms())
-        if not norms:
-            return
-        self._set_training(False)  # dropout must not use up its random numbers
-        with ExitStack() as stack, torch.no_grad():
-            for norm in norms:
-                stack.enter_context(norm.recomputing_statistics())
-            for batch, _ in BatchIterator(dataset, self.batch_size):
-                self.infer(batch)
-
-    def _norms(self) -> list[BatchNorm]:
-        """Return the norms whose statistics belong to the weights in training."""
-        return [
-            module
-            for module in self.module_.modules()
-            if isinstance(module, BatchNorm) and not module.is_frozen
-        ]
-
-    def _bring_statistics_up_to_date(self) -> None:
-        """Recompute the statistics if a callback predicts or saves during training."""
-        dataset = self.__dict__.get("training_data_")
-        if dataset is not None and not self.__dict__.get("has_current_statistics_"):
-            self.recompute_statistics(dataset)
-
-    def forward_iter(
-        self, X: Any, training: bool = False, device: str = "cpu"
-    ) -> Iterator[Tensor]:
-        """Yield the outputs for each batch, with statistics of the current weights.
-
-        Parameters
-        ----------
-        X, training, device
-            As in :meth:`ScoredNet.forward_iter`.
-
-        Yields
-        ------
-        Tensor of shape (n_crystals, n_outputs)
-        """
-        self._bring_statistics_up_to_date()
-        yield from super().forward_iter(X, training=training, device=device)
-
-    def save_params(self, **files: Any) -> None:
-        """Save the states of module and optimizer, as `Checkpoint` of skorch does.
-
-        Parameters
-        ----------
-        **files
-            Arguments of :meth:`skorch.NeuralNet.save_params`.
-        """
-        self._bring_statistics_up_to_date()
-        super().save_params(**files)
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._bring_statistics_up_to_date()
-        kept = {k: v for k, v in self.__dict__.items() if k not in _OF_A_TRAINING}
-        # A twin, because skorch reads the state from the object itself.
-        twin = object.__new__(type(self))
-        twin.__dict__.update(kept, train_split=None)
-        state: dict[str, Any] = super(CrystalNet, twin).__getstate__()
-        return state
 
     def check_last_step(self, dataset: PackedDataset) -> None:
         """Check that the last step did not diverge, as no loss has been computed since.

@@ -1,0 +1,97 @@
+"""Running statistics of norms that belong to the current weights."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn._training._packed import BatchIterator, PackedDataset
+from sklearn_cgcnn._training._scored_net import ScoredNet
+from sklearn_cgcnn.nn import BatchNorm
+
+# Attributes that exist during a training only. A fitted net must not keep the crystals
+# alive.
+OF_A_TRAINING = {"training_data_", "interrupts_", "norms_", "valid_losses_"}
+
+
+class NetWithStatistics(ScoredNet):
+    """A net that recomputes running statistics before they are used.
+
+    During a training, each batch contributes a tenth to them, so that they describe
+    earlier weights.
+    """
+
+    def recompute_statistics(self, dataset: PackedDataset) -> None:
+        """Recompute the running statistics of all norms with the current weights.
+
+        During training the running statistics lag behind. Each batch contributes a
+        tenth, so after a few steps they still describe an earlier network. Frozen norms
+        keep their statistics.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
+            Training crystals.
+        """
+        norms = self.__dict__.get("norms_", self._norms())
+        if not norms:
+            return
+        self._set_training(False)  # dropout must not use up its random numbers
+        with ExitStack() as stack, torch.no_grad():
+            for norm in norms:
+                stack.enter_context(norm.recomputing_statistics())
+            for batch, _ in BatchIterator(dataset, self.batch_size):
+                self.infer(batch)
+
+    def _norms(self) -> list[BatchNorm]:
+        """Return the norms whose statistics belong to the weights in training."""
+        return [
+            module
+            for module in self.module_.modules()
+            if isinstance(module, BatchNorm) and not module.is_frozen
+        ]
+
+    def _bring_statistics_up_to_date(self) -> None:
+        """Recompute the statistics if a callback predicts or saves during training."""
+        dataset = self.__dict__.get("training_data_")
+        if dataset is not None and not self.__dict__.get("has_current_statistics_"):
+            self.recompute_statistics(dataset)
+
+    def forward_iter(
+        self, X: Any, training: bool = False, device: str = "cpu"
+    ) -> Iterator[Tensor]:
+        """Yield the outputs for each batch, with statistics of the current weights.
+
+        Parameters
+        ----------
+        X, training, device
+            As in :meth:`ScoredNet.forward_iter`.
+
+        Yields
+        ------
+        Tensor of shape (n_crystals, n_outputs)
+        """
+        self._bring_statistics_up_to_date()
+        yield from super().forward_iter(X, training=training, device=device)
+
+    def save_params(self, **files: Any) -> None:
+        """Save the states of module and optimizer, as `Checkpoint` of skorch does.
+
+        Parameters
+        ----------
+        **files
+            Arguments of :meth:`skorch.NeuralNet.save_params`.
+        """
+        self._bring_statistics_up_to_date()
+        super().save_params(**files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._bring_statistics_up_to_date()
+        kept = {k: v for k, v in self.__dict__.items() if k not in OF_A_TRAINING}
+        # A twin, because skorch reads the state from the object itself.
+        twin = object.__new__(type(self))
+        twin.__dict__.update(kept, train_split=None)
+        state: dict[str, Any] = super(NetWithStatistics, twin).__getstate__()
+        return state
