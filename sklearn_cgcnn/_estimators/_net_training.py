@@ -229,6 +229,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         losses = [-float(row["valid_loss"]) for row in rows if "valid_loss" in row]
         if losses:
             self.validation_scores_ = [*(self.validation_scores_ or []), *losses]
+        self.best_epoch_ = None
         for _, callback in net.callbacks_:
             if isinstance(callback, KeepBestEpoch) and rows:
                 self.best_epoch_ = n_before + callback.best_epoch_

@@ -151,6 +151,7 @@ def training_state(net: NeuralNet, *, is_finished: bool) -> dict[str, Any]:
     return {
         "is_finished": is_finished,
         "is_stopped": net.is_stopped_,
+        "n_trained": len(net.history) - net.n_epochs_at_start_,
         "module": net.module_.state_dict(),
         "trainable": [each.requires_grad for each in net.module_.parameters()],
         "optimizer": net.optimizer_.state_dict(),

@@ -188,9 +188,11 @@ class CrystalNet(NetWithStatistics):
             return
         try:
             self.notify("on_train_begin", X=dataset, y=dataset.y)
+            # A callback may have loaded epochs of another training.
+            self.n_epochs_at_start_ = len(self.history)
             if saved:
                 restore_training(self, saved)
-                epochs = 0 if saved["is_stopped"] else epochs - len(self._epochs())
+                epochs = 0 if saved["is_stopped"] else epochs - saved["n_trained"]
             with suppress(StopTraining):
                 self.fit_loop(dataset, epochs=epochs)
         finally:

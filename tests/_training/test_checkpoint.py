@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LoadInitState,
+    LRScheduler,
+)
 from torch.optim.lr_scheduler import StepLR
 
 from helpers import SMALL, assert_same_weights, outputs
@@ -72,7 +79,7 @@ RECIPES = {
         "callbacks": [
             LRScheduler(StepLR, step_size=2),
             EarlyStopping("train_loss", patience=6, threshold=0.99, sink=len),
-            EpochScoring(name="own", lower_is_better=False, on_train=True),
+            EpochScoring(None, name="own", lower_is_better=False, on_train=True),
         ],
         "max_epochs": 12,
     },
@@ -151,6 +158,17 @@ def test_another_fit_has_another_file(graphs, ionic, tmp_path):
     assert files(lr_schedule=functools.partial(StepLR, step_size=3)) == 13
     assert files() == 13
     assert [each.suffix for each in tmp_path.iterdir()] == [".pt"] * 13
+
+
+def test_epochs_that_a_callback_loads_are_not_counted(graphs, ionic, tmp_path):
+    before = Checkpoint(monitor=None, dirname=str(tmp_path / "before"))
+    CGCNNRegressor(callbacks=[before], **SMALL).fit(graphs, ionic.target)
+    params = {**PARAMS, "callbacks": [LoadInitState(before)]}
+    model = CGCNNRegressor(checkpoint_dir=tmp_path, **params)
+    resumed = interrupted(model, graphs, ionic.target, epoch=6)
+    plain = CGCNNRegressor(**params).fit(graphs, ionic.target)
+    assert resumed.n_iter_ == plain.n_iter_ == 3 + 8
+    assert_same_weights(resumed, plain)
 
 
 def test_a_search_resumes(graphs, ionic, tmp_path, monkeypatch):
