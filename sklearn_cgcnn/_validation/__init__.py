@@ -1,0 +1,23 @@
+"""Checks of the inputs of estimators: crystals, targets and sample weights."""
+
+from sklearn_cgcnn._validation._crystals import (
+    check_crystals,
+    check_elements,
+    find_unknown_elements,
+)
+from sklearn_cgcnn._validation._sample_weight import check_sample_weight
+from sklearn_cgcnn._validation._targets import (
+    check_class_target,
+    check_labels,
+    check_regression_target,
+)
+
+__all__ = [
+    "check_class_target",
+    "check_crystals",
+    "check_elements",
+    "check_labels",
+    "check_regression_target",
+    "check_sample_weight",
+    "find_unknown_elements",
+]
