@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,14 @@ from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturize
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def ctrl_c_raises():
+    """Let SIGINT raise KeyboardInterrupt: processes in the background ignore it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture(scope="session")

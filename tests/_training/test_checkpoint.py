@@ -192,6 +192,7 @@ def test_warm_start_is_a_fit_of_its_own(graphs, ionic, tmp_path):
     assert len(list(tmp_path.glob("*.pt"))) == 2
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_leaves_what_the_next_fit_resumes(graphs, ionic, tmp_path, monkeypatch):
     class Press(Callback):
         def on_batch_end(self, net, **kwargs):

@@ -127,6 +127,7 @@ class PressCtrlC(Callback):
         ("epoch_end", 3, 3),
     ],
 )
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_goes_through_everywhere(graphs, ionic, moment, epoch, learned):
     handler = signal.getsignal(signal.SIGINT)
     model = CGCNNRegressor(callbacks=[PressCtrlC(moment, epoch)], **LONG)
@@ -140,6 +141,7 @@ def test_ctrl_c_goes_through_everywhere(graphs, ionic, moment, epoch, learned):
         assert_statistics_fit_the_weights(model, graphs)
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_while_a_callback_runs_goes_through_a_search(graphs, ionic):
     model = CGCNNRegressor(callbacks=[PressCtrlC("epoch_end", 1)], **LONG)
     with pytest.raises(KeyboardInterrupt):
