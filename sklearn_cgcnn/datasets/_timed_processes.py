@@ -22,6 +22,7 @@ _ONE_THREAD = dict.fromkeys(
     ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
 )
 _LONGEST = 1e8  # seconds, which timers accept
+_START_LIMIT = 300.0  # seconds, for slow disks
 _PATIENCE = 10.0  # seconds, for the system to end a process
 _PIPE_ERRORS = (EOFError, OSError, pickle.UnpicklingError)
 _REMEDY = "pass time_limit=None and n_jobs=1 to read in this process"
@@ -149,7 +150,7 @@ class _Process:
                 raise RuntimeError("no process is started any more")
             try:
                 popen = self._popen = subprocess.Popen(
-                    [sys.executable or "python", "-P", str(_WORKER)],
+                    [sys.executable or "", "-P", str(_WORKER)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, **_ONE_THREAD},
@@ -159,15 +160,16 @@ class _Process:
                     f"cannot start a process of {sys.executable!r} ({error}); {_REMEDY}"
                 ) from error
         try:
-            _send(popen, [entry for entry in sys.path if isinstance(entry, str)])
-            _send(popen, (self._function, self._time_limit))
-            _receive(popen)
+            with _killed_after(_START_LIMIT, popen):
+                _send(popen, [entry for entry in sys.path if isinstance(entry, str)])
+                _send(popen, (self._function, self._time_limit))
+                _receive(popen)
         except _PIPE_ERRORS as error:
             how = _how_it_ended(popen)
             self.close()
             raise RuntimeError(
-                f"a process {how} when it started, with a message on standard error; "
-                f"{_REMEDY}"
+                f"a process {how} when it started; if it left a message, it is on "
+                f"standard error; {_REMEDY}"
             ) from error
         return popen
 

@@ -183,7 +183,7 @@ def test_no_process_outlives_the_main_one(tmp_path, how):
 
 def test_a_process_that_cannot_start(functions, monkeypatch, capfd):
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(RuntimeError, match=r"when it started, .* pass time_limit=None"):
+    with pytest.raises(RuntimeError, match=r"when it started; .* pass time_limit=None"):
         run(functions.double, [1])
     assert "Error" in capfd.readouterr().err
     monkeypatch.setattr(sys, "executable", "/nowhere/python")

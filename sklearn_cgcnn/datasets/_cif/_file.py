@@ -16,8 +16,8 @@ from sklearn_cgcnn.datasets._cif._symmetry import (
     MAGNETIC_OPERATION_NAMES,
     OPERATION_NAMES,
     SPACE_GROUP_NAMES,
-    is_magnetic,
-    origin_of_operations,
+    check_group,
+    operations_of_group,
     read_operations,
 )
 from sklearn_cgcnn.datasets._cif._syntax import (
@@ -98,12 +98,12 @@ def _read(file: Path, notes: list[str]) -> Structure:
     block = _first_crystal(parse_blocks(_text(file)), notes)
     notes += _check_syntax(block)
     cell = read_cell(block, notes)
-    operations = read_operations(block)
+    operations = read_operations(block) or operations_of_group(block, notes)
     sites = read_sites(block, notes)
     structure, applied = make_structure(block, cell, operations, sites, notes)
+    if not operations:
+        check_group(block, applied, notes)
     check_cell(structure, cell)
-    if not operations and not is_magnetic(block, operations):
-        notes.append(origin_of_operations(block, applied))
     multiplicity = check_sites(structure, sites, applied)
     notes += contradictions(structure, block, multiplicity, len(applied))
     return structure

@@ -74,13 +74,15 @@ class ListedSite:
         -------
         bool
         """
-        exact = _element(self.symbol)
-        if exact is not None:
-            return element == _ISOTOPES.get(exact, exact)
-        if _WATER.match(self.symbol):
-            return element == ("H" if self.symbol.startswith("H") else "O")
-        starts = [element, *(name for name, el in _ISOTOPES.items() if el == element)]
-        return self.symbol.lower().startswith(tuple(map(str.lower, starts)))
+        exact = _ELEMENT.match(self.symbol)
+        if exact is not None and _is_element(exact[1]):
+            name = exact[1]
+        elif _WATER.match(self.symbol):
+            name = "H" if self.symbol.startswith("H") else "O"
+        else:
+            n_letters = 2 if _is_element(self.symbol[:2]) else 1
+            name = self.symbol[:n_letters].title()
+        return element == _ISOTOPES.get(name, name)
 
 
 def read_sites(block: Block, notes: list[str]) -> list[ListedSite]:
@@ -205,11 +207,6 @@ def _check_symbol(
         remarks["its element was read from the first letters of its label"].append(
             title
         )
-
-
-def _element(symbol: str) -> str | None:
-    match = _ELEMENT.match(symbol)
-    return match[1] if match is not None and _is_element(match[1]) else None
 
 
 def _is_element(symbol: str) -> bool:

@@ -98,37 +98,73 @@ def is_magnetic(block: Block, operations: list[str]) -> bool:
     return "_atom_site_moment_label" in names and len(operations) == 1
 
 
-def origin_of_operations(block: Block, operations: list[SymmOp]) -> str:
-    """Say where symmetry operations come from, if the file lists none.
+def operations_of_group(block: Block, notes: list[str]) -> list[str]:
+    """Return the symmetry operations of space group P 1, if the file lists none.
+
+    Those of other space groups are left to pymatgen.
 
     Parameters
     ----------
     block : Block
-        The data block of the crystal.
-    operations : list of pymatgen.core.operations.SymmOp
-        The operations that pymatgen applied.
+        A data block without symmetry operations.
+    notes : list of str
+        Receives from where they were derived.
 
     Returns
     -------
-    str
-        A note for the user.
+    list of str
+        The identity, if the space group is P 1 or is not given. Otherwise empty.
 
     Raises
     ------
     CIFError
-        If pymatgen knows no operations for the symmetry that the file states.
+        If the structure is modulated, so that its operations have more dimensions.
     """
     if any(name.startswith("_cell_modulation_") for name in block.names()):
         raise CIFError("describes a modulated structure, which is not supported")
-    groups = {name: block.value(normalized(name)) for name in SPACE_GROUP_NAMES}
-    given = {name: value for name, value in groups.items() if value}
+    if is_magnetic(block, []):
+        return []
+    given = _space_group(block)
     if not given:
-        return "the file says nothing about symmetry; it was read as space group P 1"
-    listed = ", ".join(f"{name} {shorten(value)}" for name, value in given.items())
+        notes.append("the file does not mention symmetry; it was read as P 1")
+        return ["x,y,z"]
+    notes.append(
+        "the file lists no symmetry operations; they were derived from "
+        + ", ".join(f"{name} {shorten(value)}" for name, value in given.items())
+    )
     names = {"".join(value.split()).lower() for value in given.values()}
-    if len(operations) == 1 and not names & {"p1", "1"}:
-        raise CIFError(f"lists no symmetry operations, and pymatgen knows no {listed}")
-    return f"the file lists no symmetry operations; they were derived from {listed}"
+    return ["x,y,z"] if names <= {"p1", "1"} else []
+
+
+def check_group(block: Block, operations: list[SymmOp], notes: list[str]) -> None:
+    """Check that pymatgen did not take an unknown space group for P 1.
+
+    Parameters
+    ----------
+    block : Block
+        A data block without symmetry operations.
+    operations : list of pymatgen.core.operations.SymmOp
+        The operations that pymatgen applied.
+    notes : list of str
+        What pymatgen said.
+
+    Raises
+    ------
+    CIFError
+        If it did.
+    """
+    if is_magnetic(block, []):
+        return
+    if len(operations) == 1 or any("Defaulting to P1" in note for note in notes):
+        given = ", ".join(map(shorten, _space_group(block).values()))
+        raise CIFError(
+            f"lists no symmetry operations, and pymatgen does not know those of {given}"
+        )
+
+
+def _space_group(block: Block) -> dict[str, str]:
+    values = {name: block.value(normalized(name)) for name in SPACE_GROUP_NAMES}
+    return {name: value for name, value in values.items() if value}
 
 
 def _read_operation(text: str, name: str, *, is_magnetic: bool = False) -> str:

@@ -93,10 +93,14 @@ def test_operations_of_a_space_group_are_noted(read, rock_salt, name, formula):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("_symmetry_space_group_name_H-M 'F m 3 q'", "pymatgen knows no"),
+        ("_symmetry_space_group_name_H-M 'F m 3 q'", "pymatgen does not know those of"),
         ("_symmetry_space_group_name_H-M F m -3 m", "has 4 values for 1 data names"),
         ("_symmetry_space_group_name_H-M 'F m -3 m", "does not end there"),
-        ("_space_group_IT_number 999", "pymatgen knows no"),
+        ("_space_group_IT_number 999", "pymatgen does not know those of"),
+        (
+            "_space_group_IT_number 225\n_symmetry_space_group_name_H-M 'P 1'",
+            "does not know those of 'P 1', '225'",
+        ),
     ],
 )
 def test_unknown_space_groups_are_refused(reason, rock_salt, name, expected):
