@@ -144,8 +144,9 @@ def verdict(reading, undamaged, pymatgen, ase):
         return others, "read with a note"
     if crystal.agrees(undamaged):
         return others, "read as before the damage"
-    if others == "agree" and crystal.agrees(ase):
-        return others, "read as they do"
+    read = [other for other in (pymatgen, ase) if other is not None]
+    if read and all(map(crystal.agrees, read)):
+        return others, "read as they do, or as the one that reads it"
     return others, "silently wrong"
 
 

@@ -14,7 +14,10 @@ from sklearn_cgcnn.datasets._cif._syntax import Block, CIFError, shorten
 from sklearn_cgcnn.datasets._cif._values import read_number
 
 _FORMULA_NAMES = ("_chemical_formula_sum", "_chemical_formula_structural")
-_FORMULA_TOLERANCE = 0.02  # relative, for rounded formulas of mixed crystals
+
+# For rounded formulas of mixed crystals: relative, and atoms per cell.
+_FORMULA_TOLERANCE = 0.02
+_ATOM_TOLERANCE = 0.5
 _VOLUME_TOLERANCE = 0.01  # relative
 
 # Å. No two atoms are closer: the shortest known bond, that of H2, is 0.74 Å long.
@@ -79,12 +82,20 @@ def _formula_note(structure: Structure, block: Block) -> str:
     if set(actual) != set(expected):
         return note
     n_units = np.array([actual[each] / expected[each] for each in expected])
-    if np.ptp(n_units) > _FORMULA_TOLERANCE * n_units.mean():
-        return note
     z = _number(block, "_cell_formula_units_z")
-    if math.isnan(z) or np.isclose(n_units.mean(), [1, z], rtol=0.02).any():
+    n_expected = (
+        np.median(n_units) if math.isnan(z) else _nearest(n_units.mean(), (1, z))
+    )
+    listed = n_expected * np.array([expected[each] for each in expected])
+    found = np.array([actual[each] for each in expected])
+    tolerance = np.minimum(_FORMULA_TOLERANCE * listed, _ATOM_TOLERANCE)
+    if (abs(found - listed) <= tolerance).all():
         return ""
-    return f"{note}, with {z:g} formula units"
+    return note if math.isnan(z) else f"{note}, with {z:g} formula units"
+
+
+def _nearest(value: float, options: tuple[float, ...]) -> float:
+    return min(options, key=lambda option: abs(option - value))
 
 
 def _volume_note(structure: Structure, block: Block) -> str:

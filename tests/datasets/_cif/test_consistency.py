@@ -7,6 +7,7 @@ import pytest
         ("'Cl Na'", "'Cl2 Na'", "the sites are Na4 Cl4, but the formula is 'Cl2 Na'"),
         ("'Cl Na'", "'Cl Na H'", "the sites are Na4 Cl4, but the formula is 'Cl Na H'"),
         ("units_Z 4", "units_Z 8", "formula is 'Cl Na', with 8 formula units"),
+        ("'Cl Na'", "'Cl1.03 Na'", "the sites are Na4 Cl4, but the formula is"),
         ("'Cl Na'", "'of salt'", "the formula 'of salt' cannot be read"),
         (
             "_volume 177.5",
@@ -29,6 +30,7 @@ def test_contradictions_are_noted(read, rock_salt, old, new, note):
         ("units_Z 4", "units_Z four"),
         ("'Cl Na'", "'Cl4 Na4'"),
         ("'Cl Na'", "?"),
+        ("'Cl Na'", "'Cl1.01 Na.99'"),
         ("_volume 177.5", "_volume 177.51(3)"),
         ("_volume 177.5", "_volume ?"),
     ],
@@ -74,3 +76,12 @@ def test_close_sites_that_are_occupied_in_turn(read, rock_salt):
     structure, _, notes = read(text)
     assert len(structure) == 12
     assert not any("apart" in note for note in notes)
+
+
+def test_one_of_many_sites_is_missing(read, rock_salt):
+    sites = "".join(f"Na1 Na 0.1 0.2 {n / 100} 1.\n" for n in range(99))
+    text = rock_salt.replace("Cl1 Cl1-", sites + "Cl1 Cl1-")
+    notes = read(text.replace("Cl Na", "Cl Na100")).notes
+    assert not any("formula" in note for note in notes)
+    notes = read(text.replace("Cl Na", "Cl Na101")).notes
+    assert notes[0].startswith("the sites are Na400 Cl4, but the formula is 'Cl Na101'")
