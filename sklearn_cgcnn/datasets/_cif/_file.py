@@ -13,6 +13,7 @@ from sklearn_cgcnn.datasets._cif._consistency import contradictions
 from sklearn_cgcnn.datasets._cif._pymatgen import make_structure
 from sklearn_cgcnn.datasets._cif._sites import SITE_NAMES, read_sites
 from sklearn_cgcnn.datasets._cif._symmetry import (
+    HALL_NAMES,
     MAGNETIC_OPERATION_NAMES,
     OPERATION_NAMES,
     SPACE_GROUP_NAMES,
@@ -156,7 +157,7 @@ def _check_syntax(block: Block) -> list[str]:
     """Refuse faults of items that the crystal is made of, and return other faults."""
     needed = {*CELL_NAMES, *SITE_NAMES, *OPERATION_NAMES, *MAGNETIC_OPERATION_NAMES}
     if not any(block.column(name) for name in OPERATION_NAMES):
-        needed.update(map(normalized, SPACE_GROUP_NAMES))
+        needed.update(map(normalized, (*SPACE_GROUP_NAMES, *HALL_NAMES)))
     ignored = []
     for item in block.items:
         if item.faults and needed.intersection(map(normalized, item.names)):

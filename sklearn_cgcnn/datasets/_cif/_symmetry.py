@@ -14,15 +14,17 @@ from sklearn_cgcnn.datasets._cif._syntax import (
 
 OPERATION_NAMES = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
 
-# Names of the space group, in the spelling and order in which pymatgen looks for them.
+# Names of the space group that pymatgen reads, in its spelling.
 SPACE_GROUP_NAMES = (
     "_symmetry_space_group_name_H-M",
-    "_space_group_name_Hall",
     "_space_group_name_H-M_alt",
-    "_symmetry_space_group_name_hall",
     "_space_group_IT_number",
     "_symmetry_Int_Tables_number",
 )
+
+# pymatgen looks for Hall symbols among those of Hermann and Mauguin, and takes P 3 2,
+# which is P 3 1 2, for P 32.
+HALL_NAMES = ("_symmetry_space_group_name_Hall", "_space_group_name_Hall")
 
 # What pymatgen reads of magnetic structures. The names exist in several spellings,
 # which pymatgen tells apart.
@@ -163,7 +165,8 @@ def check_group(block: Block, operations: list[SymmOp], notes: list[str]) -> Non
 
 
 def _space_group(block: Block) -> dict[str, str]:
-    values = {name: block.value(normalized(name)) for name in SPACE_GROUP_NAMES}
+    names = (*SPACE_GROUP_NAMES, *HALL_NAMES)
+    values = {name: block.value(normalized(name)) for name in names}
     return {name: value for name, value in values.items() if value}
 
 

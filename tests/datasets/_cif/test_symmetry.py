@@ -78,7 +78,9 @@ def test_two_lists_of_operations(read_without_notes, reason, rock_salt):
         ("_space_group_name_H-M_alt 'F m -3 m'", "Na4 Cl4"),
         ("_space_group_IT_number 225", "Na4 Cl4"),
         ("_symmetry_Int_Tables_number 225", "Na4 Cl4"),
+        ("_symmetry_space_group_name_Hall '?'\n_space_group_IT_number 225", "Na4 Cl4"),
         ("_symmetry_space_group_name_H-M 'P 1'", "Na1 Cl1"),
+        ("_symmetry_space_group_name_Hall 'P 1'", "Na1 Cl1"),
         ("_symmetry_space_group_name_H-M ?", "Na1 Cl1"),
     ],
 )
@@ -97,6 +99,7 @@ def test_operations_of_a_space_group_are_noted(read, rock_salt, name, formula):
         ("_symmetry_space_group_name_H-M F m -3 m", "has 4 values for 1 data names"),
         ("_symmetry_space_group_name_H-M 'F m -3 m", "does not end there"),
         ("_space_group_IT_number 999", "pymatgen does not know those of"),
+        ("_space_group_name_Hall 'P 3 2'", "does not know those of 'P 3 2'"),
         (
             "_space_group_IT_number 225\n_symmetry_space_group_name_H-M 'P 1'",
             "does not know those of 'P 1', '225'",
