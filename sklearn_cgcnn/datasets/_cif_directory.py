@@ -1,25 +1,24 @@
 """Load folders of CIF files in the layout of the original program."""
 
-import csv
 import os
 import warnings
-from numbers import Integral
+from collections.abc import Generator
+from contextlib import closing
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from joblib import delayed
-from numpy.typing import NDArray
-from pymatgen.core import Structure
+from joblib import effective_n_jobs
 from sklearn.utils import Bunch
 
-from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
-from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
+from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, validate_params
+from sklearn_cgcnn.datasets._cif import CIFReading, read_cif
+from sklearn_cgcnn.datasets._property_table import TABLE_NAME, as_target, read_table
+from sklearn_cgcnn.datasets._timed_processes import timed_map
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
-_TABLE_NAME = "id_prop.csv"
-_MAX_REASONS = 10  # that an error message lists
+_MAX_REASONS = 10  # that a message lists
 
 
 @validate_params(
@@ -27,6 +26,7 @@ _MAX_REASONS = 10  # that an error message lists
         "path": [str, os.PathLike],
         "on_error": [StrOptions({"raise", "collect"})],
         "return_X_y": ["boolean"],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     },
@@ -37,6 +37,7 @@ def load_cif_directory(
     *,
     on_error: str = "raise",
     return_X_y: bool = False,
+    time_limit: float | None = 60.0,
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Any:
@@ -45,7 +46,8 @@ def load_cif_directory(
     The folder has the layout that the program of the paper's authors uses. A file
     ``id_prop.csv`` without a header has one line per crystal, with its id and its
     property. A file ``<id>.cif`` contains the structure of each crystal. A line may
-    list several properties, separated by commas. Properties are numbers or labels.
+    list several properties, separated by commas, or none. A folder without this table
+    is loaded too: all its CIF files, in the order of their names, without a target.
 
     Parameters
     ----------
@@ -56,9 +58,14 @@ def load_cif_directory(
         of them with the reasons. ``"collect"`` leaves these crystals out, and returns
         the reasons in `failed`.
     return_X_y : bool, default=False
-        If True, return ``(data, target)`` instead of a Bunch.
+        If True, return ``(data, target)`` instead of a Bunch. What the Bunch would
+        contain in `failed` and `notes` is then emitted as one warning each.
+    time_limit : float or None, default=60.0
+        Seconds after which the reading of one file is given up, as for a file that
+        cannot be read. None reads without a limit.
     n_jobs : int or None, default=None
-        Number of processes that read files, as in joblib. None means one.
+        Number of processes that read files. None means one, and -1 one per processor,
+        as in joblib. Without a time limit, one means the current process.
     verbose : int, default=0
         Whether to show a progress bar.
 
@@ -69,17 +76,17 @@ def load_cif_directory(
 
         data : list of pymatgen.core.Structure, length n_samples
             The structures, in the order of the table.
-        target : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        target : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
             Integers if all properties are integers, else real numbers (NaN for empty
             fields) if all are numbers, else labels (str). Two-dimensional if the table
-            has several properties, and empty if it has none.
+            has several properties. None if it has none, or if there is no table.
         ids : list of str, length n_samples
             The ids of the crystals.
         failed : dict of str to str
             Maps the id of each crystal that was left out to the reason.
         notes : dict of str to list of str
-            Maps an id to the warnings of pymatgen while reading its file, for example
-            about coordinates that it rounded or occupancies that it scaled.
+            Maps an id to what was unusual in its file, for example coordinates that
+            pymatgen rounded, or sites that do not add up to the chemical formula.
         path : str
             The folder.
     (data, target) : tuple if ``return_X_y`` is True
@@ -88,13 +95,35 @@ def load_cif_directory(
     Raises
     ------
     CIFDirectoryError
-        If the table is missing or empty, has lines of different lengths, repeats an id,
-        or has an id that cannot be a file name. Also if files are missing or cannot be
-        read, and `on_error` is ``"raise"`` or no crystal is left.
+        If `path` is not a folder, or has neither a table nor CIF files. If the table
+        cannot be read or is empty, has lines of different lengths, repeats an id, or
+        has an id that cannot be a file name. If files are missing or cannot be read,
+        and `on_error` is ``"raise"`` or no crystal is left.
+    RuntimeError
+        If the processes that read files cannot be started.
 
     See Also
     --------
     sklearn_cgcnn.checkpoints.load_original_checkpoint : Load a model of that program.
+
+    Notes
+    -----
+    The crystal of a file is that of the first data block with a cell or atom sites.
+    Blocks before it, for example with bibliographic data only, are skipped with a note,
+    and further blocks are ignored with a note. If this block cannot be read, the file
+    cannot be read. Blocks are found as the syntax of CIF says: ``data_`` in a comment,
+    in quotes or in a text field begins none.
+
+    pymatgen makes the structure, which is then compared with the file. The file cannot
+    be read if a site was lost or changed on the way, for example because its symbol,
+    such as ``OH``, is not that of an element. It cannot be read either if a coordinate,
+    an occupancy, a length or an angle is not a number, or if the symmetry operations
+    are unclear or do not form a group.
+
+    Properties are numbers if they consist of ASCII digits with an optional sign,
+    decimal point and exponent, such as ``+1`` or ``1e5``, or are ``nan``, ``inf`` or
+    ``infinity``. Everything else is a label, for example ``2_1``, ``0x10``, or
+    ``"1,5"`` in quotes. Without quotes, ``1,5`` is two properties.
 
     Examples
     --------
@@ -102,129 +131,127 @@ def load_cif_directory(
     >>> X, y = load_cif_directory("my_crystals", return_X_y=True)  # doctest: +SKIP
     """
     folder = Path(path)
-    properties = _read_table(folder)
-    ids = list(properties)
-    structures, failed, notes = _read_structures(folder, ids, n_jobs, verbose)
-    if failed and (on_error == "raise" or not structures):
+    files, properties = _list_folder(folder)
+    readings = _read_files(files, time_limit, n_jobs, verbose)
+    failed = {id_: r.reason for id_, r in readings.items() if r.structure is None}
+    ids = [id_ for id_ in files if id_ not in failed]
+    if failed and (on_error == "raise" or not ids):
         raise _unreadable_files_error(folder, failed)
-    data = list(structures.values())
-    target = _as_target([properties[id_] for id_ in structures])
+    notes = {id_: readings[id_].notes for id_ in ids if readings[id_].notes}
+    data = [readings[id_].structure for id_ in ids]
+    target = as_target([properties[id_] for id_ in ids])
     if return_X_y:
+        _warn(folder, failed, notes)
         return data, target
     return Bunch(
         data=data,
         target=target,
-        ids=list(structures),
+        ids=ids,
         failed=failed,
         notes=notes,
         path=str(folder),
     )
 
 
-def _read_table(folder: Path) -> dict[str, list[str]]:
-    """Return the property fields of each id, in the order of the table."""
-    table = folder / _TABLE_NAME
-    lines = _read_lines(table)
-    if not lines:
+def _list_folder(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """Return the file and the properties of each id."""
+    if not folder.is_dir():
+        raise CIFDirectoryError(f"{folder} is not a folder; path must be one")
+    files = _find_files(folder)
+    table = folder / TABLE_NAME
+    # A link that leads nowhere is a table that cannot be read.
+    if os.path.lexists(table):
+        properties = read_table(table)
+        return {id_: _file_of(id_, folder, files) for id_ in properties}, properties
+    if not files:
         raise CIFDirectoryError(
-            f"{table} is empty; write one line per crystal, with its id and property"
+            f"{folder} contains neither a table {TABLE_NAME} nor CIF files; pass the "
+            "folder that contains them"
         )
-    first_number, first_line = lines[0]
-    line_numbers: dict[str, int] = {}
-    for number, (id_, *fields) in lines:
-        if len(fields) != len(first_line) - 1:
+    for id_, variants in files.items():
+        if len(variants) > 1:
             raise CIFDirectoryError(
-                f"{table} has {len(fields)} properties in line {number} ({id_!r}), but "
-                f"{len(first_line) - 1} in line {first_number}; write the same number "
-                "of properties for each crystal"
+                f"{folder} contains {' and '.join(each.name for each in variants)}, "
+                f"which have the same id {id_!r}; rename one of them"
             )
-        if id_ in line_numbers:
-            raise CIFDirectoryError(
-                f"{table} has the id {id_!r} in line {line_numbers[id_]} and again in "
-                f"line {number}; delete one of them"
-            )
-        if not id_ or Path(id_).name != id_:
-            raise CIFDirectoryError(
-                f"{table} has the id {id_!r} in line {number}, but an id must be the "
-                "name of a CIF file in this folder, without .cif; correct this line"
-            )
-        line_numbers[id_] = number
-    return {id_: fields for _, (id_, *fields) in lines}
+    return {id_: files[id_][0] for id_ in files}, {id_: [] for id_ in files}
 
 
-def _read_lines(table: Path) -> list[tuple[int, list[str]]]:
-    """Return the number and the fields of each line that is not blank."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            lines = [(reader.line_num, [field.strip() for field in r]) for r in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CIFDirectoryError(
-            f"{table} cannot be read ({error}); path must be a folder that contains a "
-            f"file {_TABLE_NAME} of ids and properties beside the CIF files"
-        ) from error
-    return [(number, fields) for number, fields in lines if any(fields)]
+def _find_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the CIF files of each id, in the order of their names.
+
+    Hidden files are left out: macOS leaves files ``._<name>.cif`` beside copies.
+    """
+    files: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        is_cif = file.suffix.lower() == ".cif" and not file.name.startswith(".")
+        if is_cif and file.is_file():
+            files.setdefault(file.stem, []).append(file)
+    return files
 
 
-def _read_structures(
-    folder: Path, ids: list[str], n_jobs: int | None, verbose: int
-) -> tuple[dict[str, Structure], dict[str, str], dict[str, list[str]]]:
-    """Return structures, reasons of failures, and warnings, each by id."""
-    structures, failed, notes = {}, {}, {}
-    results = generator_of(n_jobs)(
-        delayed(_read_cif)(folder / f"{id_}.cif") for id_ in ids
-    )
-    with progress_bar(len(ids), "reading", "file", verbose) as bar:
-        for id_, (structure, reason, messages) in zip(ids, results, strict=True):
+def _file_of(id_: str, folder: Path, files: dict[str, list[Path]]) -> Path:
+    """Return the file ``<id>.cif``, or else one with an ending such as ``.CIF``."""
+    exact = folder / f"{id_}.cif"
+    variants = files.get(id_, [exact])
+    return exact if exact in variants else variants[0]
+
+
+def _read_files(
+    files: dict[str, Path], time_limit: float | None, n_jobs: int | None, verbose: int
+) -> dict[str, CIFReading]:
+    readings = {}
+    with (
+        closing(_readings(list(files.values()), time_limit, n_jobs)) as results,
+        progress_bar(len(files), "reading", "file", verbose) as bar,
+    ):
+        for id_, reading in zip(files, results, strict=True):
+            readings[id_] = reading
             bar.update()
-            if structure is None:
-                failed[id_] = reason
-                continue
-            structures[id_] = structure
-            if messages:
-                notes[id_] = messages
-    return structures, failed, notes
+    return readings
 
 
-def _read_cif(file: Path) -> tuple[Structure | None, str, list[str]]:
-    """Return the structure or else the reason of the failure, and the warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            structure = Structure.from_file(file)
-        except Exception as error:  # noqa: BLE001 (a bad file can raise anything)
-            return None, f"{type(error).__name__}: {error}", []
-    # Only warnings about the file, which are UserWarnings. Deprecations are not.
-    messages = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-    n_blocks = file.read_bytes().lower().count(b"\ndata_")
-    if n_blocks > 1:
-        messages.append(
-            f"of {n_blocks} data blocks, only the first one with a structure was read"
-        )
-    return structure, "", messages
+def _readings(
+    files: list[Path], time_limit: float | None, n_jobs: int | None
+) -> Generator[CIFReading, None, None]:
+    n_processes = min(effective_n_jobs(n_jobs), len(files))
+    if time_limit is None and n_processes == 1:
+        yield from map(read_cif, files)
+        return
+    outcomes = timed_map(
+        read_cif, files, n_processes=n_processes, time_limit=time_limit
+    )
+    with closing(outcomes):
+        for reading, failure in outcomes:
+            yield reading or CIFReading(None, failure, [])
 
 
 def _unreadable_files_error(folder: Path, failed: dict[str, str]) -> CIFDirectoryError:
-    reasons = [f"  {id_}.cif: {reason}" for id_, reason in failed.items()]
-    listed = reasons[:_MAX_REASONS]
-    if len(reasons) > _MAX_REASONS:
-        listed.append(f"  and {len(reasons) - _MAX_REASONS} more")
     return CIFDirectoryError(
-        f"{len(failed)} files listed in {folder / _TABLE_NAME} cannot be read:\n"
-        + "\n".join(listed)
-        + "\nRepair these files, delete their lines from the table, or pass on_error="
-        '"collect" to leave them out. (The table must not have a header.)',
+        f"{len(failed)} CIF files of {folder} cannot be read:\n{_listed(failed)}\n"
+        "Repair these files, remove them (and their lines in the table, if there is "
+        'one), or pass on_error="collect" to leave them out. (The table must not have '
+        "a header.)",
         failed,
     )
 
 
-def _as_target(rows: list[list[str]]) -> NDArray[Any]:
-    texts = np.array(rows, dtype=str)
-    if texts.shape[1] == 1:
-        texts = texts[:, 0]
-    for dtype in (np.int64, np.float64):
-        try:
-            return np.where(texts == "", "nan", texts).astype(dtype)
-        except (ValueError, OverflowError):
-            continue
-    return texts
+def _warn(folder: Path, failed: dict[str, str], notes: dict[str, list[str]]) -> None:
+    """Emit a warning each for files that were left out, and for unusual files."""
+    joined = {id_: "; ".join(messages) for id_, messages in notes.items()}
+    for messages, what in (
+        (failed, "could not be read and were left out"),
+        (joined, "are unusual; check that they were read as you expect"),
+    ):
+        if messages:
+            warnings.warn(
+                f"{len(messages)} CIF files of {folder} {what}:\n{_listed(messages)}",
+                stacklevel=4,
+            )
+
+
+def _listed(messages: dict[str, str]) -> str:
+    lines = [f"  {id_}: {message}" for id_, message in messages.items()]
+    if len(lines) > _MAX_REASONS:
+        lines[_MAX_REASONS:] = [f"  and {len(lines) - _MAX_REASONS} more"]
+    return "\n".join(lines)

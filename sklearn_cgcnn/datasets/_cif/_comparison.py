@@ -1,0 +1,168 @@
+"""Compare the structure that pymatgen made with the sites that the file lists.
+
+Sites can be lost or changed on the way without a warning, for example those whose
+symbol stands for a group of atoms, or whose images under symmetry are not merged.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Composition, DummySpecies, Structure
+from pymatgen.core.operations import SymmOp
+from scipy.spatial import KDTree
+
+from sklearn_cgcnn.datasets._cif._sites import ListedSite
+from sklearn_cgcnn.datasets._cif._syntax import CIFError, shorten
+
+_CELL_TOLERANCE = 1e-4  # relative
+_OCCUPANCY_TOLERANCE = 1e-3
+
+# Fractional coordinates. pymatgen merges sites, and rounds coordinates, within 1e-4;
+# operations can add up three such differences.
+_SITE_TOLERANCE = 1e-3
+
+# Larger, because shifts of operations are rounded too, for example to 0.333.
+_SYMMETRY_TOLERANCE = 1e-2
+
+
+def check_cell(structure: Structure, cell: dict[str, str]) -> None:
+    """Check that a structure has the cell that the file lists.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The structure.
+    cell : dict of str to str
+        Lengths and angles, as returned by `read_cell`.
+
+    Raises
+    ------
+    CIFError
+        If a length or an angle differs.
+    """
+    lattice = structure.lattice
+    actual = dict(zip(("a", "b", "c"), lattice.abc, strict=True))
+    actual.update(zip(("alpha", "beta", "gamma"), lattice.angles, strict=True))
+    for name, text in cell.items():
+        value = actual[name.rsplit("_", 1)[1]]
+        if not np.isclose(value, float(text), rtol=_CELL_TOLERANCE, atol=0):
+            raise CIFError(
+                f"pymatgen made a cell with {name} {value:g} instead of {text}"
+            )
+
+
+def check_sites(
+    structure: Structure, sites: list[ListedSite], operations: list[SymmOp]
+) -> NDArray[np.int64]:
+    """Check that a structure has the listed sites with all their images, and no others.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The structure.
+    sites : list of ListedSite
+        The sites that the file lists.
+    operations : list of pymatgen.core.operations.SymmOp
+        The symmetry operations that pymatgen applied.
+
+    Returns
+    -------
+    ndarray of shape (n_listed_sites,)
+        Number of equivalent sites in the structure, of each listed site.
+
+    Raises
+    ------
+    CIFError
+        If a site was lost, has another element or occupancy, or is not in the file. If
+        the structure does not have the symmetry of the operations.
+    """
+    tree = KDTree(_into_cell(structure.frac_coords), boxsize=1)
+    matrices = np.array([each.affine_matrix for each in operations])  # (n, 4, 4)
+    images = _images(matrices, np.array([site.coords for site in sites], float))
+    found = [np.unique(row) for row in _nearest(tree, images, _SITE_TOLERANCE).T]
+    for site, positions in zip(sites, found, strict=True):
+        if positions[-1] == tree.n:  # an image without a site nearby
+            raise CIFError(
+                f"pymatgen lost site {_title(site)}, or one equivalent to it"
+            )
+    _check_species(structure, sites, found)
+    _check_symmetry(structure, tree, matrices)
+    return np.array([len(positions) for positions in found])
+
+
+def _images(
+    matrices: NDArray[np.float64], coords: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Apply each operation to each row of coordinates."""
+    images: NDArray[np.float64] = coords @ matrices[:, :3, :3].transpose(0, 2, 1)
+    return images + matrices[:, None, :3, 3]  # (n_operations, n_sites, 3)
+
+
+def _into_cell(coords: NDArray[np.float64]) -> NDArray[np.float64]:
+    coords = coords - np.floor(coords)
+    coords[coords >= 1] = 0  # the rounded result for tiny negative numbers
+    return coords
+
+
+def _nearest(
+    tree: KDTree, coords: NDArray[np.float64], tolerance: float
+) -> NDArray[np.int64]:
+    """Return the site at each position, or the number of sites if there is none."""
+    positions: NDArray[np.int64] = tree.query(
+        _into_cell(coords), p=np.inf, distance_upper_bound=tolerance
+    )[1]
+    return positions
+
+
+def _check_species(
+    structure: Structure, sites: list[ListedSite], found: list[NDArray[np.int64]]
+) -> None:
+    expected: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for site, positions in zip(sites, found, strict=True):
+        for position in positions:
+            for species in structure[position].species:
+                if not isinstance(species, DummySpecies) and site.may_be(
+                    species.symbol
+                ):
+                    expected[position][species.symbol] += float(site.occupancy)
+                    break
+            else:
+                raise CIFError(f"pymatgen lost site {_title(site)}")
+    for position, made in enumerate(structure):
+        actual: dict[str, float] = defaultdict(float)
+        for species, amount in made.species.items():
+            actual[species.symbol] += amount
+        listed = expected[position]
+        if actual.keys() != listed.keys() or any(
+            abs(actual[each] - listed[each]) > _OCCUPANCY_TOLERANCE for each in actual
+        ):
+            text = ", ".join(f"{element} {n:g}" for element, n in listed.items())
+            raise CIFError(
+                f"pymatgen made a site of {made.species_string} at "
+                f"{np.round(made.frac_coords, 4).tolist()}, where the file lists "
+                f"{text or 'none'}"
+            )
+
+
+def _check_symmetry(
+    structure: Structure, tree: KDTree, matrices: NDArray[np.float64]
+) -> None:
+    """Refuse a structure that an operation changes: another one is missing or wrong."""
+    if not np.allclose(np.abs(np.linalg.det(matrices[:, :3, :3])), 1):
+        raise CIFError("a symmetry operation is neither a rotation nor a reflection")
+    kinds: dict[Composition, int] = {}
+    listed = [kinds.setdefault(site.species, len(kinds)) for site in structure]
+    codes = np.array([*listed, -1])  # -1 where there is no site
+    positions = _nearest(
+        tree, _images(matrices, structure.frac_coords), _SYMMETRY_TOLERANCE
+    )  # (n_operations, n_sites)
+    if (codes[positions] != codes[:-1]).any():
+        raise CIFError(
+            "the symmetry operations contradict each other: one of them is damaged or "
+            "missing"
+        )
+
+
+def _title(site: ListedSite) -> str:
+    return f"{shorten(site.label)} with the symbol {shorten(site.symbol)}"
