@@ -143,6 +143,23 @@ class CrystalEmbedder(
         vectors: NDArray[np.float64] = self.estimator_._embed_crystals(X)
         return vectors
 
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container of the vectors, as for other transformers.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            "default" returns arrays, the others DataFrames with names. None changes
+            nothing.
+
+        Returns
+        -------
+        CrystalEmbedder
+            This transformer.
+        """
+        super().set_output(transform=transform)
+        return self
+
     @property
     def _n_features_out(self) -> int:
         n_channels: int = self.estimator_._n_embedding_channels()

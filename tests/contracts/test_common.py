@@ -85,8 +85,10 @@ def test_what_both_estimators_have_is_documented_alike(section):
     )
     shared = regressor.keys() & classifier.keys()
     assert len(shared) >= (28 if section == "Parameters" else 5)
-    # Classifiers train for fewer epochs, and hold out crystals of each class.
-    other_default, other_text = {"max_epochs", "n_iter_no_change"}, {"early_stopping"}
+    # Classifiers train for fewer epochs, with another loss, hold out crystals of each
+    # class, and record their accuracy.
+    other_default = {"max_epochs", "n_iter_no_change", "loss"}
+    other_text = {"early_stopping", "loss", "history_"}
     for name in shared:
         (header, text), (other_header, other) = regressor[name], classifier[name]
         assert (header == other_header) == (name not in other_default), name
