@@ -158,9 +158,12 @@ def test_no_process_outlives_the_main_one(tmp_path, how):
     script.write_text(
         textwrap.dedent(
             """
+            import signal
             from functions import record_and_sleep
             from sklearn_cgcnn.datasets._timed_processes import timed_map
 
+            # Processes in the background ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             limit = 2.0 if {kill} else 600.0
             list(timed_map(record_and_sleep, ["pid"], n_processes=1, time_limit=limit))
             """
