@@ -42,8 +42,8 @@ from sklearn_cgcnn._validation import (
 )
 from sklearn_cgcnn.graphs import CrystalGraphs
 
-# Methods of the network that return one row per crystal. Others return one per site.
-_OF_CRYSTALS = {"__call__", "crystal_vectors"}
+# Methods of net or network that return one row per crystal. Others return one per site.
+_OF_CRYSTALS = {"infer", "crystal_vectors"}
 
 
 class BaseCGCNN(NetTraining, ABC):
@@ -351,7 +351,7 @@ class BaseCGCNN(NetTraining, ABC):
 
     def _predict_outputs(self, X: Any) -> NDArray[np.float32]:
         """Return the outputs of the network, of shape (n_crystals, n_outputs)."""
-        return self._evaluate(X, "__call__")[1]
+        return self._evaluate(X, "infer")[1]
 
     def _predict_contributions(self, X: Any) -> list[NDArray[np.float64]]:
         """Return the contributions of the sites of each crystal, in their order.

@@ -351,20 +351,22 @@ class CrystalNet(NetWithStatistics):
         return self._evaluate(dataset, self.infer)
 
     def evaluate(self, dataset: PackedDataset, method: str) -> Tensor:
-        """Compute something else of all crystals of a dataset, in order.
+        """Compute something of all crystals of a dataset, in order.
 
         Parameters
         ----------
         dataset : PackedDataset
         method : str
-            Name of a method of the module that takes a batch, such as
-            ``"contributions"``.
+            ``"infer"``, or the name of a method of the module that takes a batch, such
+            as ``"contributions"``.
 
         Returns
         -------
         Tensor of shape (n_crystals, ...) or (n_sites, ...)
             On the CPU.
         """
+        if method == "infer":
+            return self.predict_batches(dataset)
         function = getattr(self.module_, method)
         return self._evaluate(dataset, lambda batch: self._compute(function, batch))
 
