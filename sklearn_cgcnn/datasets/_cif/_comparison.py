@@ -128,7 +128,9 @@ def _check_species(
                     expected[position][species.symbol] += float(site.occupancy)
                     break
             else:
-                raise CIFError(f"pymatgen lost site {_title(site)}")
+                raise CIFError(
+                    f"pymatgen lost site {_title(site)}, or put another in its place"
+                )
     for position, made in enumerate(structure):
         actual: dict[str, float] = defaultdict(float)
         for species, amount in made.species.items():

@@ -2,7 +2,6 @@
 
 import codecs
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,7 +162,6 @@ def _check_syntax(block: Block) -> list[str]:
         if item.faults and needed.intersection(map(normalized, item.names)):
             raise CIFError("; ".join(item.faults))
         ignored += [f"{fault}; this was ignored" for fault in item.faults]
-    for name, count in Counter(block.names()).items():
-        if count > 1 and name in needed:
-            raise CIFError(f"{name} is listed {count} times in one data block")
+    for name in needed.intersection(block.repeated_names()):
+        raise CIFError(f"{name} is listed with different values in one data block")
     return ignored

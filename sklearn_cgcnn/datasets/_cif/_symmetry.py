@@ -134,7 +134,7 @@ def operations_of_group(block: Block, notes: list[str]) -> list[str]:
         "the file lists no symmetry operations; they were derived from "
         + ", ".join(f"{name} {shorten(value)}" for name, value in given.items())
     )
-    names = {"".join(value.split()).lower() for value in given.values()}
+    names = {re.sub(r"[\s_]", "", value).lower() for value in given.values()}
     return ["x,y,z"] if names <= {"p1", "1"} else []
 
 

@@ -107,6 +107,17 @@ class Block:
         """Return all data names, in the form of `normalized`."""
         return [normalized(name) for item in self.items for name in item.names]
 
+    def repeated_names(self) -> set[str]:
+        """Return the data names that are listed again with other values."""
+        values: dict[str, list[str]] = {}
+        return {
+            normalized(name)
+            for item in self.items
+            for position, name in enumerate(item.names)
+            if values.setdefault(normalized(name), item.column(position))
+            != item.column(position)
+        }
+
     def column(self, name: str) -> list[str] | None:
         """Return the values of a data name, or None if it is absent.
 

@@ -143,7 +143,11 @@ def test_a_reason_contains_the_warnings_of_pymatgen(reason, rock_salt):
         ("Na1 Na1+ 0. 0. 0. 1.", "Na1 Na1+ 0. 0. 0.", "has 11 values for 6"),
         ("Na1 Na1+ 0.", "# Na1 Na1+ 0.", "lists no"),
         ("x+1/2,y+1/2,z", "'x+1/2, y+1/2, z", "the quoted text in line"),
-        ("_cell_volume", "_cell_length_a 5.7\n_cell_volume", "is listed 2 times"),
+        (
+            "_cell_volume",
+            "_cell_length_a 5.7\n_cell_volume",
+            "is listed with different values",
+        ),
     ],
 )
 def test_faults_of_syntax_that_matter(read, reason, rock_salt, old, new, expected):
@@ -152,6 +156,11 @@ def test_faults_of_syntax_that_matter(read, reason, rock_salt, old, new, expecte
         assert read(text).structure.composition.formula == "Cl4"
     else:
         assert expected in reason(text)
+
+
+def test_items_may_be_repeated_with_the_same_value(read_without_notes, rock_salt):
+    text = rock_salt.replace("_cell_volume", "_cell_length_a 5.62(1)\n_cell_volume")
+    assert read_without_notes(text).composition.formula == "Na4 Cl4"
 
 
 def test_other_faults_of_syntax_are_noted(read, rock_salt):
