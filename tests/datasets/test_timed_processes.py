@@ -5,9 +5,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
+import sklearn_cgcnn
 from sklearn_cgcnn.datasets._timed_processes import timed_map
 
 FUNCTIONS = """
@@ -172,7 +174,7 @@ def test_no_process_outlives_the_main_one(tmp_path, how):
     main = subprocess.Popen(
         [sys.executable, str(script)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(Path(sklearn_cgcnn.__file__).parents[1])},
         stderr=subprocess.PIPE,
     )
     file = tmp_path / "pid"
