@@ -241,10 +241,12 @@ class BaseCGCNN(NetTraining, ABC):
             return copied
         if isinstance(crystals, CrystalGraphs):
             settings = crystals.settings
-            return CrystalGraphFeaturizer.from_settings(settings, **self._how())
-        return CrystalGraphFeaturizer(**self._how())
+            return CrystalGraphFeaturizer.from_settings(
+                settings, **self._featurizer_params()
+            )
+        return CrystalGraphFeaturizer(**self._featurizer_params())
 
-    def _how(self) -> dict[str, Any]:
+    def _featurizer_params(self) -> dict[str, Any]:
         """Return the parameters of a featurizer that do not shape the graphs."""
         names = ("on_error", "n_jobs", "verbose")
         return {name: getattr(self, name) for name in names}
@@ -327,6 +329,9 @@ class BaseCGCNN(NetTraining, ABC):
             if graphs.failed:
                 warn_of_failed(graphs, "X_val")
                 valid = valid.take(np.flatnonzero(~graphs.is_failed))
+                check_sample_weight(
+                    valid.weights, len(valid.graphs), "sample_weight_val"
+                )
             valid = valid.with_mean_weight_one()
             return data.pack(device), valid.pack(device)
         if not self.early_stopping:

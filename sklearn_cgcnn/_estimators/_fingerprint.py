@@ -3,13 +3,17 @@
 import functools
 import hashlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sklearn_cgcnn._training import CrystalNet, PackedDataset
+
+_NAMED_ONLY = types.BuiltinFunctionType | types.ModuleType
+_PLAIN = None | bool | int | float | complex | str | bytes
 
 
 def training_fingerprint(
@@ -19,6 +23,9 @@ def training_fingerprint(
     valid: PackedDataset | None,
 ) -> str:
     """Return a hash that two trainings share only if they give the same result.
+
+    Functions and classes count by their code, with defaults, closures, and what they
+    use of their own module. What a function imports counts by name.
 
     Parameters
     ----------
@@ -36,61 +43,165 @@ def training_fingerprint(
     str
         32 hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    weights = net.module_.state_dict()
-    parts = {
-        "params": dict(params),
-        "seed": net.seed,
-        "module": str(net.module_),
-        "weights": weights,
-        "train": _tensors(train),
-        "valid": None if valid is None else _tensors(valid),
-    }
-    _update(digest, parts, ())
-    return digest.hexdigest()[:32]
+    content = _ContentHash()
+    content.add(dict(params))
+    content.add(net.seed)
+    content.add(net.module_)
+    content.add(_tensors(train))
+    content.add(None if valid is None else _tensors(valid))
+    return content.hexdigest()[:32]
 
 
 def _tensors(dataset: PackedDataset) -> dict[str, torch.Tensor]:
     return {k: v for k, v in vars(dataset).items() if isinstance(v, torch.Tensor)}
 
 
-def _update(digest: Any, value: Any, parents: tuple[int, ...]) -> None:
-    """Add a value by its content, so that equal values of two processes agree."""
-    if id(value) in parents:  # it contains itself
-        return
-    parents = (*parents, id(value))
-    digest.update(f"<{type(value).__module__}.{type(value).__qualname__}>".encode())
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        digest.update(f"{value.dtype} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, Mapping):
-        for key in sorted(value, key=repr):
-            digest.update(repr(key).encode())
-            _update(digest, value[key], parents)
-    elif isinstance(value, list | tuple | np.ndarray):
-        for item in value:
-            _update(digest, item, parents)
-    else:
-        _update_object(digest, value, parents)
+class _ContentHash:
+    """A hash of objects by their content, so that equal ones of two processes agree."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        # Objects with their order. Kept alive, because ids of freed objects come again.
+        self._seen: dict[int, tuple[int, object]] = {}
+
+    def hexdigest(self) -> str:
+        """Return the hash of all that was added."""
+        return self._digest.hexdigest()
+
+    def add(self, value: Any) -> None:
+        """Add an object of any type."""
+        self._write(f"<{type(value).__module__}.{type(value).__qualname__} ")
+        if isinstance(value, _PLAIN | np.number):
+            self._write(repr(value))
+        elif isinstance(value, _NAMED_ONLY):
+            self._write(f"{getattr(value, '__module__', '')}.{value.__name__}")
+        elif isinstance(value, Mapping):
+            self._add_all(pair for pair in sorted(value.items(), key=_repr_of_first))
+        elif isinstance(value, set | frozenset):
+            self._add_all(sorted(value, key=repr))
+        elif isinstance(value, list | tuple):
+            self._add_all(value)
+        elif isinstance(value, torch.Tensor | np.ndarray):
+            self._add_array(value)
+        elif id(value) in self._seen:
+            self._write(str(self._seen[id(value)][0]))
+        else:
+            self._seen[id(value)] = len(self._seen), value
+            self._add_object(value)
+        self._write(">")
+
+    def _write(self, text: str) -> None:
+        self._digest.update(text.encode())
+
+    def _add_all(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self.add(value)
+
+    def _add_array(self, value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu().numpy()
+        self._write(f"{value.dtype} {value.shape}")
+        if value.dtype == object:
+            self._add_all(value.ravel().tolist())
+        else:
+            self._digest.update(np.ascontiguousarray(value).tobytes())
+
+    def _add_object(self, value: Any) -> None:
+        if isinstance(value, type):
+            self._add_class(value)
+        elif isinstance(value, types.FunctionType):
+            self._add_function(value)
+        elif isinstance(value, types.MethodType):
+            self._add_all((value.__func__, value.__self__))
+        elif isinstance(value, functools.partial):
+            self._add_all((value.func, value.args, value.keywords))
+        elif hasattr(value, "__dict__"):
+            self._add_all((type(value), _attributes(value)))
+        else:
+            self._add_all(_reduced(value))
+
+    def _add_class(self, value: type) -> None:
+        """Add the methods of a class and of its bases."""
+        self._write(f"{value.__module__}.{value.__qualname__}")
+        for attribute in vars(value).values():
+            for function in _functions_of(attribute):
+                self.add(function)
+        self._add_all(value.__bases__)
+
+    def _add_function(self, value: types.FunctionType) -> None:
+        self._write(f"{value.__module__}.{value.__qualname__}")
+        self._add_all((value.__defaults__, value.__kwdefaults__))
+        for cell in value.__closure__ or ():
+            with_content = cell != types.CellType()
+            self.add(cell.cell_contents if with_content else None)
+        self._add_code(value.__code__)
+        for name in sorted(_names_in(value.__code__)):
+            used = value.__globals__.get(name)
+            if isinstance(used, _PLAIN | tuple) or _is_of(used, value.__module__):
+                self.add(used)
+
+    def _add_code(self, code: types.CodeType) -> None:
+        self._digest.update(code.co_code)
+        self._add_all((code.co_names, code.co_varnames, code.co_freevars))
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                self._add_code(constant)
+            else:
+                self.add(constant)
 
 
-def _update_object(digest: Any, value: Any, parents: tuple[int, ...]) -> None:
-    if value is None or isinstance(value, bool | int | float | str | bytes | np.number):
-        digest.update(repr(value).encode())
-    elif isinstance(value, functools.partial):
-        _update(digest, (value.func, value.args, value.keywords), parents)
-    elif isinstance(value, types.FunctionType):
-        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
-        digest.update(value.__code__.co_code)
-    elif isinstance(value, type | types.BuiltinFunctionType):
-        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
-    elif isinstance(value, torch.nn.Module):
-        digest.update(str(value).encode())
-        _update(digest, value.state_dict(), parents)
+def _repr_of_first(pair: tuple[Any, Any]) -> str:
+    return repr(pair[0])
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object that shape a training."""
+    attributes = dict(vars(value))
+    if isinstance(value, nn.Module):
+        del attributes["training"]  # an interrupted pass may leave either
     elif hasattr(value, "get_params") or hasattr(value, "initialize"):
-        # Other attributes of a callback are its state, or connections.
-        own = {k: v for k, v in vars(value).items() if not k.endswith("_")}
-        _update(digest, own, parents)
-    # Of other objects the type alone counts, which was added above.
+        # The state of a callback comes from the training. A writer or a connection that
+        # it holds is another one in each process.
+        attributes = {
+            name: type(each) if _is_connection(each) else each
+            for name, each in attributes.items()
+            if not name.endswith("_")
+        }
+    return attributes
+
+
+def _is_connection(value: Any) -> bool:
+    known = callable(value) or hasattr(value, "get_params")
+    return hasattr(value, "__dict__") and not known
+
+
+def _functions_of(attribute: Any) -> list[Any]:
+    """Return the functions behind an attribute of a class: a method or a property."""
+    if isinstance(attribute, property):
+        functions = [attribute.fget, attribute.fset, attribute.fdel]
+    else:
+        functions = [getattr(attribute, "__func__", attribute)]
+    return [each for each in functions if isinstance(each, types.FunctionType)]
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    """Return all names that a function reads from its module, or as attributes."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names_in(constant)
+    return names
+
+
+def _is_of(value: Any, module: str) -> bool:
+    kinds = types.FunctionType | type
+    return isinstance(value, kinds) and value.__module__ == module
+
+
+def _reduced(value: Any) -> tuple[Any, ...]:
+    """Return the content of an object without attributes, such as a path."""
+    try:
+        reduced = value.__reduce_ex__(4)
+    except TypeError:  # it cannot be pickled: then the type alone counts
+        return ()
+    return tuple(list(x) if isinstance(x, Iterator) else x for x in reduced)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.periodic_table import Element
 
+from sklearn_cgcnn._messages import listing
 from sklearn_cgcnn.exceptions import ExtrapolationWarning, FailedCrystalsWarning
 from sklearn_cgcnn.graphs import CrystalGraphs
 
@@ -104,16 +105,11 @@ def warn_of_failed(graphs: CrystalGraphs, name: str = "X") -> None:
     FailedCrystalsWarning
         Once, with the position and the reason of each of them, up to a bound.
     """
-    listed = [f"  {name}[{i}] {reason}" for i, reason in graphs.failed.items()]
-    if len(listed) > _MAX_LISTED:
-        listed[_MAX_LISTED:] = [f"  and {len(listed) - _MAX_LISTED} more"]
-    n_failed = len(graphs.failed)
-    warnings.warn(
-        f"{n_failed} of {len(graphs)} crystals cannot become graphs and are left out:\n"
-        + "\n".join(listed),
-        FailedCrystalsWarning,
-        stacklevel=2,
-    )
+    lines = [f"{name}[{i}] {reason}" for i, reason in graphs.failed.items()]
+    n_crystals = f"{len(lines)} of {len(graphs)} crystals"
+    header = f"{n_crystals} cannot become graphs and are left out:"
+    message = listing(header, lines, _MAX_LISTED)
+    warnings.warn(message, FailedCrystalsWarning, stacklevel=2)
 
 
 def _crystal_of(graphs: CrystalGraphs, sites: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -132,7 +132,7 @@ def inherited_featurizer(
     fitted: CrystalGraphFeaturizer = model.featurizer_
     if estimator.featurizer is None:
         copied: CrystalGraphFeaturizer = clone(fitted)
-        copied.set_params(**estimator._how())
+        copied.set_params(**estimator._featurizer_params())
         return copied
     own: CrystalGraphFeaturizer = clone(estimator.featurizer)
     settings, needed = own.graph_settings(), fitted.graph_settings()

@@ -24,7 +24,6 @@ from sklearn_cgcnn._training._packed import (
     Sample,
 )
 from sklearn_cgcnn._training._statistics import OF_A_TRAINING, NetWithStatistics
-from sklearn_cgcnn._training._targets import TargetEncoding
 from sklearn_cgcnn.nn import CrystalGraphBatch
 
 # Largest number of edges and sites in a batch for prediction: on a CPU such a batch
@@ -53,6 +52,10 @@ class CrystalNet(NetWithStatistics):
     checkpoint: TrainingCheckpoint | None = None
     #: Precision of matrix products: "float32", "tf32" or "bfloat16".
     matmul_precision = "float32"
+    #: Whether a callback stopped the last training.
+    is_stopped_ = False
+    #: Tells Ctrl-C from a callback, during a training.
+    interrupts_: InterruptWatch | None = None
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -115,31 +118,14 @@ class CrystalNet(NetWithStatistics):
         ValueError
             If the loss does not give one value per target.
         """
-        present = ~y_true.values.isnan()
-        losses = self.weighted_losses(y_pred, y_true)
+        losses, present = self._weighted_losses(y_pred, y_true.values, y_true.weights)
         mean: Tensor = losses.sum() / present.sum().clamp(min=1)
         return mean
 
-    def weighted_losses(self, y_pred: Tensor, y_true: BatchTargets) -> Tensor:
-        """Return the weighted loss of each target.
-
-        Parameters
-        ----------
-        y_pred : Tensor of shape (n_crystals, n_outputs)
-        y_true : BatchTargets
-            Targets, NaN where missing, and sample weights.
-
-        Returns
-        -------
-        Tensor of the shape of the targets
-            Zero for missing targets.
-
-        Raises
-        ------
-        ValueError
-            If the loss does not give one value per target.
-        """
-        target, weight = y_true.values, y_true.weights
+    def _weighted_losses(
+        self, y_pred: Tensor, target: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of each target, zero if missing, and which are present."""
         present = ~target.isnan()
         if target.is_floating_point():
             # A missing target is replaced by its prediction, so that no NaN enters.
@@ -151,7 +137,7 @@ class CrystalNet(NetWithStatistics):
                 f"shape {tuple(target.shape)}; it must return one value per target "
                 "(reduction='none')"
             )
-        return losses * weight.view(-1, *[1] * (losses.ndim - 1)) * present
+        return losses * weight.view(-1, *[1] * (losses.ndim - 1)) * present, present
 
     def train(self, dataset: PackedDataset, epochs: int) -> None:
         """Train for several epochs, or until a callback stops the training.
@@ -198,7 +184,7 @@ class CrystalNet(NetWithStatistics):
         finally:
             # At the end of the training, callbacks may load another history, and thaw
             # what they froze.
-            self.trained_epochs_ = list(self._epochs())
+            self.trained_epochs_ = list(self.history[self.n_epochs_before_ :])
             self.norms_ = self._norms()
             self.notify("on_train_end", X=dataset, y=dataset.y)
             # Callbacks may also have changed the weights.
@@ -207,11 +193,6 @@ class CrystalNet(NetWithStatistics):
         self.check_last_step(dataset)
         if self.checkpoint:
             self.checkpoint.save(training_state(self, is_finished=True))
-
-    def _epochs(self) -> list[Mapping[str, Any]]:
-        """Return the rows of the history that this training added."""
-        rows: list[Mapping[str, Any]] = self.history[self.n_epochs_before_ :]
-        return rows
 
     def notify(self, method_name: str, **arguments: Any) -> None:
         """Call a method of all callbacks.
@@ -237,8 +218,12 @@ class CrystalNet(NetWithStatistics):
             except StopTraining:
                 self.is_stopped_ = True
             except KeyboardInterrupt:
-                pressed = self.interrupts_.was_pressed
-                if pressed or method_name not in _STOPPING_POINTS:
+                watch = self.interrupts_
+                if (
+                    watch is None
+                    or watch.was_pressed
+                    or method_name not in _STOPPING_POINTS
+                ):
                     raise
                 self.is_stopped_ = True
         if self.is_stopped_ and method_name != "on_train_end":
@@ -278,7 +263,7 @@ class CrystalNet(NetWithStatistics):
             self.recompute_statistics(self.training_data_)
         name, n_before = f"{prefix}_loss", len(self.history[-1]["batches"])
         reads_now = self._callbacks_read_batches()
-        outputs, targets, losses = list[Tensor](), list[BatchTargets](), list[Tensor]()
+        outputs, targets = list[Tensor](), list[BatchTargets]()
         self.has_current_statistics_ = not training
         try:
             for batch in iterator:
@@ -290,20 +275,29 @@ class CrystalNet(NetWithStatistics):
                 self.notify("on_batch_end", batch=batch, training=training, **step)
                 outputs.append(step["y_pred"].detach())
                 targets.append(batch[1])
-                if not training:
-                    losses.append(self.weighted_losses(outputs[-1], targets[-1]))
                 del step  # frees the tensors that the gradient needed
         finally:
             self.has_current_statistics_ = False
             rows = self.history[-1]["batches"][n_before:]
             _read_losses([row for row in rows if name in row], name)
         self.history.record(f"{prefix}_batch_count", len(outputs))
-        if not training:
-            each = torch.cat(losses)
-            self.valid_losses_ = each.reshape(len(each), -1).sum(dim=1)
+        self._record_scores(outputs, targets, prefix)
+
+    def _record_scores(
+        self, outputs: list[Tensor], targets: list[BatchTargets], prefix: str
+    ) -> None:
+        """Record the mean score of a pass, and the losses of held-out crystals."""
+        predicted = torch.cat(outputs)
+        values = torch.cat([each.values for each in targets])
+        weights = torch.cat([each.weights for each in targets])
+        if prefix == "valid":
+            losses, _ = self._weighted_losses(predicted, values, weights)
+            self.valid_losses_ = losses.reshape(len(losses), -1).sum(dim=1)
         if self.encoding is not None:
-            score = _mean_score(self.encoding, outputs, targets)
-            self.history.record(f"{prefix}_{self.encoding.score_name}", score)
+            scores = self.encoding.scores(predicted, values)
+            weighted = scores * weights.view(-1, *[1] * (scores.ndim - 1))
+            name = f"{prefix}_{self.encoding.score_name}"
+            self.history.record(name, float(weighted.nanmean()))
 
     def _callbacks_read_batches(self) -> bool:
         """Return whether a callback of the user is called after every batch."""
@@ -415,14 +409,3 @@ def _read_losses(rows: list[dict[str, Any]], name: str) -> None:
         losses = torch.stack([row[name] for row in unread])
         for row, loss in zip(unread, losses.tolist(), strict=True):
             row[name] = loss
-
-
-def _mean_score(
-    encoding: TargetEncoding, outputs: list[Tensor], targets: list[BatchTargets]
-) -> float:
-    """Return the mean score of all batches, weighted as the loss is."""
-    values = torch.cat([each.values for each in targets])
-    weights = torch.cat([each.weights for each in targets])
-    scores = encoding.scores(torch.cat(outputs), values)
-    weighted = scores * weights.view(-1, *[1] * (scores.ndim - 1))
-    return float(weighted.nanmean())

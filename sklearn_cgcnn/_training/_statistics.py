@@ -13,7 +13,13 @@ from sklearn_cgcnn.nn import BatchNorm
 
 # Attributes that exist during a training only. A fitted net must not keep the crystals
 # alive.
-OF_A_TRAINING = {"training_data_", "interrupts_", "norms_", "valid_losses_"}
+OF_A_TRAINING = {
+    "training_data_",
+    "interrupts_",
+    "norms_",
+    "valid_losses_",
+    "has_current_statistics_",
+}
 
 
 class NetWithStatistics(ScoredNet):

@@ -16,10 +16,8 @@ class TargetEncoding(Protocol):
 
     #: "regressor" or "classifier", as in scikit-learn's tags.
     estimator_type: ClassVar[str]
-    #: Name of the score that is recorded beside the loss, and whether a lower one is
-    #: better.
+    #: Name of the score that is recorded beside the loss.
     score_name: ClassVar[str]
-    lower_is_better: ClassVar[bool]
 
     def decode(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
         """Return what a user understands by a prediction.
@@ -71,7 +69,6 @@ class NumberEncoding:
 
     estimator_type: ClassVar[str] = "regressor"
     score_name: ClassVar[str] = "mae"
-    lower_is_better: ClassVar[bool] = True
 
     def decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the predictions in the unit of the targets."""
@@ -102,7 +99,6 @@ class ClassEncoding:
 
     estimator_type: ClassVar[str] = "classifier"
     score_name: ClassVar[str] = "accuracy"
-    lower_is_better: ClassVar[bool] = False
 
     def decode(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
         """Return the most probable labels."""

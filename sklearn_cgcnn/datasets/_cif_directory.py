@@ -11,6 +11,7 @@ from typing import Any
 from joblib import effective_n_jobs
 from sklearn.utils import Bunch
 
+from sklearn_cgcnn._messages import listing
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, validate_params
 from sklearn_cgcnn.datasets._cif import CIFReading, read_cif
@@ -228,7 +229,7 @@ def _readings(
 
 def _unreadable_files_error(folder: Path, failed: dict[str, str]) -> CIFDirectoryError:
     return CIFDirectoryError(
-        f"{len(failed)} CIF files of {folder} cannot be read:\n{_listed(failed)}\n"
+        f"{_listing(folder, failed, 'cannot be read')}\n"
         "Repair these files, remove them (and their lines in the table, if there is "
         'one), or pass on_error="collect" to leave them out. (The table must not have '
         "a header.)",
@@ -244,14 +245,10 @@ def _warn(folder: Path, failed: dict[str, str], notes: dict[str, list[str]]) -> 
         (joined, "are unusual; check that they were read as you expect"),
     ):
         if messages:
-            warnings.warn(
-                f"{len(messages)} CIF files of {folder} {what}:\n{_listed(messages)}",
-                stacklevel=4,
-            )
+            warnings.warn(_listing(folder, messages, what), stacklevel=4)
 
 
-def _listed(messages: dict[str, str]) -> str:
-    lines = [f"  {id_}: {message}" for id_, message in messages.items()]
-    if len(lines) > _MAX_REASONS:
-        lines[_MAX_REASONS:] = [f"  and {len(lines) - _MAX_REASONS} more"]
-    return "\n".join(lines)
+def _listing(folder: Path, messages: dict[str, str], what: str) -> str:
+    header = f"{len(messages)} CIF files of {folder} {what}:"
+    lines = [f"{id_}: {message}" for id_, message in messages.items()]
+    return listing(header, lines, _MAX_REASONS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pymatgen.core.composition import Composition
 
+from sklearn_cgcnn._messages import listing
 from sklearn_cgcnn.exceptions import StructureError
 
 _MAX_LISTED = 10  # that an error message describes
@@ -86,9 +87,8 @@ def structure_error(
     lines = [failure.at(index) for index, failure in failures.items()]
     message = lines[0]
     if len(lines) > 1:
-        more = [f"and {len(lines) - _MAX_LISTED} more"][: len(lines) > _MAX_LISTED]
         header = f"{len(lines)} of {n_crystals} crystals cannot become graphs:"
-        message = "\n  ".join([header, *lines[:_MAX_LISTED], *more]) + f"\n{remedy}"
+        message = f"{listing(header, lines, _MAX_LISTED)}\n{remedy}"
     return StructureError(
         message,
         index=next(iter(failures)),

@@ -78,6 +78,22 @@ def test_predictions_for_them_are_nan(estimator_class, target, ionic, mixed):
         np.testing.assert_array_equal(outputs(twin, X), found)
 
 
+def test_weight_must_remain(ionic, mixed):
+    only_bad = np.isin(np.arange(60), list(BAD)).astype(float)
+    model = CGCNNRegressor(on_error="collect", **SMALL)
+    with (
+        pytest.warns(FailedCrystalsWarning),
+        pytest.raises(ValueError, match=r"^sample_weight is zero for every"),
+    ):
+        model.fit(mixed, ionic.target, only_bad)
+    valid = {"X_val": mixed, "y_val": ionic.target, "sample_weight_val": only_bad}
+    with (
+        pytest.warns(FailedCrystalsWarning),
+        pytest.raises(ValueError, match="sample_weight_val is zero for every"),
+    ):
+        model.fit(ionic.data, ionic.target, **valid)
+
+
 def test_there_is_no_label_for_a_missing_class(ionic, mixed):
     model = CGCNNClassifier(on_error="collect", **SMALL)
     model.fit(ionic.data, ionic.prototype)
