@@ -126,11 +126,11 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
     early_stopping : bool, default=False
         Whether to restore the best epoch, judged by the loss on held-out crystals.
         These are `X_val` of `fit`, or `validation_fraction` of the crystals of each
-        class. A training with ``lr_schedule="one_cycle"`` always runs to the end of the cycle,
-        because the error falls most where the learning rate does. An earlier epoch is
-        restored only if its loss is lower by more than chance. Others stop when the
-        loss has not fallen for `n_iter_no_change` epochs, and restore the epoch with
-        the lowest one. False keeps the weights of the last epoch.
+        class. A training with ``lr_schedule="one_cycle"`` always runs to the end of the
+        cycle, because the error falls most where the learning rate does. An earlier
+        epoch is restored only if its loss is lower by more than chance. Others stop
+        when the loss has not fallen for `n_iter_no_change` epochs, and restore the
+        epoch with the lowest one. False keeps the weights of the last epoch.
     validation_fraction : float, default=0.1
         Fraction of the crystals that `early_stopping` holds out.
     n_iter_no_change : int, default=10

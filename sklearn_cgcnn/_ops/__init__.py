@@ -8,13 +8,13 @@ from sklearn_cgcnn._ops._execution import (
     execution,
     map_concurrently,
 )
+from sklearn_cgcnn._ops._gated_layer import gated_layer
 from sklearn_cgcnn._ops._gated_sum import (
     gated_sum,
     normalized_gated_sum,
     supports_fused_sums,
 )
-from sklearn_cgcnn._ops._interface import EdgeSums, GatedMessages
-from sklearn_cgcnn._ops._moments import EdgeMoments
+from sklearn_cgcnn._ops._interface import EdgeMoments, EdgeSums, GatedMessages
 from sklearn_cgcnn._ops._precision import autocast_dtype
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "can_compile",
     "edge_sums",
     "execution",
+    "gated_layer",
     "gated_sum",
     "map_concurrently",
     "normalized_gated_sum",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from sklearn_cgcnn._ops._edge_list import EdgeList
+from sklearn_cgcnn._ops._edge_list import EdgeList, sorted_by_center
 from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
 from sklearn_cgcnn._ops._interface import EdgeSums
 from sklearn_cgcnn._ops._threads import n_loop_threads
@@ -41,7 +41,7 @@ def edge_sums(edges: EdgeList) -> EdgeSums:
     blocks of torch are larger if gradients are disabled when this function is called.
     """
     on_cpu, n_threads = edges.edge_index.is_cpu, n_loop_threads.get()
-    edges = _without_gradient(_sorted_by_center(edges) if on_cpu else edges)
+    edges = _without_gradient(edges)
     if n_threads is not None and not on_cpu:
         return InductorEdgeSums(edges)
     if n_threads is not None and edges.values.dtype == torch.float32:
@@ -49,22 +49,10 @@ def edge_sums(edges: EdgeList) -> EdgeSums:
         from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
 
         return NumbaEdgeSums(edges, n_threads)
-    return TorchEdgeSums(edges, block_size(torch.is_grad_enabled()) if on_cpu else None)
-
-
-def _sorted_by_center(edges: EdgeList) -> EdgeList:
-    """Sort edges by their centers, keeping the order of the edges of each center."""
-    center = edges.edge_index[0]
-    if not bool((center.diff() < 0).any()):
-        return edges
-    order = center.argsort(stable=True)
-    return replace(
-        edges,
-        edge_index=edges.edge_index[:, order],
-        weights=edges.weights[order],
-        columns=edges.columns[order],
-        values=edges.values[order],
-    )
+    if on_cpu:
+        size = block_size(torch.is_grad_enabled())
+        return TorchEdgeSums(sorted_by_center(edges), size)
+    return TorchEdgeSums(edges, None)
 
 
 def _without_gradient(edges: EdgeList) -> EdgeList:

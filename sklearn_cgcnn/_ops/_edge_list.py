@@ -1,6 +1,6 @@
 """The edges of a batch, with their weights and sparse features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -61,3 +61,28 @@ def to_dense(columns: Tensor, values: Tensor, n_features: int) -> Tensor:
     """
     features = values.new_zeros(len(values), n_features)
     return features.scatter_add_(1, columns.long(), values)
+
+
+def sorted_by_center(edges: EdgeList) -> EdgeList:
+    """Sort edges by their centers, keeping the order of the edges of each center.
+
+    Parameters
+    ----------
+    edges : EdgeList
+
+    Returns
+    -------
+    EdgeList
+        The edges themselves if they are sorted.
+    """
+    center = edges.edge_index[0]
+    if not bool((center.diff() < 0).any()):
+        return edges
+    order = center.argsort(stable=True)
+    return replace(
+        edges,
+        edge_index=edges.edge_index[:, order],
+        weights=edges.weights[order],
+        columns=edges.columns[order],
+        values=edges.values[order],
+    )

@@ -13,6 +13,7 @@ from sklearn_cgcnn._ops._threads import (
     compiled_loops,
     map_in_threads,
     n_loop_threads,
+    one_blas_thread,
     one_torch_thread,
 )
 
@@ -73,6 +74,7 @@ def execution(
             n_threads = 1
             if device.type == "cpu" and has_fused_sums:
                 n_threads = stack.enter_context(one_torch_thread())
+                stack.enter_context(one_blas_thread())
             stack.enter_context(compiled_loops(n_threads))
         yield
 

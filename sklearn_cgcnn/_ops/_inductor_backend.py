@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
-from sklearn_cgcnn._ops._interface import GatedMessages
+from sklearn_cgcnn._ops._interface import EdgeMoments, GatedMessages
+from sklearn_cgcnn._ops._moments import MomentsBySite
 
 # Above this number of entries per edge, a matrix product with the dense features takes
 # less time than adding the term of one entry after the other.
@@ -40,10 +41,14 @@ class InductorEdgeSums:
         """Implement :meth:`EdgeSums.messages`."""
         return _InductorMessages(self, terms, scale, shift)
 
+    def moments(self, multiplicity: Tensor) -> EdgeMoments:
+        """Implement :meth:`EdgeSums.moments`."""
+        return MomentsBySite(self, multiplicity)
+
     def feature_moments(
         self, fractions: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Implement :meth:`EdgeSums.feature_moments`."""
+        """Implement :meth:`MomentSums.feature_moments`."""
         moments: tuple[Tensor, Tensor, Tensor, Tensor] = _compiled(_feature_moments)(
             self.term_index, self.edges.features, fractions, self.edges.n_sites
         )
@@ -52,7 +57,7 @@ class InductorEdgeSums:
     def add_endpoint_terms(
         self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
-        """Implement :meth:`EdgeSums.add_endpoint_terms`."""
+        """Implement :meth:`MomentSums.add_endpoint_terms`."""
         var: Tensor = _compiled(_add_endpoint_terms)(
             self.term_index, fractions, site_fractions, terms, sums
         )
@@ -67,7 +72,7 @@ class InductorEdgeSums:
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """Implement :meth:`EdgeSums.project_gradients`."""
+        """Implement :meth:`MomentSums.project_gradients`."""
         grad_scale: Tensor = _compiled(_project_gradients)(
             sums, terms, mean_coefficients, grad_shift, covariances, inverse_std
         )
@@ -98,7 +103,7 @@ class _InductorMessages:
 def _feature_moments(
     term_index: Tensor, features: Tensor, fractions: Tensor, n_sites: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute :meth:`EdgeSums.feature_moments`."""
+    """Compute :meth:`MomentSums.feature_moments`."""
     center, neighbor = term_index[0], term_index[1]
     mean = fractions @ features
     centered = features - mean
@@ -118,7 +123,7 @@ def _add_endpoint_terms(
     terms: Tensor,
     sums: Tensor,
 ) -> Tensor:
-    """Compute :meth:`EdgeSums.add_endpoint_terms`."""
+    """Compute :meth:`MomentSums.add_endpoint_terms`."""
     center, neighbor = term_index[0], term_index[1]
     sums.addcmul_(terms, site_fractions[:, None])
     sums.index_add_(0, center, terms[neighbor] * fractions[:, None])
@@ -134,7 +139,7 @@ def _project_gradients(
     covariances: Tensor,
     inverse_std: Tensor,
 ) -> Tensor:
-    """Compute :meth:`EdgeSums.project_gradients`."""
+    """Compute :meth:`MomentSums.project_gradients`."""
     sums -= mean_coefficients[:, None] * grad_shift
     grad_scale = (terms * sums).sum(dim=0) * inverse_std
     sums -= covariances * (inverse_std * grad_scale)

@@ -13,7 +13,7 @@ neighbor and :math:`u_k` for the edge features; all others are 0.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -50,6 +50,156 @@ class GatedMessages(Protocol):
         """
 
 
+class NormalizedTerms(Protocol):
+    r"""The terms of a linear map z, and what normalizes z over the edges.
+
+    .. math:: y = \gamma \odot \frac{z - \bar z}{\sigma} + \beta, \qquad
+        \sigma^2 = \operatorname{Var} z + \epsilon
+
+    Attributes
+    ----------
+    mean, var : Tensor of shape (width,)
+        Mean and variance of z over the edges, the variance without Bessel's correction.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def messages(self) -> GatedMessages:
+        """Prepare the messages that result from y.
+
+        Returns
+        -------
+        GatedMessages
+        """
+
+    def backward(self, grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        r"""Compute gradients from those of y.
+
+        A normalized quantity does not change if a constant is added to z, or if z is
+        multiplied by a constant. The components of the gradient along these two
+        directions are therefore subtracted from the sums of gradients G. With P the
+        mean coefficients, and C the covariances of z with the coefficients,
+
+        .. math::
+            \partial\beta = \sum_i G_i, \quad
+            G' = G - P \, \partial\beta, \quad
+            \partial\gamma = \sum_r \frac{t_r G'_r}{\sigma}, \quad
+            \partial t = \frac{\gamma}{\sigma}
+                \Big(G' - \frac{C}{\sigma} \partial\gamma \Big),
+
+        with the sum over i over the rows of the centers.
+
+        Parameters
+        ----------
+        grads : Tensor of shape (2 * n_sites + n_features, width)
+            The sums G that :meth:`GatedMessages.sum_gradients` returns. Changed in
+            place.
+
+        Returns
+        -------
+        grad_sites : Tensor of shape (n_sites, n_channels)
+        grad_weight : Tensor of shape (width, n_inputs)
+        grad_scale, grad_shift : Tensor of shape (width,)
+        """
+
+
+class LayerParameters(NamedTuple):
+    """What a gated layer with batch normalization learns.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_features)
+        The linear map.
+    edge_scale, edge_shift : Tensor of shape (2 * n_channels,)
+        Applied after the normalization over the edges.
+    site_scale, site_shift : Tensor of shape (n_channels,)
+        Applied after the normalization over the sites.
+    eps : float
+        Added to the variances.
+    """
+
+    weight: Tensor
+    edge_scale: Tensor
+    edge_shift: Tensor
+    site_scale: Tensor
+    site_shift: Tensor
+    eps: float
+
+
+class GatedLayer(Protocol):
+    """A gated layer, computed for the sites of a batch."""
+
+    def outputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the results, as tensors that nothing else refers to.
+
+        Returns
+        -------
+        sites : Tensor of shape (n_sites, n_channels)
+            The new site vectors.
+        edge_mean, edge_var : Tensor of shape (2 * n_channels,)
+            Statistics of the linear map over the edges.
+        site_mean, site_var : Tensor of shape (n_channels,)
+            Statistics of the sums of messages over the sites. The variances are without
+            Bessel's correction.
+        """
+
+    def backward(self, grad: Tensor) -> tuple[Tensor, ...]:
+        """Compute gradients from that of the new site vectors.
+
+        Parameters
+        ----------
+        grad : Tensor of shape (n_sites, n_channels)
+
+        Returns
+        -------
+        tuple of Tensor
+            Gradients of the sites, and of the parameters in the order of
+            :class:`LayerParameters`.
+        """
+
+
+class EdgeMoments(Protocol):
+    """Means and covariances of linear maps over the edges of one batch."""
+
+    def normalize(
+        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
+    ) -> NormalizedTerms:
+        """Compute the terms of a linear map, and normalize it over the edges.
+
+        Parameters
+        ----------
+        sites : Tensor of shape (n_sites, n_channels)
+        weight : Tensor of shape (width, 2 * n_channels + n_features)
+            The linear map. Its dtype is what the sites are rounded to in products.
+        scale, shift : Tensor of shape (width,)
+            Applied after the normalization.
+        eps : float
+            Added to the variance.
+
+        Returns
+        -------
+        NormalizedTerms
+        """
+
+    def layer(
+        self, sites: Tensor, site_fractions: Tensor, parameters: LayerParameters
+    ) -> GatedLayer:
+        """Compute a gated layer, normalized over the edges and over the sites.
+
+        Parameters
+        ----------
+        sites : Tensor of shape (n_sites, n_channels)
+        site_fractions : Tensor of shape (n_sites,)
+            Weight of each site in the statistics. They sum to one.
+        parameters : LayerParameters
+
+        Returns
+        -------
+        GatedLayer
+        """
+
+
 class EdgeSums(Protocol):
     """Sums over the edges of one batch, as one back end computes them."""
 
@@ -75,92 +225,17 @@ class EdgeSums(Protocol):
         GatedMessages
         """
 
-    def feature_moments(
-        self, fractions: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute weighted moments of the edge features.
+    def moments(self, multiplicity: Tensor) -> EdgeMoments:
+        """Prepare means and covariances over the edges.
 
         Parameters
         ----------
-        fractions : Tensor of shape (n_edges,)
-            Weight of each edge in mean and covariance, in the order of `edges`. The
-            weights sum to one.
+        multiplicity : Tensor of shape (n_sites,)
+            Number of equivalent sites of its crystal that each site stands for. The
+            weight of an edge in the statistics is the number of edges of the crystals
+            that it stands for.
 
         Returns
         -------
-        mean : Tensor of shape (n_features,)
-            Weighted mean of the features.
-        covariance : Tensor of shape (n_features, n_features)
-            Weighted covariance matrix of the features, without Bessel's correction.
-        by_site : Tensor of shape (2 * n_sites, n_features)
-            Sums of fraction times (features - mean). The first n_sites rows are sums
-            over the edges from each site, the others over the edges to each site.
-        site_fractions : Tensor of shape (2 * n_sites,)
-            Sums of the fractions over the same edges.
-        """
-
-    def add_endpoint_terms(
-        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
-    ) -> Tensor:
-        r"""Add, in place, the terms of both sites of each edge to the sums of both.
-
-        To the sum of each site as a center, and as a neighbor, this adds
-        :math:`\sum_k p_k (a_i + b_j)` over its edges.
-
-        Parameters
-        ----------
-        fractions : Tensor of shape (n_edges,)
-            Weight :math:`p_k` of each edge in the statistics.
-        site_fractions : Tensor of shape (2 * n_sites,)
-            As returned by `feature_moments`.
-        terms : Tensor of shape (2 * n_sites, width)
-            The terms :math:`a \oplus b` of the sites.
-        sums : Tensor of shape (2 * n_sites, width)
-            Changed in place.
-
-        Returns
-        -------
-        Tensor of shape (width,)
-            The products of `terms` and the new `sums`, summed over the rows.
-        """
-
-    def project_gradients(
-        self,
-        sums: Tensor,
-        terms: Tensor,
-        mean_coefficients: Tensor,
-        grad_shift: Tensor,
-        covariances: Tensor,
-        inverse_std: Tensor,
-    ) -> Tensor:
-        r"""Project gradients, in place, through a normalization.
-
-        A normalized quantity does not change if a constant is added to z, or if z is
-        multiplied by a constant. The components of the gradient along these two
-        directions are therefore subtracted from the sums of gradients G:
-
-        .. math::
-            G' = G - P \, \partial\beta, \qquad
-            \partial\gamma = \sum_r \frac{t_r G'_r}{\sigma}, \qquad
-            G'' = G' - \frac{C}{\sigma} \partial\gamma
-
-        Parameters
-        ----------
-        sums : Tensor of shape (n_rows, width)
-            The sums of gradients G. Changed in place, to :math:`G''`.
-        terms : Tensor of shape (n_rows, width)
-            The terms t, those of the sites with mean zero.
-        mean_coefficients : Tensor of shape (n_rows,)
-            The means P of the coefficients x.
-        grad_shift : Tensor of shape (width,)
-            The gradient :math:`\partial\beta` of the shift.
-        covariances : Tensor of shape (n_rows, width)
-            The covariances C of z with the coefficients x.
-        inverse_std : Tensor of shape (width,)
-            :math:`1 / \sigma`.
-
-        Returns
-        -------
-        Tensor of shape (width,)
-            The gradient :math:`\partial\gamma` of the scale.
+        EdgeMoments
         """

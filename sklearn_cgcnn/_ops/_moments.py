@@ -7,17 +7,119 @@ edges enter only through sums that are the same for all convolutions, which are 
 once per batch. No tensor of shape (n_edges, n_channels) is needed.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn._ops._interface import EdgeSums
-from sklearn_cgcnn._ops._linear_terms import linear_terms
+from sklearn_cgcnn._ops._interface import (
+    EdgeSums,
+    GatedLayer,
+    GatedMessages,
+    LayerParameters,
+)
+from sklearn_cgcnn._ops._linear_terms import linear_map_gradients, linear_terms
 from sklearn_cgcnn._ops._precision import without_autocast
 from sklearn_cgcnn._ops._threads import split_evenly, sum_over_ranges
+from sklearn_cgcnn._ops._torch_layer import TorchLayer
 
 
-class EdgeMoments:
-    r"""Means and covariances of linear maps over the edges of a batch.
+class MomentSums(EdgeSums, Protocol):
+    """Sums over the edges of one batch that means and covariances need."""
+
+    def feature_moments(
+        self, fractions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute weighted moments of the edge features.
+
+        Parameters
+        ----------
+        fractions : Tensor of shape (n_edges,)
+            Weight of each edge in mean and covariance, in the order of `edges`. The
+            weights sum to one.
+
+        Returns
+        -------
+        mean : Tensor of shape (n_features,)
+            Weighted mean of the features.
+        covariance : Tensor of shape (n_features, n_features)
+            Weighted covariance matrix of the features, without Bessel's correction.
+        by_site : Tensor of shape (2 * n_sites, n_features)
+            Sums of fraction times (features - mean). The first n_sites rows are sums
+            over the edges from each site, the others over the edges to each site.
+        site_fractions : Tensor of shape (2 * n_sites,)
+            Sums of the fractions over the same edges.
+        """
+
+    def add_endpoint_terms(
+        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
+    ) -> Tensor:
+        r"""Add, in place, the terms of both sites of each edge to the sums of both.
+
+        To the sum of each site as a center, and as a neighbor, this adds
+        :math:`\sum_k p_k (a_i + b_j)` over its edges.
+
+        Parameters
+        ----------
+        fractions : Tensor of shape (n_edges,)
+            Weight :math:`p_k` of each edge in the statistics.
+        site_fractions : Tensor of shape (2 * n_sites,)
+            As returned by `feature_moments`.
+        terms : Tensor of shape (2 * n_sites, width)
+            The terms :math:`a \oplus b` of the sites.
+        sums : Tensor of shape (2 * n_sites, width)
+            Changed in place.
+
+        Returns
+        -------
+        Tensor of shape (width,)
+            The products of `terms` and the new `sums`, summed over the rows.
+        """
+
+    def project_gradients(
+        self,
+        sums: Tensor,
+        terms: Tensor,
+        mean_coefficients: Tensor,
+        grad_shift: Tensor,
+        covariances: Tensor,
+        inverse_std: Tensor,
+    ) -> Tensor:
+        r"""Project gradients, in place, through a normalization.
+
+        A normalized quantity does not change if a constant is added to z, or if z is
+        multiplied by a constant. The components of the gradient along these two
+        directions are therefore subtracted from the sums of gradients G:
+
+        .. math::
+            G' = G - P \, \partial\beta, \qquad
+            \partial\gamma = \sum_r \frac{t_r G'_r}{\sigma}, \qquad
+            G'' = G' - \frac{C}{\sigma} \partial\gamma
+
+        Parameters
+        ----------
+        sums : Tensor of shape (n_rows, width)
+            The sums of gradients G. Changed in place, to :math:`G''`.
+        terms : Tensor of shape (n_rows, width)
+            The terms t, those of the sites with mean zero.
+        mean_coefficients : Tensor of shape (n_rows,)
+            The means P of the coefficients x.
+        grad_shift : Tensor of shape (width,)
+            The gradient :math:`\partial\beta` of the shift.
+        covariances : Tensor of shape (n_rows, width)
+            The covariances C of z with the coefficients x.
+        inverse_std : Tensor of shape (width,)
+            :math:`1 / \sigma`.
+
+        Returns
+        -------
+        Tensor of shape (width,)
+            The gradient :math:`\partial\gamma` of the scale.
+        """
+
+
+class MomentsBySite:
+    r"""Implement :class:`EdgeMoments` with sums over sites.
 
     Every edge k has a weight :math:`p_k` in the statistics: the fraction of all edges
     of the crystals that it stands for. The terms t and their coefficients x are defined
@@ -25,7 +127,7 @@ class EdgeMoments:
 
     Parameters
     ----------
-    sums : EdgeSums
+    sums : MomentSums
     multiplicity : Tensor of shape (n_sites,)
         Number of equivalent sites of its crystal that each site stands for.
 
@@ -39,8 +141,8 @@ class EdgeMoments:
         The means of the edge features.
     """
 
-    def __init__(self, sums: EdgeSums, multiplicity: Tensor) -> None:
-        edges, self._sums = sums.edges, sums
+    def __init__(self, sums: MomentSums, multiplicity: Tensor) -> None:
+        edges, self.sums = sums.edges, sums
         # Autocast would round the features, and with them the statistics.
         with torch.no_grad(), without_autocast(edges.values):
             multiplicity = multiplicity.to(edges.weights.dtype)
@@ -50,6 +152,18 @@ class EdgeMoments:
                 sums.feature_moments(self._fractions)
             )
             self.mean_coefficients = torch.cat([site_fractions, self.feature_means])
+
+    def normalize(
+        self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
+    ) -> "_TermsBySite":
+        """Implement :meth:`EdgeMoments.normalize`."""
+        return _TermsBySite(self, sites, weight, scale, shift, eps)
+
+    def layer(
+        self, sites: Tensor, site_fractions: Tensor, parameters: LayerParameters
+    ) -> GatedLayer:
+        """Implement :meth:`EdgeMoments.layer`."""
+        return TorchLayer(self, sites, site_fractions, parameters)
 
     def centered_terms(self, sites: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the terms of a linear map, those of the sites with mean zero.
@@ -70,7 +184,7 @@ class EdgeMoments:
         inputs_mean = torch.cat([center_mean, neighbor_mean, self.feature_means])
         mean = weight.to(inputs_mean.dtype) @ inputs_mean
         means = center_mean, neighbor_mean
-        return linear_terms(sites, weight, self._sums.site_ranges, means), mean
+        return linear_terms(sites, weight, self.sums.site_ranges, means), mean
 
     def covariances(self, terms: Tensor) -> tuple[Tensor, Tensor]:
         r"""Compute the covariances of z with the coefficients of its terms.
@@ -97,10 +211,10 @@ class EdgeMoments:
             torch.mm(self._by_site[rows], feature_terms, out=site_rows[rows])
             return self._by_site[rows].T @ site_terms[rows]
 
-        ranges = split_evenly(n_rows, len(self._sums.site_ranges))
+        ranges = split_evenly(n_rows, len(self.sums.site_ranges))
         from_sites = sum_over_ranges(multiply, ranges)
         torch.addmm(from_sites, self._covariance, feature_terms, out=feature_rows)
-        var = self._sums.add_endpoint_terms(
+        var = self.sums.add_endpoint_terms(
             self._fractions, self.mean_coefficients[:n_rows], site_terms, site_rows
         )
         var += (feature_terms * feature_rows).sum(dim=0)
@@ -112,7 +226,7 @@ class EdgeMoments:
     ) -> tuple[Tensor, Tensor]:
         """Project gradients, in place, through the normalization of z.
 
-        See :meth:`EdgeSums.project_gradients` for the formula.
+        See :meth:`MomentSums.project_gradients` for the formula.
 
         Parameters
         ----------
@@ -132,7 +246,45 @@ class EdgeMoments:
             The gradients of the scale and the shift that follow the normalization.
         """
         grad_shift = sums[: len(self._by_site) // 2].sum(dim=0)
-        grad_scale = self._sums.project_gradients(
+        grad_scale = self.sums.project_gradients(
             sums, terms, self.mean_coefficients, grad_shift, covariances, inverse_std
         )
         return grad_scale, grad_shift
+
+
+class _TermsBySite:
+    """Implement :class:`NormalizedTerms`."""
+
+    def __init__(
+        self,
+        moments: MomentsBySite,
+        sites: Tensor,
+        weight: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        eps: float,
+    ) -> None:
+        self._moments, self._sites, self._weight = moments, sites, weight
+        self.terms, self.mean = moments.centered_terms(sites, weight)
+        self._covariances, self.var = moments.covariances(self.terms)
+        self._inverse_std = (self.var + eps).rsqrt()
+        self.scale = scale * self._inverse_std
+        # The terms of the sites have mean zero, those of the edge features do not.
+        features_mean = moments.feature_means @ self.terms[2 * len(sites) :]
+        self.shift = shift - self.scale * features_mean
+
+    def messages(self) -> GatedMessages:
+        """Implement :meth:`NormalizedTerms.messages`."""
+        return self._moments.sums.messages(self.terms, self.scale, self.shift)
+
+    def backward(self, grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Implement :meth:`NormalizedTerms.backward`."""
+        grad_scale, grad_shift = self._moments.project_gradients(
+            grads, self.terms, self._covariances, self._inverse_std
+        )
+        # The weight is scaled, not the sums, because it is smaller.
+        scaled = (self._weight * self.scale[:, None]).to(self._weight.dtype)
+        grad_sites, grad_weight = linear_map_gradients(
+            grads, self._sites, scaled, self._moments.sums.site_ranges
+        )
+        return grad_sites, grad_weight * self.scale[:, None], grad_scale, grad_shift

@@ -49,11 +49,14 @@ class _CheckedCache(FunctionCache):  # type: ignore[misc]
 
     def __init__(self, py_func: Any) -> None:
         super().__init__(py_func)
-        stamp = self._impl.locator.get_source_stamp()
+        # Loops call functions of other modules, which Numba does not look at.
+        own = Path(py_func.__code__.co_filename)
+        files = [own, *sorted(own.parent.glob("_numba_*.py"))]
+        stamp = [(each.stat().st_mtime, each.stat().st_size) for each in files]
         self._cache_file = _CheckedFiles(
             Path(self.cache_path),
             self._impl.filename_base,
-            (numba.__version__, llvmlite.__version__, stamp),
+            (numba.__version__, llvmlite.__version__, *stamp),
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

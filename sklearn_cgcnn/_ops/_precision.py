@@ -93,3 +93,34 @@ def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
         torch.mm(a, b, out=out)
     else:
         out.copy_(a.to(b.dtype) @ b)
+
+
+def apply_rounded(
+    function: type[torch.autograd.Function],
+    sites: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    *args: Any,
+) -> Any:
+    """Apply a function. Under autocast, round only its products with the weight.
+
+    Parameters
+    ----------
+    function : type of torch.autograd.Function
+        The function.
+    sites, weight, scale : Tensor
+        Its first arguments. Under autocast, `weight` gets the dtype to round to, and
+        `sites` that of `scale`.
+    *args
+        Its other arguments.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+        What the function returns.
+    """
+    dtype = autocast_dtype(sites)
+    if dtype is None:
+        return function.apply(sites, weight, scale, *args)
+    with without_autocast(sites):
+        return function.apply(sites.to(scale.dtype), weight.to(dtype), scale, *args)

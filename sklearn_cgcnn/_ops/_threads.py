@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from threading import Event, Lock, local
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 Item = TypeVar("Item")
@@ -77,6 +79,41 @@ def one_torch_thread() -> Iterator[int]:
             _TorchThreads.n_users -= 1
 
 
+class _BlasThreads:
+    """The limit that the first user set, while there are users."""
+
+    lock = Lock()
+    n_users = 0
+    limit: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Restrict matrix products in compiled loops to the thread that computes them.
+
+    Numba calls the library of SciPy for them, whose own threads would occupy the cores
+    that the threads of the loops need. The restriction is that of the whole process.
+    """
+    with _BlasThreads.lock:
+        if not _BlasThreads.n_users:
+            _BlasThreads.limit = _blas_libraries().limit(limits=1, user_api="blas")
+        _BlasThreads.n_users += 1
+    try:
+        yield
+    finally:
+        with _BlasThreads.lock:
+            _BlasThreads.n_users -= 1
+            if not _BlasThreads.n_users:
+                _BlasThreads.limit.restore_original_limits()
+
+
+@cache
+def _blas_libraries() -> ThreadpoolController:
+    """Return the libraries of the process, once Numba's is among them."""
+    import_module("scipy.linalg.cython_blas")
+    return ThreadpoolController()
+
+
 def run_over_ranges(
     work: Callable[[int, int], Result], ranges: Sequence[tuple[int, int]]
 ) -> list[Result]:
@@ -96,10 +133,14 @@ def run_over_ranges(
     """
 
     def run(start: int, stop: int) -> Result:
+        if not torch.is_grad_enabled():
+            return work(start, stop)
         with torch.no_grad():  # a setting that torch keeps for each thread
             return work(start, stop)
 
     first, *others = ranges
+    if not others:
+        return [run(*first)]
     tasks = [_pool(os.getpid()).submit(run, *each) for each in others]
     return [run(*first), *(task.result() for task in tasks)]
 

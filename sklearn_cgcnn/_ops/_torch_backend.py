@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
-from sklearn_cgcnn._ops._interface import GatedMessages
+from sklearn_cgcnn._ops._interface import EdgeMoments, GatedMessages
 from sklearn_cgcnn._ops._linear_terms import split_terms
+from sklearn_cgcnn._ops._moments import MomentsBySite
 from sklearn_cgcnn._ops._torch_blocks import split_into_blocks
 
 # Above this limit a softplus equals its argument, and below minus this limit it is
@@ -65,10 +66,14 @@ class TorchEdgeSums:
         """Return the largest sum of the absolute values of an edge's features."""
         return self.edges.values.abs().sum(dim=1).max()
 
+    def moments(self, multiplicity: Tensor) -> EdgeMoments:
+        """Implement :meth:`EdgeSums.moments`."""
+        return MomentsBySite(self, multiplicity)
+
     def feature_moments(
         self, fractions: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Implement :meth:`EdgeSums.feature_moments`."""
+        """Implement :meth:`MomentSums.feature_moments`."""
         features, width = self.edges.features, self.edges.n_features
         mean = features.T @ fractions
         # The last column sums ones, and thus the fractions.
@@ -87,7 +92,7 @@ class TorchEdgeSums:
     def add_endpoint_terms(
         self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
-        """Implement :meth:`EdgeSums.add_endpoint_terms`."""
+        """Implement :meth:`MomentSums.add_endpoint_terms`."""
         sums.addcmul_(terms, site_fractions[:, None])
         center_terms, neighbor_terms = terms.chunk(2)
         center_sums, neighbor_sums = sums.chunk(2)
@@ -106,7 +111,7 @@ class TorchEdgeSums:
         covariances: Tensor,
         inverse_std: Tensor,
     ) -> Tensor:
-        """Implement :meth:`EdgeSums.project_gradients`."""
+        """Implement :meth:`MomentSums.project_gradients`."""
         sums.addr_(mean_coefficients, grad_shift, alpha=-1)
         grad_scale = (terms * sums).sum(dim=0).mul_(inverse_std)
         sums.addcmul_(covariances, inverse_std * grad_scale, value=-1)

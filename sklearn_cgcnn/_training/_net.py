@@ -35,6 +35,10 @@ _MAX_EDGES = {"cpu": 2**15, "gpu": 2**20}
 _STOPPING_POINTS = {"on_epoch_begin", "on_epoch_end"}
 
 
+# Packages whose callbacks do not evaluate the module themselves.
+_WITHOUT_THE_MODULE = {"skorch", "sklearn_cgcnn"}
+
+
 class CrystalNet(NetWithStatistics):
     """A skorch net that takes batches of crystals.
 
@@ -211,6 +215,8 @@ class CrystalNet(NetWithStatistics):
         StopTraining
             If a callback stops the training.
         """
+        if method_name == "on_epoch_end" and self._callbacks_read_the_module():
+            self._bring_statistics_up_to_date()
         getattr(self, method_name)(self, **arguments)
         for _, callback in self.callbacks_:
             try:
@@ -304,6 +310,17 @@ class CrystalNet(NetWithStatistics):
         return any(
             type(callback).on_batch_end is not Callback.on_batch_end
             and not isinstance(callback, OneCycle)
+            for _, callback in self.callbacks_
+        )
+
+    def _callbacks_read_the_module(self) -> bool:
+        """Return whether a callback may evaluate the module without the net's help.
+
+        Those of skorch and of this package predict with the net.
+        """
+        return any(
+            type(callback).on_epoch_end is not Callback.on_epoch_end
+            and type(callback).__module__.split(".")[0] not in _WITHOUT_THE_MODULE
             for _, callback in self.callbacks_
         )
 

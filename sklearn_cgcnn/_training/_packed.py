@@ -1,6 +1,6 @@
 """Packed graphs as tensors, and the batches gathered from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.nn import CrystalGraphBatch
+
+# Largest number of edges that are gathered at once, unless a single batch has more.
+_MAX_EDGES_AT_ONCE = 2**15
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ class BatchTargets:
         return y
 
 
+#: Adds to crystals what can be computed for several batches at once.
+Prepare = Callable[[CrystalGraphBatch], CrystalGraphBatch]
 #: A batch with its targets.
 Sample = tuple[CrystalGraphBatch, BatchTargets]
 
@@ -121,8 +126,16 @@ class PackedDataset(Dataset):  # type: ignore[misc]
         """
         return next(self.batches(rows, [len(rows)]))
 
-    def batches(self, rows: Tensor, lengths: Sequence[int]) -> Iterator[Sample]:
+    def batches(
+        self,
+        rows: Tensor,
+        lengths: Sequence[int],
+        prepare: Prepare | None = None,
+    ) -> Iterator[Sample]:
         """Gather crystals batch by batch, without waiting for a GPU between batches.
+
+        Small batches are gathered several at a time, because the number of operations
+        decides the time for them, not their size.
 
         Parameters
         ----------
@@ -130,6 +143,9 @@ class PackedDataset(Dataset):  # type: ignore[misc]
             Positions of the crystals, on the CPU.
         lengths : sequence of int
             Number of crystals in each batch. They sum to the length of `rows`.
+        prepare : callable or None, default=None
+            Called with the crystals of one or several batches, which it returns with
+            edge features. None leaves this to the network.
 
         Yields
         ------
@@ -138,12 +154,26 @@ class PackedDataset(Dataset):  # type: ignore[misc]
         """
         sizes = [part.sum(dim=0).tolist() for part in self.sizes[rows].split(lengths)]
         # All positions are copied at once, because each copy waits for a GPU.
-        on_device = rows.to(self.targets.device)
-        parts = zip(rows.split(lengths), on_device.split(lengths), sizes, strict=True)
-        for on_cpu, selected, (n_sites, n_edges) in parts:
-            batch = self._gather(selected, n_sites, n_edges)
-            targets, weights = self.targets[selected], self.weights[selected]
-            yield batch, BatchTargets(targets, weights, on_cpu, self)
+        on_device, start = rows.to(self.targets.device), 0
+        for group in _groups([n_edges for _, n_edges in sizes]):
+            n_crystals, n_sites, n_edges = (
+                lengths[group],
+                *zip(*sizes[group], strict=True),
+            )
+            stop = start + sum(n_crystals)
+            selected = on_device[start:stop]
+            joint = self._gather(selected, sum(n_sites), sum(n_edges))
+            if prepare is not None:
+                joint = prepare(joint)
+            parts = (
+                joint.split(n_crystals, n_sites, n_edges),
+                self.targets[selected].split(n_crystals),
+                self.weights[selected].split(n_crystals),
+                rows[start:stop].split(n_crystals),
+            )
+            for batch, targets, weights, on_cpu in zip(*parts, strict=True):
+                yield batch, BatchTargets(targets, weights, on_cpu, self)
+            start = stop
 
     def _gather(self, rows: Tensor, n_sites: int, n_edges: int) -> CrystalGraphBatch:
         sites, site_offsets = _take_ragged(self.site_offsets, rows, n_sites)
@@ -179,6 +209,8 @@ class BatchIterator:
         Whether to shuffle the crystals in each pass.
     generator : torch.Generator or None, default=None
         Source of randomness for the shuffles.
+    prepare : callable or None, default=None
+        As in :meth:`PackedDataset.batches`.
     """
 
     def __init__(
@@ -187,11 +219,13 @@ class BatchIterator:
         batch_size: int,
         shuffle: bool = False,
         generator: torch.Generator | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.generator = generator
+        self.prepare = prepare
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
@@ -202,7 +236,7 @@ class BatchIterator:
         else:
             order = torch.arange(len(self.dataset))
         lengths = [len(part) for part in order.tensor_split(len(self))]
-        return self.dataset.batches(order, lengths)
+        return self.dataset.batches(order, lengths, self.prepare)
 
 
 class EdgeBoundedIterator:
@@ -235,6 +269,17 @@ class EdgeBoundedIterator:
 
     def __iter__(self) -> Iterator[Sample]:
         return self.dataset.batches(torch.arange(len(self.dataset)), self._lengths)
+
+
+def _groups(n_edges: Sequence[int]) -> Iterator[slice]:
+    """Divide batches into groups of successive ones with a bounded number of edges."""
+    start, total = 0, 0
+    for i, n in enumerate(n_edges):
+        if i > start and total + n > _MAX_EDGES_AT_ONCE:
+            yield slice(start, i)
+            start, total = i, 0
+        total += n
+    yield slice(start, len(n_edges))
 
 
 def _take_ragged(offsets: Tensor, rows: Tensor, n_items: int) -> tuple[Tensor, Tensor]:

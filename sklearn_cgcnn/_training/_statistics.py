@@ -10,6 +10,7 @@ from torch import Tensor
 from sklearn_cgcnn._training._packed import BatchIterator, PackedDataset
 from sklearn_cgcnn._training._scored_net import ScoredNet
 from sklearn_cgcnn.nn import BatchNorm
+from sklearn_cgcnn.nn._norm import paused_statistics
 
 # Attributes that exist during a training only. A fitted net must not keep the crystals
 # alive.
@@ -19,22 +20,21 @@ OF_A_TRAINING = {
     "norms_",
     "valid_losses_",
     "has_current_statistics_",
+    "modules_",
 }
 
 
 class NetWithStatistics(ScoredNet):
     """A net that recomputes running statistics before they are used.
 
-    During a training, each batch contributes a tenth to them, so that they describe
-    earlier weights.
+    During a training they are not updated. Updating them with each batch would take
+    time, and they would lag behind the weights.
     """
 
     def recompute_statistics(self, dataset: PackedDataset) -> None:
         """Recompute the running statistics of all norms with the current weights.
 
-        During training the running statistics lag behind. Each batch contributes a
-        tenth, so after a few steps they still describe an earlier network. Frozen norms
-        keep their statistics.
+        Frozen norms keep theirs.
 
         Parameters
         ----------
@@ -48,8 +48,27 @@ class NetWithStatistics(ScoredNet):
         with ExitStack() as stack, torch.no_grad():
             for norm in norms:
                 stack.enter_context(norm.recomputing_statistics())
-            for batch, _ in BatchIterator(dataset, self.batch_size):
+            for batch, _ in self.get_iterator(dataset):
                 self.infer(batch)
+
+    def get_iterator(self, dataset: PackedDataset, training: bool = False) -> Any:
+        """Return an iterator over batches, with edge features if they are constant.
+
+        Parameters
+        ----------
+        dataset : PackedDataset
+            The crystals.
+        training : bool, default=False
+            Whether to shuffle them.
+
+        Returns
+        -------
+        BatchIterator
+        """
+        iterator: BatchIterator = super().get_iterator(dataset, training=training)
+        if getattr(self.module_, "has_constant_edge_features", False):
+            iterator.prepare = self.module_.attach_edge_features
+        return iterator
 
     def _norms(self) -> list[BatchNorm]:
         """Return the norms whose statistics belong to the weights in training."""
@@ -81,6 +100,36 @@ class NetWithStatistics(ScoredNet):
         """
         self._bring_statistics_up_to_date()
         yield from super().forward_iter(X, training=training, device=device)
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        """Take one step of the optimizer.
+
+        Parameters
+        ----------
+        batch : tuple of CrystalGraphBatch and BatchTargets
+        **fit_params
+            Not used.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Loss and outputs.
+        """
+        if "training_data_" not in self.__dict__:
+            return super().train_step(batch, **fit_params)
+        with paused_statistics():
+            return super().train_step(batch, **fit_params)
+
+    def _set_training(self, training: bool = True) -> None:
+        """Set the mode of all modules, without a call for each that has it already."""
+        if "training_data_" not in self.__dict__:
+            super()._set_training(training)
+            return
+        if "modules_" not in self.__dict__:
+            self.modules_ = list(self.module_.modules())
+        for module in self.modules_:
+            if module.training is not training:
+                module.train(training)
 
     def save_params(self, **files: Any) -> None:
         """Save the states of module and optimizer, as `Checkpoint` of skorch does.

@@ -1,7 +1,10 @@
 """The batch: several crystals as one graph, which every part of the network takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import accumulate
+from operator import sub
 from typing import Any, Self
 
 import torch
@@ -14,6 +17,19 @@ from sklearn_cgcnn._ops import (
     edge_sums,
     supports_fused_sums,
     to_dense,
+)
+
+# Attributes that differ between the parts of a batch.
+_PARTS = (
+    "atomic_numbers",
+    "edge_index",
+    "distances",
+    "multiplicity",
+    "edge_weights",
+    "crystal_index",
+    "n_crystals",
+    "edge_columns",
+    "edge_values",
 )
 
 
@@ -88,6 +104,47 @@ class CrystalGraphBatch:
         tensors = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **{**values, **tensors})
 
+    def split(
+        self,
+        n_crystals: Sequence[int],
+        n_sites: Sequence[int],
+        n_edges: Sequence[int],
+    ) -> list[Self]:
+        """Split the batch into smaller ones.
+
+        Parameters
+        ----------
+        n_crystals, n_sites, n_edges : sequence of int
+            Number of crystals, sites and edges of each of them. They are not read from
+            the batch, because reading waits for a GPU.
+
+        Returns
+        -------
+        list of CrystalGraphBatch
+        """
+        if len(n_crystals) == 1:
+            return [self]
+        first_sites = accumulate(n_sites, initial=0)
+        first_crystals = accumulate(n_crystals, initial=0)
+        no_features = [None] * len(n_crystals)
+        columns, values = (
+            no_features if each is None else each.split(n_edges)
+            for each in (self.edge_columns, self.edge_values)
+        )
+        parts = zip(
+            self.atomic_numbers.split(n_sites),
+            map(sub, self.edge_index.split(n_edges, dim=1), first_sites),
+            self.distances.split(n_edges),
+            self.multiplicity.split(n_sites),
+            self.edge_weights.split(n_edges),
+            map(sub, self.crystal_index.split(n_sites), first_crystals),
+            n_crystals,
+            columns,
+            values,
+            strict=True,
+        )
+        return [replace(self, **dict(zip(_PARTS, each, strict=True))) for each in parts]
+
     def with_edge_features(
         self, columns: Tensor, values: Tensor, n_features: int
     ) -> Self:
@@ -115,6 +172,23 @@ class CrystalGraphBatch:
             n_edge_features=n_features,
         )
 
+    def with_edge_features_of_type(self, dtype: torch.dtype) -> Self:
+        """Convert the edge features, and the counts with them.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+
+        Returns
+        -------
+        CrystalGraphBatch
+            The batch itself if its edge features are of this type.
+        """
+        columns, values = self._sparse_features()
+        if values.dtype == dtype:
+            return self
+        return self.with_edge_features(columns, values.to(dtype), self.n_edge_features)
+
     @cached_property
     def edge_features(self) -> Tensor:
         """Dense edge features, of shape (n_edges, n_edge_features)."""
@@ -130,6 +204,14 @@ class CrystalGraphBatch:
         Shape (n_edges,).
         """
         return self.edge_weights * self.multiplicity.index_select(0, self.edge_index[0])
+
+    @cached_property
+    def site_fractions(self) -> Tensor:
+        """Fraction of all sites of the crystals that each site stands for.
+
+        Shape (n_sites,).
+        """
+        return self.multiplicity / self.multiplicity.sum()
 
     @cached_property
     def edge_sums(self) -> EdgeSums:
@@ -154,7 +236,7 @@ class CrystalGraphBatch:
     @cached_property
     def edge_moments(self) -> EdgeMoments:
         """The means and covariances over the edges, for batch normalization."""
-        return EdgeMoments(self.edge_sums, self.multiplicity)
+        return self.edge_sums.moments(self.multiplicity)
 
     def mean_over_sites(self, values: Tensor) -> Tensor:
         """Average over the sites of each crystal, weighted by `multiplicity`.

@@ -184,10 +184,29 @@ class CGCNN(nn.Module):
             features, whatever autocast rounds matrix products to.
         """
         features = self.site_features(batch.atomic_numbers)
+        if batch.edge_values is None:
+            batch = self.attach_edge_features(batch)
+        return features, batch.with_edge_features_of_type(features.dtype)
+
+    @property
+    def has_constant_edge_features(self) -> bool:
+        """Whether edge features depend on the distances alone."""
+        return bool(vars(type(self.edge_basis)).get("is_constant", False))
+
+    def attach_edge_features(self, batch: CrystalGraphBatch) -> CrystalGraphBatch:
+        """Attach edge features to a batch that has none.
+
+        Parameters
+        ----------
+        batch : CrystalGraphBatch
+            The crystals.
+
+        Returns
+        -------
+        CrystalGraphBatch
+        """
         columns, values = self.edge_basis.entries(batch.distances)
-        n_features = self.edge_basis.n_features
-        values = values.to(features.dtype)
-        return features, batch.with_edge_features(columns, values, n_features)
+        return batch.with_edge_features(columns, values, self.edge_basis.n_features)
 
     def convolve(self, features: Tensor, batch: CrystalGraphBatch) -> list[Tensor]:
         """Apply all convolutions.

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,11 @@ class EdgeBasis(nn.Module, ABC):
     precision, while the network computes in single precision: convert the distances
     (``distances.float()``) or the features.
     """
+
+    #: Whether the features depend on the distances alone, and on nothing that changes
+    #: during a training. They are then computed for several batches at once. A class
+    #: does not inherit it.
+    is_constant: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -82,6 +88,7 @@ class GaussianBasis(EdgeBasis):
         `step`.
     """
 
+    is_constant = True
     centers: Tensor
 
     def __init__(
@@ -170,6 +177,7 @@ class OneHotBasis(EdgeBasis):
         If `stop` is not larger than `start`, or `n_bins` is not positive.
     """
 
+    is_constant = True
     one_hot: Tensor
 
     def __init__(self, start: float = 0.7, stop: float = 5.2, n_bins: int = 10) -> None:
@@ -230,6 +238,7 @@ class OneHotBasis(EdgeBasis):
 class NoEdgeFeatures(EdgeBasis):
     """No edge features: edges carry connectivity alone."""
 
+    is_constant = True
     empty: Tensor
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from sklearn_cgcnn._ops import gated_sum, normalized_gated_sum
+from sklearn_cgcnn._ops import gated_layer, gated_sum, normalized_gated_sum
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._conv import Conv, needs_bias
 from sklearn_cgcnn.nn._norm import BatchNorm
@@ -87,6 +87,9 @@ class GatedConv(Conv):
         Tensor of shape (n_sites, n_channels)
         """
         fused = self.has_fused_sums and batch.supports_fused_sums
+        norms = self._batch_norms(batch) if fused else None
+        if norms is not None:
+            return self._update_fused(sites, batch, *norms)
         summed = (self._sum_fused if fused else self._sum_reference)(sites, batch)
         if self.site_norm is None:
             return sites + summed
@@ -101,6 +104,43 @@ class GatedConv(Conv):
             and (norm is None or type(norm) is BatchNorm)
             and (norm is None) == (self.linear.bias is not None)
         )
+
+    def _update_fused(
+        self,
+        sites: Tensor,
+        batch: CrystalGraphBatch,
+        edge_norm: BatchNorm,
+        site_norm: BatchNorm,
+    ) -> Tensor:
+        """Update sites and running statistics, with the statistics of the batch."""
+        updated, edge_statistics, site_statistics = gated_layer(
+            sites,
+            self.linear.weight,
+            edge_norm.weight,
+            edge_norm.bias,
+            site_norm.weight,
+            site_norm.bias,
+            batch.edge_moments,
+            batch.site_fractions,
+            edge_norm.eps,
+        )
+        edge_norm.update_statistics(*edge_statistics, batch.edge_counts)
+        site_norm.update_statistics(*site_statistics, batch.multiplicity)
+        return updated
+
+    def _batch_norms(
+        self, batch: CrystalGraphBatch
+    ) -> tuple[BatchNorm, BatchNorm] | None:
+        """Return both norms, if both use the statistics of the batch."""
+        edge, site = self.edge_norm, self.site_norm
+        if (
+            isinstance(edge, BatchNorm)
+            and isinstance(site, BatchNorm)
+            and edge.uses_batch_statistics(batch.edge_counts)
+            and site.uses_batch_statistics(batch.multiplicity)
+        ):
+            return edge, site
+        return None
 
     def _sum_reference(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
         """Sum the messages as the equation is written, for any norm and activation."""
@@ -129,7 +169,7 @@ class GatedConv(Conv):
         if not norm.uses_batch_statistics(counts):
             return gated_sum(sites, weight, *norm.scale_and_shift(), sums)
         summed, mean, var = normalized_gated_sum(
-            sites, weight, norm.weight, norm.bias, sums, batch.edge_moments, norm.eps
+            sites, weight, norm.weight, norm.bias, batch.edge_moments, norm.eps
         )
-        norm.update_statistics(mean, var, counts.sum())
+        norm.update_statistics(mean, var, batch.edge_counts)
         return summed

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -9,6 +10,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn._ops import autocast_dtype
+
+_is_paused: ContextVar[bool] = ContextVar("is_paused", default=False)
+
+
+@contextmanager
+def paused_statistics() -> Iterator[None]:
+    """Leave the running statistics as they are, within a ``with`` statement.
+
+    For trainings that compute them anew before they are used.
+    """
+    token = _is_paused.set(True)
+    try:
+        yield
+    finally:
+        _is_paused.reset(token)
 
 
 class BatchNorm(nn.Module):
@@ -68,7 +84,7 @@ class BatchNorm(nn.Module):
         normalized, mean, var = _Normalize.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, counts, self.eps
         )
-        self.update_statistics(mean, var, counts.sum())
+        self.update_statistics(mean, var, counts)
         result: Tensor = normalized
         return result
 
@@ -107,22 +123,24 @@ class BatchNorm(nn.Module):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
-    @torch.no_grad()
-    def update_statistics(self, mean: Tensor, var: Tensor, n_rows: Tensor) -> None:
+    def update_statistics(self, mean: Tensor, var: Tensor, counts: Tensor) -> None:
         """Update the running statistics with those of a batch.
 
         Parameters
         ----------
         mean, var : Tensor of shape (n_channels,)
-            Statistics of the batch. The variance is not corrected.
-        n_rows : Tensor of shape ()
-            Total count of the rows.
+            Statistics of the batch, without gradient. The variance is not corrected.
+        counts : Tensor of shape (n_rows,)
+            Number of equal rows that each row stands for.
         """
-        self.num_batches_tracked += 1
+        if _is_paused.get():
+            return
+        self.num_batches_tracked.add_(1)
         fraction: Tensor | float | None = self.momentum
         if fraction is None:
             fraction = self.num_batches_tracked.reciprocal().to(mean.dtype)
         self.running_mean.lerp_(mean, fraction)
+        n_rows = counts.sum()
         self.running_var.lerp_(var * (n_rows / (n_rows - 1)), fraction)
 
     @contextmanager

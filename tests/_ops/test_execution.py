@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_cgcnn._ops import (
     _execution,
@@ -63,6 +64,20 @@ def test_threads(device, compile, has_fused_sums, torch_threads, loop_threads):
         assert n_loop_threads.get() == loop_threads
     assert torch.get_num_threads() == 2
     assert n_loop_threads.get() is None
+
+
+def test_matrix_products_in_loops_take_one_thread():
+    pytest.importorskip("numba")
+    options = {"compile": True, "matmul_precision": "float32", "has_fused_sums": True}
+
+    def n_threads():
+        found = threadpool_info()
+        return {each["num_threads"] for each in found if each["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        with execution(CPU, **options), execution(CPU, **options):
+            assert n_threads() == {1}
+        assert n_threads() == {2}
 
 
 def test_without_numba_nothing_is_compiled(has_numba):

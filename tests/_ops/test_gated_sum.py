@@ -1,6 +1,7 @@
 """The fused sum over gated messages, compared with the equation in plain torch."""
 
 import contextlib
+import weakref
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,10 +11,10 @@ from torch.nn.functional import softplus
 
 from sklearn_cgcnn._ops import (
     EdgeList,
-    EdgeMoments,
     _inductor_backend,
     _torch_blocks,
     edge_sums,
+    gated_layer,
     gated_sum,
     normalized_gated_sum,
     supports_fused_sums,
@@ -47,6 +48,9 @@ def backend(request, monkeypatch):
     }[request.param]
 
 
+LEAVES = "sites", "weight", "scale", "shift", "site_scale", "site_shift"
+
+
 @dataclass
 class Problem:
     """The arguments of a gated sum."""
@@ -59,7 +63,9 @@ class Problem:
     weight: torch.Tensor
     scale: torch.Tensor
     shift: torch.Tensor
-    is_normalized: bool
+    mode: str
+    site_scale: torch.Tensor
+    site_shift: torch.Tensor
 
     @property
     def edges(self):
@@ -74,7 +80,7 @@ class Problem:
         )
 
     def to(self, dtype):
-        names = ("sites", "features", "weight", "scale", "shift")
+        names = ("features", *LEAVES)
         return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
 
 
@@ -82,7 +88,8 @@ def make(dtype, offset=0.0, n_edges=60, n_features=4, mode="normalized"):
     """Create sites, edges, a linear map, and what is applied to its result.
 
     The modes are those of a convolution: a normalization by the statistics of the batch
-    ("normalized"), by running statistics ("scaled"), or none but a bias ("shifted").
+    ("normalized"), by running statistics ("scaled"), or none but a bias ("shifted"). In
+    the mode "layer", the sums are also normalized over the sites of the batch.
     """
     generator = torch.Generator().manual_seed(0)
     rand, randn, randint = (
@@ -102,34 +109,50 @@ def make(dtype, offset=0.0, n_edges=60, n_features=4, mode="normalized"):
         weight=((rand(12, 12 + n_features) * 2 - 1) / 4).to(dtype),
         scale=scale.to(dtype),
         shift=(rand(12) * 2 - 1).to(dtype),
-        is_normalized=mode == "normalized",
+        mode=mode,
+        site_scale=(rand(6) * 2 - 1).to(dtype),
+        site_shift=(rand(6) * 2 - 1).to(dtype),
     )
 
 
 def reference(problem, leaves):
     """Compute the sum, mean and variance as the equation is written."""
-    sites, weight, scale, shift = leaves
+    sites, weight, scale, shift, *of_sites = leaves
     center, neighbor = problem.edge_index
     inputs = torch.cat([sites[center], sites[neighbor], problem.features], dim=1)
     z, statistics = inputs @ weight.T, []
-    if problem.is_normalized:
-        counts = (problem.weights * problem.multiplicity[center]).to(z.dtype)
-        fractions = counts / counts.sum()
-        mean = fractions @ z
-        var = fractions @ (z - mean) ** 2
-        statistics = [mean, var]
-        z = (z - mean) / (var + EPS).sqrt()
+    if problem.mode in {"normalized", "layer"}:
+        z = normalized(z, problem.weights * problem.multiplicity[center], statistics)
     gate, core = (scale * z + shift).chunk(2, dim=1)
     messages = torch.sigmoid(gate) * softplus(core) * problem.weights[:, None]
-    return [torch.zeros_like(sites).index_add(0, center, messages), *statistics]
+    result = torch.zeros_like(sites).index_add(0, center, messages)
+    if problem.mode == "layer":
+        result = normalized(result, problem.multiplicity, statistics)
+        result = softplus(sites + of_sites[0] * result + of_sites[1])
+    return [result, *statistics]
+
+
+def normalized(rows, counts, statistics):
+    """Normalize rows that count several times, and append mean and variance."""
+    fractions = counts.to(rows.dtype) / counts.sum()
+    mean = fractions @ rows
+    var = fractions @ (rows - mean) ** 2
+    statistics += [mean, var]
+    return (rows - mean) / (var + EPS).sqrt()
 
 
 def fused(problem, leaves, backend):
     sums = backend(problem.edges)
-    if not problem.is_normalized:
-        return [gated_sum(*leaves, sums)]
-    moments = EdgeMoments(sums, problem.multiplicity)
-    return [*normalized_gated_sum(*leaves, sums, moments, EPS)]
+    if problem.mode in {"scaled", "shifted"}:
+        return [gated_sum(*leaves[:4], sums)]
+    moments = sums.moments(problem.multiplicity)
+    if problem.mode == "normalized":
+        return [*normalized_gated_sum(*leaves[:4], moments, EPS)]
+    counts = problem.multiplicity.to(problem.sites.dtype)
+    updated, of_edges, of_sites = gated_layer(
+        *leaves, moments, counts / counts.sum(), EPS
+    )
+    return [updated, *of_edges, *of_sites]
 
 
 def outcome(problem, backend=None, constants=()):
@@ -137,7 +160,7 @@ def outcome(problem, backend=None, constants=()):
 
     A scale of ones and the arguments named in `constants` get no gradient.
     """
-    names = ("sites", "weight", "scale", "shift")
+    names = LEAVES if problem.mode == "layer" else LEAVES[:4]
     leaves = [getattr(problem, name).detach().clone() for name in names]
     for name, leaf in zip(names, leaves, strict=True):
         is_ones = name == "scale" and torch.equal(leaf, torch.ones_like(leaf))
@@ -157,7 +180,7 @@ def assert_same(actual, expected, tolerance):
 
 
 @pytest.mark.parametrize("n_features", [4, 0])
-@pytest.mark.parametrize("mode", ["normalized", "scaled", "shifted"])
+@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "shifted"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
@@ -172,13 +195,14 @@ def test_sums_gradients_and_statistics(backend, dtype, tolerance, mode, n_featur
     ("dtype", "offset", "tolerance"),
     [(torch.float64, 1e3, 1e-8), (torch.float32, 10.0, 1e-4)],
 )
-def test_far_from_zero(backend, dtype, offset, tolerance):
+@pytest.mark.parametrize("mode", ["layer", "normalized"])
+def test_far_from_zero(backend, dtype, offset, tolerance, mode):
     """Statistics lose no more digits than those of torch's own operations."""
-    problem = make(dtype, offset)
+    problem = make(dtype, offset, mode=mode)
     assert_same(outcome(problem, backend), outcome(problem), tolerance)
 
 
-@pytest.mark.parametrize("mode", ["normalized", "scaled", "shifted"])
+@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "shifted"])
 def test_products_are_rounded_under_autocast(backend, mode):
     """Products, their gradients and what follows are rounded by one part in 256."""
     problem = make(torch.float32, mode=mode)
@@ -194,25 +218,29 @@ def test_products_are_rounded_under_autocast(backend, mode):
 
 
 def test_moments_of_the_edges_are_not_rounded_under_autocast(backend):
+    """Constants of the batch are exact, also where they are made under autocast."""
     problem = make(torch.float32)
     sums = backend(problem.edges)
-    exact = EdgeMoments(sums, problem.multiplicity)
+    leaves = [getattr(problem, name) for name in LEAVES[:4]]
+    exact = sums.moments(problem.multiplicity).normalize(*leaves, EPS)
     with torch.autocast("cpu", torch.bfloat16):
-        moments = EdgeMoments(sums, problem.multiplicity)
+        moments = sums.moments(problem.multiplicity)
         assert torch.is_autocast_enabled("cpu")
-    assert torch.equal(moments.mean_coefficients, exact.mean_coefficients)
-    assert not exact.mean_coefficients.requires_grad
+    rounded = moments.normalize(*leaves, EPS)
+    assert torch.equal(rounded.mean, exact.mean)
+    assert torch.equal(rounded.var, exact.var)
 
 
-def test_terms_that_cancel(backend):
+@pytest.mark.parametrize("mode", ["layer", "normalized"])
+def test_terms_that_cancel(backend, mode):
     """Center and neighbor contribute opposite terms, but for a thousandth."""
-    problem = make(torch.float64, offset=10.0)
+    problem = make(torch.float64, offset=10.0, mode=mode)
     problem.weight[:, 6:12] = -problem.weight[:, :6] * 1.001
     single = outcome(problem.to(torch.float32), backend)
     assert_same(single[:2], outcome(problem)[:2], 1e-4)
 
 
-@pytest.mark.parametrize("mode", ["normalized", "scaled"])
+@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
@@ -237,6 +265,15 @@ def test_without_edges(backend, dtype):
     for zeros in (summed, *gradients):
         assert zeros.dtype == dtype
         assert torch.equal(zeros, torch.zeros_like(zeros))
+
+
+def test_outputs_are_freed_with_their_graph(backend):
+    """A context that held its own output would keep it until a garbage collection."""
+    problem = make(torch.float32, mode="layer")
+    leaves = [getattr(problem, name).requires_grad_() for name in LEAVES]
+    updated = fused(problem, leaves, backend)[0]
+    freed, updated = weakref.ref(updated.grad_fn), None
+    assert freed() is None
 
 
 def test_constant_scale_and_shift(backend):
@@ -268,15 +305,17 @@ def test_large_features(backend):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_variance_of_zero_is_not_negative(backend):
+@pytest.mark.parametrize("mode", ["layer", "normalized"])
+def test_a_variance_of_zero_is_not_negative(backend, mode):
     """Center and neighbor of an edge contribute opposite terms, which are large."""
-    problem = make(torch.float32)
+    problem = make(torch.float32, mode=mode)
     problem.edge_index[1] = problem.edge_index[0]
     problem.features *= 0
     problem.sites *= 1000
     problem.weight[:, 6:12] = -problem.weight[:, :6]
     leaves = problem.sites, problem.weight, torch.ones(12), torch.zeros(12)
-    summed, _, var = fused(problem, leaves, backend)
+    of_sites = torch.ones(6), torch.zeros(6)
+    summed, _, var, *_ = fused(problem, (*leaves, *of_sites), backend)
     assert torch.isfinite(summed).all()
     assert 0 <= var.min() <= var.max() < 1
 

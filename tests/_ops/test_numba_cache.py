@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 numba = pytest.importorskip("numba")
-_numba_loops = pytest.importorskip("sklearn_cgcnn._ops._numba_loops")
+_numba_layer_loops = pytest.importorskip("sklearn_cgcnn._ops._numba_layer_loops")
 _numba_cache = pytest.importorskip("sklearn_cgcnn._ops._numba_cache")
+compile_loop = pytest.importorskip("sklearn_cgcnn._ops._numba_math").compile_loop
 
 ORIGIN = ("1.0", "2.0", b"hash of the source")
 
@@ -254,36 +255,40 @@ def test_writing_at_the_same_time_mixes_nothing_up(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def call(sum_scale_gradients, project_gradients):
+def call(prepare_layer, update_sites):
     """Return how often each loop was loaded, and what they compute."""
-    random, total = np.random.RandomState(0), np.zeros(4)
-    vector, wide_vector = random.rand(5).astype("f"), random.rand(4).astype("f")
-    sums, matrix = random.rand(2, 5, 4).astype("f")
-    sum_scale_gradients(0, 5, sums, matrix, vector, wide_vector, total)
-    project_gradients(0, 5, sums, vector, wide_vector, matrix, wide_vector)
-    loops = (sum_scale_gradients, project_gradients)
+    random = np.random.RandomState(0)
+    sites, summed, standard, updated = random.rand(4, 5, 4).astype("f")
+    weight, terms = random.rand(11, 8).astype("f"), np.empty((13, 8), "f")
+    vectors, site_vectors = np.empty((2, 8), "f"), np.empty((3, 4), "f")
+    means, coefficients = np.empty((2, 4), "f"), random.rand(13)
+    prepare_layer(sites, weight, coefficients, means, terms, *vectors)
+    fractions, constants = random.rand(5).astype("f"), random.rand(2, 4).astype("f")
+    inputs = sites, summed, fractions, *constants, 1e-5
+    update_sites(*inputs, standard, updated, *site_vectors)
+    loops = (prepare_layer, update_sites)
     n_loaded = [len(loop.stats.cache_hits) for loop in loops]
-    return *n_loaded, total.tobytes().hex(), sums.tobytes().hex()
+    return *n_loaded, vectors.tobytes().hex(), updated.tobytes().hex()
 
 
 IN_A_NEW_PROCESS = f"""
 import numpy as np
-from sklearn_cgcnn._ops._numba_loops import project_gradients, sum_scale_gradients
+from sklearn_cgcnn._ops._numba_layer_loops import prepare_layer, update_sites
 
 {inspect.getsource(call)}
-print(*call(sum_scale_gradients, project_gradients))
+print(*call(prepare_layer, update_sites))
 """
 
 
 def test_a_new_process_loads_what_is_intact(folder):
-    loops = _numba_loops.sum_scale_gradients, _numba_loops.project_gradients
-    *n_loaded, totals, sums = call(*(_numba_loops._compile(x.py_func) for x in loops))
+    loops = _numba_layer_loops.prepare_layer, _numba_layer_loops.update_sites
+    *n_loaded, vectors, updated = call(*(compile_loop(x.py_func) for x in loops))
     assert n_loaded == [0, 0]
-    (path,) = folder.rglob("*.project_gradients-*")
+    (path,) = folder.rglob("*.update_sites-*")
     path.write_bytes(DAMAGE["a bit of the machine code"](path.read_bytes()))
     command = [sys.executable, "-c", IN_A_NEW_PROCESS]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
     finished = subprocess.run(
         command, check=True, timeout=300, env=environment, stdout=subprocess.PIPE
     )
-    assert finished.stdout.decode().split() == ["1", "0", totals, sums]
+    assert finished.stdout.decode().split() == ["1", "0", vectors, updated]

@@ -3,11 +3,13 @@ import pytest
 import torch
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
+from sklearn_cgcnn._training import _packed
 from sklearn_cgcnn._training._packed import (
     BatchIterator,
     EdgeBoundedIterator,
     PackedDataset,
 )
+from sklearn_cgcnn.nn import CGCNN, GaussianBasis, SiteFeatures
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,27 @@ def test_a_batch_is_its_crystals_side_by_side(graphs, rows):
         batch.crystal_index,
         np.repeat(np.arange(len(rows)), np.diff(selected.site_offsets)),
     )
+
+
+@pytest.mark.parametrize("lengths", [[3, 1, 5, 31], [40], [20, 20]])
+@pytest.mark.parametrize("max_edges", [1, 100, 10**6])
+def test_batches_are_the_same_however_many_are_gathered_at_once(
+    graphs, lengths, max_edges, monkeypatch
+):
+    monkeypatch.setattr(_packed, "_MAX_EDGES_AT_ONCE", max_edges)
+    dataset = PackedDataset(graphs, torch.arange(40.0), torch.linspace(1, 2, 40))
+    network = CGCNN(SiteFeatures(torch.rand(100, 4)), GaussianBasis())
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    prepare = network.attach_edge_features
+    found = list(dataset.batches(order, lengths, prepare))
+    assert len(found) == len(lengths)
+    for (batch, targets), rows in zip(found, order.split(lengths), strict=True):
+        expected, expected_targets = dataset[rows]
+        for name, value in vars(prepare(expected)).items():
+            assert np.array_equal(getattr(batch, name), value), name
+        for name in ("values", "weights", "rows"):
+            ours, theirs = (getattr(x, name) for x in (targets, expected_targets))
+            assert torch.equal(ours, theirs)
 
 
 def test_read_only_arrays_are_copied(graphs, tmp_path):

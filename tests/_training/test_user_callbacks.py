@@ -337,6 +337,25 @@ def test_predictions_within_the_training_use_current_statistics(graphs, ionic):
     assert model.net_.history[-1, "own_mae"] == pytest.approx(expected, rel=1e-5)
 
 
+class EvaluatesTheModule(Callback):
+    """Computes an error without the net's help, as callbacks of a user may."""
+
+    def on_epoch_end(self, net, dataset_train, **kwargs):
+        batch, targets = dataset_train[torch.arange(len(dataset_train))]
+        net.module_.eval()
+        with torch.no_grad():
+            outputs = net.module_(batch).numpy()
+        self.error_ = np.abs(net.encoding.decode(outputs) - targets.y).mean()
+
+
+def test_a_module_that_a_callback_evaluates_has_current_statistics(graphs, ionic):
+    model = CGCNNRegressor(callbacks=[EvaluatesTheModule()], **LONG)
+    model.fit(graphs, ionic.target)
+    (callback,) = (each for _, each in model.net_.callbacks_ if hasattr(each, "error_"))
+    expected = np.abs(model.predict(graphs) - ionic.target).mean()
+    assert callback.error_ == pytest.approx(expected, rel=1e-4)
+
+
 def test_losses_and_errors_are_recorded_in_the_unit_of_the_target(graphs, ionic):
     model = CGCNNRegressor(**SMALL)
     y = 1000 + 50 * ionic.target

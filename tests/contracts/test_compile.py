@@ -17,7 +17,7 @@ from skorch.callbacks import Callback
 import helpers
 from helpers import PARTS, outputs
 from sklearn_cgcnn import CGCNNRegressor
-from sklearn_cgcnn._ops import _execution, _numba_loops
+from sklearn_cgcnn._ops import _execution, _numba_layer_loops, _numba_loops
 from sklearn_cgcnn._ops._threads import n_loop_threads, one_torch_thread
 from sklearn_cgcnn._training import _net
 from sklearn_cgcnn.exceptions import TrainingDivergedError
@@ -60,13 +60,13 @@ def test_compiled_it_learns_and_predicts_the_same(
     )
 
 
-LOOPS = (
-    "sum_messages",
-    "sum_gradients",
-    "sum_features",
-    "add_endpoint_terms",
-    "project_gradients",
-)
+# Those that threads share.
+LOOPS = {
+    "sum_messages": _numba_loops,
+    "sum_gradients": _numba_loops,
+    "sum_covariances": _numba_layer_loops,
+    "project_gradients": _numba_layer_loops,
+}
 
 
 @pytest.fixture
@@ -74,15 +74,15 @@ def ran(monkeypatch):
     """Names of the loops that have run, and the threads that they ran in."""
     found = set()
 
-    def watch(name, loop):
+    def watch(module, name, loop):
         def run(*args):
             found.add((name, threading.get_ident()))
             loop(*args)
 
-        monkeypatch.setattr(_numba_loops, name, run)
+        monkeypatch.setattr(module, name, run)
 
-    for name in LOOPS:
-        watch(name, getattr(_numba_loops, name))
+    for name, module in LOOPS.items():
+        watch(module, name, getattr(module, name))
     return found
 
 

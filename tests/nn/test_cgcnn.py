@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_cgcnn._training import PackedDataset
 from sklearn_cgcnn.nn import (
     CGCNN,
     AllLayersPooling,
@@ -308,3 +309,27 @@ def test_dropout_acts_after_pooling_in_training_only(random_graph):
     torch.testing.assert_close(captured[0], captured[1])
     net.eval()
     assert torch.equal(net(random_graph), net(random_graph))
+
+
+class LearnedGaussians(GaussianBasis):
+    """Its centers change during a training, unlike those of its base."""
+
+    def __init__(self):
+        super().__init__()
+        self.centers = torch.nn.Parameter(self._buffers.pop("centers"))
+
+
+def test_features_of_a_subclass_are_not_taken_for_constant():
+    def network(basis):
+        return CGCNN(SiteFeatures(torch.rand(100, 4)), basis)
+
+    assert network(GaussianBasis()).has_constant_edge_features
+    assert not network(LearnedGaussians()).has_constant_edge_features
+
+
+def test_features_attached_before_are_kept(graphs):
+    batch, _ = PackedDataset(graphs)[torch.arange(3)]
+    network = CGCNN(SiteFeatures(torch.rand(100, 4)), GaussianBasis())
+    attached = network.attach_edge_features(batch)
+    assert network.featurize(attached)[1] is attached
+    torch.testing.assert_close(network(attached), network(batch))

@@ -1,0 +1,50 @@
+"""Moments of the edges of a batch, in loops that Numba compiles."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_cgcnn._ops import _numba_loops
+from sklearn_cgcnn._ops._numba_edges import NumbaEdges
+
+
+class NumbaMoments:
+    """Weighted moments of the edge features of a batch.
+
+    Parameters
+    ----------
+    edges : NumbaEdges
+    multiplicity : Tensor of shape (n_sites,)
+        Number of equivalent sites of its crystal that each site stands for.
+
+    Attributes
+    ----------
+    site_ranges : list of tuple of int and int
+        Ranges of sites, one for each thread.
+    edges : tuple of ndarray
+        First edges, neighbors, and the weight of each edge in the statistics.
+    coefficients : ndarray of shape (2 * n_sites + n_features,), float64
+        Mean coefficients of the terms.
+    by_site : ndarray of shape (2 * n_sites, n_features)
+        Covariances of the features with the coefficients of the sites' terms.
+    covariance : ndarray of shape (n_features, n_features)
+        Covariances of the features.
+    """
+
+    def __init__(self, edges: NumbaEdges, multiplicity: Tensor) -> None:
+        self.site_ranges = edges.site_ranges
+        n_rows, n_features = 2 * edges.edges.n_sites, edges.edges.n_features
+        fractions = np.empty(len(edges.edges), np.float32)
+        self.edges = *edges.arrays[:2], fractions
+        self.coefficients = np.zeros(n_rows + n_features)
+        self.by_site = np.zeros((n_rows, n_features), np.float32)
+        covariance = np.zeros((n_features, n_features))
+        _numba_loops.sum_features(
+            *edges.arrays,
+            multiplicity.to(torch.float32).numpy(),
+            fractions,
+            self.coefficients,
+            self.by_site,
+            covariance,
+        )
+        self.covariance = covariance.astype(np.float32)
