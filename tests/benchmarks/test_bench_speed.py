@@ -35,7 +35,7 @@ from torch import nn
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._ops._threads import compiled_loops
-from sklearn_cgcnn._training._packed import BatchIterator, PackedDataset
+from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn.graphs import one_hot_site_features
 
 BATCH, ROUNDS = 256, 5
@@ -49,10 +49,15 @@ class Ours:
         self.data = PackedDataset(graphs, torch.tensor(y[:, None]).float())
 
     def train(self):
-        self.net._set_training(True)
-        with self.net._execution():
-            for batch in BatchIterator(self.data, BATCH, shuffle=True):
-                self.net.train_step(batch)
+        """Take the steps of an epoch, as in a training."""
+        net = self.net
+        net.training_data_ = self.data
+        net.history.new_epoch()
+        batches = net.get_iterator(self.data, training=True)
+        with net._execution():
+            net.run_single_epoch(
+                batches, training=True, prefix="train", step_fn=net.train_step
+            )
 
     def predict(self):
         self.net.predict_batches(self.data)
