@@ -47,6 +47,12 @@ def can_compile(device: torch.device) -> bool:
     return device.type == "cuda" or (device.type == "cpu" and _has_numba())
 
 
+def _free_buffers() -> None:
+    """Free the memory that compiled loops hold for their next step."""
+    module = import_module("sklearn_cgcnn._ops._numba_buffers")
+    module.free_buffers()
+
+
 @contextmanager
 def execution(
     device: torch.device, *, compile: bool, matmul_precision: str, has_fused_sums: bool
@@ -75,6 +81,7 @@ def execution(
             if device.type == "cpu" and has_fused_sums:
                 n_threads = stack.enter_context(one_torch_thread())
                 stack.enter_context(one_blas_thread())
+                stack.callback(_free_buffers)
             stack.enter_context(compiled_loops(n_threads))
         yield
 

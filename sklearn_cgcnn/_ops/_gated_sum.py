@@ -118,7 +118,7 @@ class _GatedSum(torch.autograd.Function):
         messages = sums.messages(terms, scale, shift)
         ctx.save_for_backward(sites, weight, scale)
         ctx.messages, ctx.site_ranges = messages, sums.site_ranges
-        return messages.sum()
+        return messages.sum(keep=any(ctx.needs_input_grad))
 
     @staticmethod
     @once_differentiable

@@ -89,7 +89,7 @@ class _InductorMessages:
         edge_args = sums.term_index, edges.values, edges.features, edges.weights
         self._args = *edge_args, terms, scale, shift
 
-    def sum(self) -> Tensor:
+    def sum(self, keep: bool = True) -> Tensor:
         """Implement :meth:`GatedMessages.sum`."""
         summed: Tensor = _compiled(_sum_messages)(*self._args, self._edges.n_sites)
         return summed

@@ -27,8 +27,13 @@ class GatedMessages(Protocol):
     scale :math:`\alpha` and a shift :math:`\beta`.
     """
 
-    def sum(self) -> Tensor:
+    def sum(self, keep: bool = True) -> Tensor:
         """Sum the weighted messages to each site.
+
+        Parameters
+        ----------
+        keep : bool, default=True
+            Whether `sum_gradients` will be called.
 
         Returns
         -------

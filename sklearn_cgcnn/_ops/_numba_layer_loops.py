@@ -33,17 +33,13 @@ import numpy as np
 from numba import float32
 
 from sklearn_cgcnn._ops._numba_math import (
-    ONE,
     ZERO,
     compile_loop,
     exp,
-    inline,
     log1p,
     positive,
+    softplus_slope,
 )
-
-# Below it, a difference from one would lose digits.
-_SMALL = float32(0.1)
 
 
 @compile_loop
@@ -222,14 +218,6 @@ def update_sites(
             updated[i, c] = positive(x) + log1p(exp(-abs(x)))
 
 
-@inline
-def _slope(softplus: Any) -> Any:
-    """Return the slope of a softplus, 1 - exp(-softplus), from its value."""
-    s = softplus
-    series = s * (ONE - s / 2 * (ONE - s / 3 * (ONE - s / 4 * (ONE - s / 5))))
-    return series if s < _SMALL else ONE - exp(-s)
-
-
 @compile_loop
 def update_sites_backward(
     grad: Any,
@@ -248,7 +236,7 @@ def update_sites_backward(
     total_shift, total_scale = np.zeros(n_channels), np.zeros(n_channels)
     for i in range(n_sites):
         for c in range(n_channels):
-            grad_sites[i, c] = grad[i, c] * _slope(updated[i, c])
+            grad_sites[i, c] = grad[i, c] * softplus_slope(updated[i, c])
             total_shift[c] += grad_sites[i, c]
             total_scale[c] += grad_sites[i, c] * standard[i, c]
     for c in range(n_channels):

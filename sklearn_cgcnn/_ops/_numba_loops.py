@@ -37,6 +37,7 @@ from sklearn_cgcnn._ops._numba_math import (
     inline,
     log1p,
     positive,
+    softplus_slope,
 )
 
 
@@ -119,12 +120,17 @@ def sum_messages(
     terms: Any,
     scale: Any,
     shift: Any,
-    y: Any,
+    buffer: Any,
     summed: Any,
+    kept: Any,
 ) -> None:
-    """Sum the weighted messages to each center, in `summed`."""
+    """Sum the weighted messages to each center, in `summed`.
+
+    Gates and softplus of each edge are written to `kept`, of shape (n_edges, width),
+    unless it has no rows.
+    """
     n_sites, half = summed.shape
-    width = 2 * half
+    width, y = 2 * half, buffer[0]
     for i in range(start, stop):
         for c in range(half):
             summed[i, c] = ZERO
@@ -133,11 +139,12 @@ def sum_messages(
             _sum_terms(terms, columns, values, i, j, e, 2 * n_sites, y)
             for c in range(width):
                 y[c] = y[c] * scale[c] + shift[c]
-            weight = weights[e]
+            weight, out = weights[e], kept[e] if len(kept) else buffer[1]
             for c in range(half):
                 core = y[half + c]
                 gate = ONE / (ONE + exp(-y[c]))
                 softplus = positive(core) + log1p(exp(-abs(core)))
+                out[c], out[half + c] = gate, softplus
                 summed[i, c] += weight * gate * softplus
 
 
@@ -150,43 +157,30 @@ def sum_gradients(
     columns: Any,
     values: Any,
     weights: Any,
-    terms: Any,
-    scale: Any,
-    shift: Any,
+    kept: Any,
     grad: Any,
-    buffer: Any,
+    grad_y: Any,
     sums: Any,
     feature_sums: Any,
 ) -> None:
     """Sum the gradients of y over the edges that each term contributes to.
 
-    The rows of the centers in `sums` are overwritten. The sums of the neighbors, in
-    `sums`, and those of the features, in `feature_sums`, are added to the values that
-    these arrays hold.
+    `kept` is what `sum_messages` wrote. The rows of the centers in `sums` are
+    overwritten. The sums of the neighbors, in `sums`, and those of the features, in
+    `feature_sums`, are added to the values that these arrays hold.
     """
     n_sites, half = grad.shape
-    y, grad_y = buffer[0], buffer[1]
-    width, n_entries = len(y), values.shape[1]
+    width, n_entries = 2 * half, values.shape[1]
     for i in range(start, stop):
         for c in range(width):
             sums[i, c] = ZERO
         for e in range(first_edges[i], first_edges[i + 1]):
-            j = n_sites + neighbors[e]
-            _sum_terms(terms, columns, values, i, j, e, 2 * n_sites, y)
-            for c in range(width):
-                y[c] = y[c] * scale[c] + shift[c]
-            weight = weights[e]
+            j, weight = n_sites + neighbors[e], weights[e]
             for c in range(half):
-                core, exp_gate = y[half + c], exp(-y[c])
-                gate = ONE / (ONE + exp_gate)
-                exp_core = exp(-abs(core))
-                slope = ONE / (ONE + exp_core)
-                softplus = positive(core) + log1p(exp_core)
+                gate, softplus = kept[e, c], kept[e, half + c]
                 grad_core = weight * grad[i, c] * gate
-                grad_y[c] = grad_core * softplus * (exp_gate * gate)
-                grad_y[half + c] = grad_core * (
-                    exp_core * slope if core < ZERO else slope
-                )
+                grad_y[c] = grad_core * softplus * (ONE - gate)
+                grad_y[half + c] = grad_core * softplus_slope(softplus)
             for c in range(width):
                 sums[i, c] += grad_y[c]
             for c in range(width):

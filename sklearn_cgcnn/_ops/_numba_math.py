@@ -32,6 +32,7 @@ def compile_loop(loop: Any) -> Any:
 
 
 ZERO, HALF, ONE, TWO = float32(0), float32(0.5), float32(1), float32(2)
+_SMALL = float32(0.1)
 # Beyond these limits an exponential, or its inverse, is not a normal number.
 _LOWEST, _HIGHEST = float32(-87), float32(87)
 _LOG2_E, _LOG_2 = float32(1.4426950408889634), float32(0.6931471805599453)
@@ -87,3 +88,12 @@ def log1p(t: Any) -> Any:
     q = q * s + float32(0.66666315)
     q = q * s + TWO
     return q * z
+
+
+@inline
+def softplus_slope(softplus: Any) -> Any:
+    """Return the slope of a softplus, 1 - exp(-softplus), from its value."""
+    s = softplus
+    # Near zero a difference from one would lose digits.
+    series = s * (ONE - s / 2 * (ONE - s / 3 * (ONE - s / 4 * (ONE - s / 5))))
+    return series if s < _SMALL else ONE - exp(-s)

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from sklearn_cgcnn._ops import _numba_loops
+from sklearn_cgcnn._ops._numba_buffers import Buffer
 from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._threads import run_over_ranges
 
 
 class NumbaMessages:
-    """Messages of all edges, computed anew for their sum and for their gradients.
+    """Messages of all edges. Gates and softplus are kept for the gradients.
 
     Parameters
     ----------
@@ -26,16 +27,21 @@ class NumbaMessages:
         self._args = [*edges.arrays, terms, scale, shift]
         self._shape = terms.shape
 
-    def sum(self) -> Tensor:
+    def sum(self, keep: bool = True) -> Tensor:
         """Implement :meth:`GatedMessages.sum`."""
-        return torch.from_numpy(self.sum_rows())
+        return torch.from_numpy(self.sum_rows(keep))
 
     def sum_gradients(self, grad: Tensor) -> Tensor:
         """Implement :meth:`GatedMessages.sum_gradients`."""
         return torch.from_numpy(self.sum_row_gradients(grad.contiguous().numpy()))
 
-    def sum_rows(self) -> Any:
+    def sum_rows(self, keep: bool = True) -> Any:
         """Sum the weighted messages to each site.
+
+        Parameters
+        ----------
+        keep : bool, default=True
+            Whether to keep what the gradients need.
 
         Returns
         -------
@@ -43,10 +49,13 @@ class NumbaMessages:
         """
         n_sites, width = self._edges.edges.n_sites, self._shape[1]
         summed = np.empty((n_sites, width // 2), np.float32)
+        n_kept = len(self._edges.edges) if keep else 0
+        self._buffer = Buffer(n_kept, width)
+        kept = self._buffer.array
 
         def sum_range(start: int, stop: int) -> None:
-            buffer = np.empty(width, np.float32)
-            _numba_loops.sum_messages(start, stop, *self._args, buffer, summed)
+            buffer = np.empty((2, width), np.float32)
+            _numba_loops.sum_messages(start, stop, *self._args, buffer, summed, kept)
 
         run_over_ranges(sum_range, self._edges.center_ranges)
         return summed
@@ -70,9 +79,16 @@ class NumbaMessages:
         def sum_range(start: int, stop: int) -> Any:
             neighbor_sums[start:stop] = 0
             range_feature_sums = np.zeros((n_rows - 2 * n_sites, width), np.float32)
-            buffer = np.empty((2, width), np.float32)
+            buffer = np.empty(width, np.float32)
             _numba_loops.sum_gradients(
-                start, stop, *self._args, grad, buffer, sums, range_feature_sums
+                start,
+                stop,
+                *self._edges.arrays,
+                self._buffer.array,
+                grad,
+                buffer,
+                sums,
+                range_feature_sums,
             )
             return range_feature_sums
 

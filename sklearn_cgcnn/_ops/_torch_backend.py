@@ -134,7 +134,7 @@ class _TorchMessages:
     def __init__(self, sums: TorchEdgeSums, tables: Tensor, is_small: bool) -> None:
         self._sums, self._tables, self._is_small = sums, tables, is_small
 
-    def sum(self) -> Tensor:
+    def sum(self, keep: bool = True) -> Tensor:
         """Implement :meth:`GatedMessages.sum`."""
         n_sites = self._sums.edges.n_sites
         summed = self._tables.new_zeros(n_sites, self._tables.shape[2])
