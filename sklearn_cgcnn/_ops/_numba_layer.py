@@ -40,14 +40,14 @@ class NumbaLayer:
         n_channels, width = sites.shape[1], len(weight)
         self._weight = weight.T.contiguous().numpy()
         shape = len(moments.coefficients), width
-        self._terms, self._covariances = (np.empty(shape, np.float32) for _ in "tc")
+        self._terms, self._covariances = np.empty((2, *shape), np.float32)
         self._edge_vectors = np.empty((6, width), np.float32)
         self._site_vectors = np.empty((3, n_channels), np.float32)
         self._site_scale = site_scale.numpy()
         self._normalize(edge_scale.numpy(), edge_shift.numpy(), eps)
         z_scale, z_shift = self._edge_vectors[2:4]
         self._messages = NumbaMessages(edges, self._terms, z_scale, z_shift)
-        self._standard, self._updated = (np.empty_like(self._sites) for _ in "su")
+        self._standard, self._updated = np.empty((2, *sites.shape), np.float32)
         loops.update_sites(
             self._sites,
             self._messages.sum_rows(),
@@ -124,7 +124,7 @@ class NumbaLayer:
     def backward(self, grad: Tensor) -> tuple[Tensor, ...]:
         """Implement :meth:`GatedLayer.backward`."""
         moments, sites, weight = self._moments, self._sites, self._weight
-        grad_sites, grad_summed = (np.empty_like(sites) for _ in "us")
+        grad_sites, grad_summed = np.empty((2, *sites.shape), np.float32)
         site_grads = np.empty((2, sites.shape[1]), np.float32)
         loops.update_sites_backward(
             grad.contiguous().numpy(),

@@ -133,9 +133,10 @@ class GatedConv(Conv):
     ) -> tuple[BatchNorm, BatchNorm] | None:
         """Return both norms, if both use the statistics of the batch."""
         edge, site = self.edge_norm, self.site_norm
-        if (
-            isinstance(edge, BatchNorm)
-            and isinstance(site, BatchNorm)
+        if (  # a subclass may normalize in another way
+            type(edge) is BatchNorm
+            and type(site) is BatchNorm
+            and edge.eps == site.eps
             and edge.uses_batch_statistics(batch.edge_counts)
             and site.uses_batch_statistics(batch.multiplicity)
         ):

@@ -202,6 +202,22 @@ def test_other_norms_and_activations():
             torch.testing.assert_close(conv(sites, batch), expected)
 
 
+def test_another_norm_of_the_sites_alone_is_applied():
+    class Doubling(BatchNorm):
+        def forward(self, rows, counts):
+            return 2 * rows
+
+    def norm(width):
+        return Doubling(width) if width == 6 else BatchNorm(width)
+
+    norm.cancels_bias = True
+    conv, (_, sites, args) = GatedConv(6, 6, 4, norm), make(torch.float32)
+    assert conv.has_fused_sums
+    batch = as_batch(*args)
+    expected = softplus(sites + 2 * conv._sum_reference(sites, batch))
+    torch.testing.assert_close(conv(sites, batch), expected)
+
+
 def test_half_precision_uses_the_reference():
     conv, sites, args = make(torch.float32, norm=None)
     conv.linear.bias.data.fill_(20.0)  # its exponential exceeds half precision
