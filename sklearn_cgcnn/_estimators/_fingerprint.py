@@ -76,7 +76,7 @@ class _ContentHash:
         elif isinstance(value, _NAMED_ONLY):
             self._write(f"{getattr(value, '__module__', '')}.{value.__name__}")
         elif isinstance(value, Mapping):
-            self._add_all(pair for pair in sorted(value.items(), key=_repr_of_first))
+            self._add_all(sorted(value.items(), key=_repr_of_first))
         elif isinstance(value, set | frozenset):
             self._add_all(sorted(value, key=repr))
         elif isinstance(value, list | tuple):

@@ -87,19 +87,13 @@ class MomentSums(EdgeSums, Protocol):
     ) -> Tensor:
         r"""Project gradients, in place, through a normalization.
 
-        A normalized quantity does not change if a constant is added to z, or if z is
-        multiplied by a constant. The components of the gradient along these two
-        directions are therefore subtracted from the sums of gradients G:
-
-        .. math::
-            G' = G - P \, \partial\beta, \qquad
-            \partial\gamma = \sum_r \frac{t_r G'_r}{\sigma}, \qquad
-            G'' = G' - \frac{C}{\sigma} \partial\gamma
+        :meth:`NormalizedTerms.backward` gives the formula. The last factor there, that
+        of the scale, is left out.
 
         Parameters
         ----------
         sums : Tensor of shape (n_rows, width)
-            The sums of gradients G. Changed in place, to :math:`G''`.
+            The sums of gradients G. Changed in place.
         terms : Tensor of shape (n_rows, width)
             The terms t, those of the sites with mean zero.
         mean_coefficients : Tensor of shape (n_rows,)
@@ -226,7 +220,7 @@ class MomentsBySite:
     ) -> tuple[Tensor, Tensor]:
         """Project gradients, in place, through the normalization of z.
 
-        See :meth:`MomentSums.project_gradients` for the formula.
+        See :meth:`NormalizedTerms.backward` for the formula.
 
         Parameters
         ----------

@@ -154,8 +154,10 @@ def test_numba_agrees_with_torch(sizes, n_threads, n_features):
         layer = sums.moments(multiplicity).layer(sites, fractions, parameters)
         sum_of_messages = [messages.sum(), messages.sum_gradients(grad)]
         results.append([*sum_of_messages, *layer.outputs(), *layer.backward(grad)])
-    for ours, theirs in zip(*results, strict=True):
-        atol = 2e-5 * theirs.abs().max().item()
+    for number, (ours, theirs) in enumerate(zip(*results, strict=True)):
+        # A layer is a longer chain of sums than its messages.
+        tolerance = 1e-6 if number < 2 else 2e-5
+        atol = tolerance * theirs.abs().max().item()
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=atol)
 
 
