@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 def _has_numba() -> bool:
     """Return whether Numba can be imported."""
     try:
-        import_module("sklearn_cgcnn._ops._numba_backend")
+        _numba_module("backend")
     except ImportError:
         return False
     return True
@@ -47,10 +47,9 @@ def can_compile(device: torch.device) -> bool:
     return device.type == "cuda" or (device.type == "cpu" and _has_numba())
 
 
-def _free_buffers() -> None:
-    """Free the memory that compiled loops hold for their next step."""
-    module = import_module("sklearn_cgcnn._ops._numba_buffers")
-    module.free_buffers()
+def _numba_module(name: str) -> Any:
+    """Import a module of compiled loops, of which one takes a while and may fail."""
+    return import_module(f"sklearn_cgcnn._ops._numba_{name}")
 
 
 @contextmanager
@@ -81,7 +80,8 @@ def execution(
             if device.type == "cpu" and has_fused_sums:
                 n_threads = stack.enter_context(one_torch_thread())
                 stack.enter_context(one_blas_thread())
-                stack.callback(_free_buffers)
+                _numba_module("backend").prepare_loops()
+                stack.callback(_numba_module("buffers").free_buffers)
             stack.enter_context(compiled_loops(n_threads))
         yield
 

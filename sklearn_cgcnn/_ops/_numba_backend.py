@@ -1,8 +1,12 @@
 """Sums over edges in loops that Numba compiles, divided among threads."""
 
+import gc
+from functools import cache
+
 import torch
 from torch import Tensor
 
+from sklearn_cgcnn._ops._edge_list import EdgeList
 from sklearn_cgcnn._ops._interface import (
     EdgeMoments,
     GatedLayer,
@@ -72,3 +76,38 @@ class _Moments:
         if parameters.weight.dtype != torch.float32:  # rounded, under autocast
             return TorchLayer(self, sites, site_fractions, parameters)
         return NumbaLayer(self._sums, self.arrays, sites, site_fractions, parameters)
+
+
+@cache
+def prepare_loops() -> None:
+    """Compile all loops, or load them from the disk, unless this process has them.
+
+    This takes about five seconds if nothing is on the disk. Python's garbage collection
+    is paused meanwhile: compiling creates many objects, and each collection would visit
+    all those of torch and pymatgen too, which takes a third of the time.
+    """
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        _use_all_loops()
+    finally:
+        if is_collecting:
+            gc.enable()
+
+
+@torch.no_grad()
+def _use_all_loops() -> None:
+    """Compute a layer with one site, one edge and one channel, and its gradient."""
+    edges = EdgeList(
+        edge_index=torch.zeros(2, 1, dtype=torch.int64),
+        weights=torch.ones(1),
+        n_sites=1,
+        columns=torch.zeros(1, 1, dtype=torch.int64),
+        values=torch.ones(1, 1),
+        n_features=1,
+    )
+    one, two = torch.ones(1), torch.ones(2)
+    parameters = LayerParameters(torch.ones(2, 3), two, two, one, one, 1e-5)
+    moments = NumbaEdgeSums(edges, n_threads=1).moments(one)
+    layer = moments.layer(torch.ones(1, 1), one, parameters)
+    layer.backward(torch.ones(1, 1))

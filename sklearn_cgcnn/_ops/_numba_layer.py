@@ -38,7 +38,7 @@ class NumbaLayer:
         self._sites = sites.contiguous().numpy()
         weight, edge_scale, edge_shift, site_scale, site_shift, eps = parameters
         n_channels, width = sites.shape[1], len(weight)
-        self._weight = weight.T.contiguous().numpy()
+        self._weight = weight.numpy()
         shape = len(moments.coefficients), width
         self._terms, self._covariances = np.empty((2, *shape), np.float32)
         self._edge_vectors = np.empty((6, width), np.float32)
@@ -55,6 +55,7 @@ class NumbaLayer:
             self._site_scale,
             site_shift.numpy(),
             eps,
+            np.empty(n_channels),
             self._standard,
             self._updated,
             *self._site_vectors,
@@ -65,55 +66,50 @@ class NumbaLayer:
         moments, sites, weight = self._moments, self._sites, self._weight
         terms, covariances = self._terms, self._covariances
         mean, var, z_scale, z_shift, inverse_std, features_mean = self._edge_vectors
-        site_means = np.empty((2, sites.shape[1]), np.float32)
-        loops.prepare_layer(
-            sites,
-            weight,
-            moments.coefficients,
-            site_means,
-            terms,
-            features_mean,
-            mean,
-        )
+        n_sites, n_channels = sites.shape
+        feature_terms = terms[2 * n_sites :]
+        feature_terms[:] = weight[:, 2 * n_channels :].T
+        np.dot(moments.features_mean, feature_terms, out=features_mean)
+        site_means = moments.site_coefficients @ sites
+        np.dot(weight[:, : 2 * n_channels], site_means.ravel(), out=mean)
+        mean += features_mean
+        site_weight, by_side = _by_side(weight, n_channels), (2, n_sites, len(weight))
+        site_terms = terms[: 2 * n_sites].reshape(by_side)
+        site_covariances = covariances[: 2 * n_sites].reshape(by_side)
 
         def sum_range(start: int, stop: int) -> tuple[Any, Any]:
-            from_sites = np.empty((len(moments.covariance), terms.shape[1]), np.float32)
-            squares = np.empty(terms.shape[1])
+            """Compute terms and covariances of a range of sites."""
+            rows, var = slice(start, stop), np.zeros(len(mean))
+            by_site, range_terms = moments.by_site[:, rows], site_terms[:, rows]
+            centered = sites[rows] - site_means[:, None]
+            np.matmul(centered, site_weight, out=range_terms)
+            np.matmul(by_site, feature_terms, out=site_covariances[:, rows])
+            from_sites = np.matmul(by_site.transpose(0, 2, 1), range_terms)
             loops.sum_covariances(
                 start,
                 stop,
                 *moments.edges,
                 moments.coefficients,
-                moments.by_site,
-                sites,
-                site_means,
-                weight,
                 terms,
                 covariances,
-                from_sites,
-                squares,
+                var,
             )
-            return from_sites, squares
+            return from_sites[0] + from_sites[1], var
 
-        (from_sites, squares), *others = run_over_ranges(sum_range, moments.site_ranges)
-        for other_sites, other_squares in others:
-            from_sites += other_sites
-            squares += other_squares
-        loops.normalize_layer(
-            moments.covariance,
-            terms,
-            features_mean,
-            from_sites,
-            squares,
-            scale,
-            shift,
-            eps,
-            covariances,
-            var,
-            inverse_std,
-            z_scale,
-            z_shift,
+        (from_sites, total_var), *others = run_over_ranges(
+            sum_range, moments.site_ranges
         )
+        for other_sites, other_var in others:
+            from_sites += other_sites
+            total_var += other_var
+        from_sites += moments.covariance @ feature_terms
+        covariances[2 * n_sites :] = from_sites
+        total_var += np.einsum("rc,rc->c", feature_terms, from_sites)
+        # Rounding may leave a variance of zero slightly negative.
+        np.maximum(total_var, 0, out=var)
+        inverse_std[:] = 1 / np.sqrt(var + eps)
+        np.multiply(scale, inverse_std, out=z_scale)
+        np.subtract(shift, z_scale * features_mean, out=z_shift)
 
     def outputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Implement :meth:`GatedLayer.outputs`."""
@@ -133,16 +129,23 @@ class NumbaLayer:
             self._site_fractions,
             self._site_scale,
             self._site_vectors[2],
+            *np.empty((2, sites.shape[1])),
             grad_sites,
             grad_summed,
             *site_grads,
         )
         grads = self._messages.sum_row_gradients(grad_summed)
         _, _, z_scale, _, inverse_std, features_mean = self._edge_vectors
-        n_sites, width = len(sites), len(z_scale)
+        (n_sites, n_channels), width = sites.shape, len(z_scale)
         edge_grads = np.empty((2, width), np.float32)
         loops.normalize_layer_backward(
-            self._terms, grads, n_sites, features_mean, inverse_std, *edge_grads
+            self._terms,
+            grads,
+            n_sites,
+            features_mean,
+            inverse_std,
+            *np.empty((2, width)),
+            *edge_grads,
         )
         constants = (
             moments.coefficients,
@@ -150,17 +153,40 @@ class NumbaLayer:
             inverse_std,
             z_scale,
             *edge_grads,
+            n_sites,
+            grads,
         )
 
+        site_weight = _by_side(weight, n_channels)
+        term_grads = grads[: 2 * n_sites].reshape(2, n_sites, width)
+
         def project_range(start: int, stop: int) -> Any:
-            grad_weight = np.empty_like(weight)
-            loops.project_gradients(
-                start, stop, *constants, sites, weight, grads, grad_sites, grad_weight
+            """Compute the gradients of terms, sites and weight, for a range of sites."""
+            loops.term_gradients(start, stop, *constants)
+            range_grads = term_grads[:, start:stop]
+            first, second = np.matmul(range_grads, site_weight.transpose(0, 2, 1))
+            grad_sites[start:stop] += first
+            grad_sites[start:stop] += second
+            grad_weight = np.empty(weight.shape, np.float32)
+            np.matmul(
+                range_grads.transpose(0, 2, 1),
+                sites[start:stop],
+                out=_by_side(grad_weight, n_channels).transpose(0, 2, 1),
             )
             return grad_weight
 
         grad_weight, *others = run_over_ranges(project_range, moments.site_ranges)
         for other in others:
-            grad_weight[: 2 * sites.shape[1]] += other[: 2 * sites.shape[1]]
-        results = grad_sites, grad_weight.T, *edge_grads, *site_grads
+            grad_weight[:, : 2 * n_channels] += other[:, : 2 * n_channels]
+        grad_weight[:, 2 * n_channels :] = grads[2 * n_sites :].T
+        results = grad_sites, grad_weight, *edge_grads, *site_grads
         return tuple(map(torch.from_numpy, results))
+
+
+def _by_side(weight: Any, n_channels: int) -> Any:
+    """Return what a weight applies to the sites, as centers and as neighbors.
+
+    It is a view of the weight, of shape (2, n_channels, width).
+    """
+    columns = weight[:, : 2 * n_channels]
+    return columns.reshape(len(weight), 2, n_channels).transpose(1, 2, 0)

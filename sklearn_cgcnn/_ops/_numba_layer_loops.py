@@ -27,9 +27,9 @@ features_mean : (width,)
 The remaining arrays are results, unless a docstring says otherwise.
 """
 
+from math import sqrt
 from typing import Any
 
-import numpy as np
 from numba import float32
 
 from sklearn_cgcnn._ops._numba_math import (
@@ -43,40 +43,6 @@ from sklearn_cgcnn._ops._numba_math import (
 
 
 @compile_loop
-def prepare_layer(
-    sites: Any,
-    weight: Any,
-    coefficients: Any,
-    site_means: Any,
-    terms: Any,
-    features_mean: Any,
-    mean: Any,
-) -> None:
-    """Compute the terms of the features, and the means of sites, features and z."""
-    (n_sites, n_channels), width = sites.shape, len(mean)
-    for c in range(width):
-        mean[c], features_mean[c] = ZERO, ZERO
-    for side in range(2):
-        total = np.zeros(n_channels)
-        for i in range(n_sites):
-            fraction = coefficients[side * n_sites + i]
-            for k in range(n_channels):
-                total[k] += fraction * sites[i, k]
-        for k in range(n_channels):
-            site_means[side, k] = total[k]
-            for c in range(width):
-                mean[c] += site_means[side, k] * weight[side * n_channels + k, c]
-    for r in range(2 * n_sites, len(terms)):
-        coefficient, row = float32(coefficients[r]), r - 2 * n_sites + 2 * n_channels
-        for c in range(width):
-            terms[r, c] = weight[row, c]
-        for c in range(width):
-            features_mean[c] += coefficient * terms[r, c]
-    for c in range(width):
-        mean[c] += features_mean[c]
-
-
-@compile_loop
 def sum_covariances(
     start: int,
     stop: int,
@@ -84,38 +50,16 @@ def sum_covariances(
     neighbors: Any,
     fractions: Any,
     coefficients: Any,
-    by_site: Any,
-    sites: Any,
-    site_means: Any,
-    weight: Any,
     terms: Any,
     covariances: Any,
-    from_sites: Any,
     var: Any,
 ) -> None:
-    """Compute terms and covariances of a range of sites.
+    """Add what the terms of a range of sites contribute to their covariances.
 
-    What they contribute to the covariances of the features is written to `from_sites`,
-    of shape (n_features, width), and to the variance, to `var`, in double precision.
+    The covariances hold the contributions of the edge features before. What the sites
+    contribute to the variance is added to `var`, in double precision.
     """
-    (n_sites, n_channels), width = sites.shape, terms.shape[1]
-    centered = np.empty((stop - start, n_channels), np.float32)
-    product = np.empty_like(from_sites)
-    for r in range(len(from_sites)):
-        for c in range(width):
-            from_sites[r, c] = ZERO
-    for side in range(2):
-        first, last = side * n_sites + start, side * n_sites + stop
-        for i in range(start, stop):
-            for k in range(n_channels):
-                centered[i - start, k] = sites[i, k] - site_means[side, k]
-        part = weight[side * n_channels : (side + 1) * n_channels]
-        np.dot(centered, part, terms[first:last])
-        np.dot(by_site[first:last], weight[2 * n_channels :], covariances[first:last])
-        np.dot(by_site[first:last].T, terms[first:last], product)
-        for r in range(len(from_sites)):
-            for c in range(width):
-                from_sites[r, c] += product[r, c]
+    n_sites, width = len(first_edges) - 1, terms.shape[1]
     for i in range(start, stop):
         j = n_sites + i
         at_center, at_neighbor = float32(coefficients[i]), float32(coefficients[j])
@@ -130,48 +74,10 @@ def sum_covariances(
                 covariances[i, c] += fraction * terms[j, c]
             for c in range(width):
                 covariances[j, c] += fraction * terms[i, c]
-    for c in range(width):
-        var[c] = 0.0
     for i in range(start, stop):
         j = n_sites + i
         for c in range(width):
             var[c] += covariances[i, c] * terms[i, c] + covariances[j, c] * terms[j, c]
-
-
-@compile_loop
-def normalize_layer(
-    covariance: Any,
-    terms: Any,
-    features_mean: Any,
-    from_sites: Any,
-    sum_of_squares: Any,
-    scale: Any,
-    shift: Any,
-    eps: float,
-    covariances: Any,
-    var: Any,
-    inverse_std: Any,
-    z_scale: Any,
-    z_shift: Any,
-) -> None:
-    """Complete the covariances, and combine normalization, scale and shift.
-
-    `from_sites` and `sum_of_squares` are the sums of what `sum_covariances` returned.
-    `z_scale` and `z_shift` are applied to the sum of the terms of an edge.
-    """
-    width, first = len(scale), len(terms) - len(from_sites)
-    from_features = np.empty_like(from_sites)
-    np.dot(covariance, terms[first:], from_features)
-    for r in range(len(from_sites)):
-        for c in range(width):
-            covariances[first + r, c] = from_sites[r, c] + from_features[r, c]
-            sum_of_squares[c] += terms[first + r, c] * covariances[first + r, c]
-    for c in range(width):
-        # Rounding may leave a variance of zero slightly negative.
-        var[c] = max(sum_of_squares[c], 0.0)
-        inverse_std[c] = 1 / np.sqrt(var[c] + eps)
-        z_scale[c] = scale[c] * inverse_std[c]
-        z_shift[c] = shift[c] - z_scale[c] * features_mean[c]
 
 
 @compile_loop
@@ -182,6 +88,7 @@ def update_sites(
     scale: Any,
     shift: Any,
     eps: float,
+    total: Any,
     standard: Any,
     updated: Any,
     mean: Any,
@@ -191,10 +98,12 @@ def update_sites(
     """Compute softplus(sites + normalized sums), and the statistics of the sums.
 
     `fractions` are the weights of the sites in the statistics. `standard` are the sums
-    with mean zero and variance one, before scale and shift.
+    with mean zero and variance one, before scale and shift. `total`, of shape
+    (n_channels,), in double precision, is a buffer.
     """
     n_sites, n_channels = sites.shape
-    total = np.zeros(n_channels)
+    for c in range(n_channels):
+        total[c] = 0.0
     for i in range(n_sites):
         for c in range(n_channels):
             total[c] += fractions[i] * summed[i, c]
@@ -209,7 +118,7 @@ def update_sites(
             total[c] += fractions[i] * (deviation * deviation)
     for c in range(n_channels):
         var[c] = total[c]
-        inverse_std[c] = 1 / np.sqrt(total[c] + eps)
+        inverse_std[c] = 1 / sqrt(total[c] + eps)
     for i in range(n_sites):
         for c in range(n_channels):
             normal = standard[i, c] * inverse_std[c]
@@ -226,14 +135,20 @@ def update_sites_backward(
     fractions: Any,
     scale: Any,
     inverse_std: Any,
+    total_scale: Any,
+    total_shift: Any,
     grad_sites: Any,
     grad_summed: Any,
     grad_scale: Any,
     grad_shift: Any,
 ) -> None:
-    """Compute the gradients of `update_sites`."""
+    """Compute the gradients of `update_sites`.
+
+    `total_scale` and `total_shift`, in double precision, are buffers.
+    """
     n_sites, n_channels = grad.shape
-    total_shift, total_scale = np.zeros(n_channels), np.zeros(n_channels)
+    for c in range(n_channels):
+        total_scale[c], total_shift[c] = 0.0, 0.0
     for i in range(n_sites):
         for c in range(n_channels):
             grad_sites[i, c] = grad[i, c] * softplus_slope(updated[i, c])
@@ -256,16 +171,20 @@ def normalize_layer_backward(
     n_sites: int,
     features_mean: Any,
     inverse_std: Any,
+    products: Any,
+    total: Any,
     grad_scale: Any,
     grad_shift: Any,
 ) -> None:
     """Compute the gradients of scale and shift.
 
     `grads`, of the shape of the terms, are the sums of gradients of y over the edges
-    that each term contributes to.
+    that each term contributes to. `products` and `total`, in double precision, are
+    buffers.
     """
     width = len(grad_scale)
-    products, total = np.zeros(width), np.zeros(width)
+    for c in range(width):
+        products[c], total[c] = 0.0, 0.0
     for r in range(len(terms)):
         for c in range(width):
             products[c] += terms[r, c] * grads[r, c]
@@ -279,7 +198,7 @@ def normalize_layer_backward(
 
 
 @compile_loop
-def project_gradients(
+def term_gradients(
     start: int,
     stop: int,
     coefficients: Any,
@@ -288,37 +207,21 @@ def project_gradients(
     z_scale: Any,
     grad_scale: Any,
     grad_shift: Any,
-    sites: Any,
-    weight: Any,
+    n_sites: int,
     grads: Any,
-    grad_sites: Any,
-    grad_weight: Any,
 ) -> None:
-    """Compute the gradients of terms, sites and weight, for a range of sites.
+    """Replace gradients of y by those of the terms, in `grads`.
 
-    The gradients of the terms replace those of y in `grads`. Those of the sites are
-    added to `grad_sites`. The first range also computes those of the features.
+    This concerns the terms of a range of sites, and in the first range also those of
+    the features.
     """
-    (n_sites, n_channels), width = sites.shape, len(z_scale)
-    product = np.empty((stop - start, n_channels), np.float32)
     for part in range(3 if start == 0 else 2):
         first, last = part * n_sites + start, part * n_sites + stop
         if part == 2:
             first, last = 2 * n_sites, len(grads)
         for r in range(first, last):
             coefficient = float32(coefficients[r])
-            for c in range(width):
+            for c in range(len(z_scale)):
                 along = covariances[r, c] * (grad_scale[c] * inverse_std[c])
                 along += coefficient * grad_shift[c]
                 grads[r, c] = (grads[r, c] - along) * z_scale[c]
-        if part == 2:
-            for r in range(first, last):
-                for c in range(width):
-                    grad_weight[2 * n_channels + r - first, c] = grads[r, c]
-        else:
-            top, bottom = part * n_channels, (part + 1) * n_channels
-            np.dot(grads[first:last], weight[top:bottom].T, product)
-            for i in range(start, stop):
-                for k in range(n_channels):
-                    grad_sites[i, k] += product[i - start, k]
-            np.dot(sites[start:stop].T, grads[first:last], grad_weight[top:bottom])

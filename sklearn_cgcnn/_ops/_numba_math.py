@@ -12,7 +12,9 @@ from sklearn_cgcnn._ops._numba_cache import store_on_disk
 # and a sum into one operation. It may not change the order of sums, nor assume that all
 # numbers are finite.
 _options: Any = {"error_model": "numpy", "fastmath": {"arcp", "contract", "nsz"}}
-inline: Any = njit(inline="always", **_options)
+# For functions that only loops call. LLVM inlines them; that Numba does so itself, with
+# inline="always", makes loops no faster, and takes longer to compile.
+inline: Any = njit(no_cfunc_wrapper=True, no_cpython_wrapper=True, **_options)
 
 
 def compile_loop(loop: Any) -> Any:
@@ -28,7 +30,7 @@ def compile_loop(loop: Any) -> Any:
     function
     """
     # Without Python's global interpreter lock, threads can share the work.
-    return store_on_disk(njit(nogil=True, **_options)(loop))
+    return store_on_disk(njit(nogil=True, no_cfunc_wrapper=True, **_options)(loop))
 
 
 ZERO, HALF, ONE, TWO = float32(0), float32(0.5), float32(1), float32(2)

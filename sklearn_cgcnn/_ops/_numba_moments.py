@@ -25,26 +25,35 @@ class NumbaMoments:
         First edges, neighbors, and the weight of each edge in the statistics.
     coefficients : ndarray of shape (2 * n_sites + n_features,), float64
         Mean coefficients of the terms.
-    by_site : ndarray of shape (2 * n_sites, n_features)
+    site_coefficients : ndarray of shape (2, n_sites)
+        Those of the sites as centers and as neighbors, in single precision.
+    by_site : ndarray of shape (2, n_sites, n_features)
         Covariances of the features with the coefficients of the sites' terms.
     covariance : ndarray of shape (n_features, n_features)
         Covariances of the features.
+    features_mean : ndarray of shape (n_features,)
+        Means of the features.
     """
 
     def __init__(self, edges: NumbaEdges, multiplicity: Tensor) -> None:
         self.site_ranges = edges.site_ranges
-        n_rows, n_features = 2 * edges.edges.n_sites, edges.edges.n_features
+        n_sites, n_features = edges.edges.n_sites, edges.edges.n_features
+        n_rows = 2 * n_sites
         fractions = np.empty(len(edges.edges), np.float32)
         self.edges = *edges.arrays[:2], fractions
         self.coefficients = np.zeros(n_rows + n_features)
-        self.by_site = np.zeros((n_rows, n_features), np.float32)
+        by_site = np.zeros((n_rows, n_features), np.float32)
         covariance = np.zeros((n_features, n_features))
         _numba_loops.sum_features(
             *edges.arrays,
             multiplicity.to(torch.float32).numpy(),
             fractions,
             self.coefficients,
-            self.by_site,
+            by_site,
             covariance,
         )
+        self.by_site = by_site.reshape(2, n_sites, n_features)
         self.covariance = covariance.astype(np.float32)
+        rounded = self.coefficients.astype(np.float32)
+        self.site_coefficients = rounded[:n_rows].reshape(2, n_sites)
+        self.features_mean = rounded[n_rows:]

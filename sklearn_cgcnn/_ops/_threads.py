@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from importlib import import_module
 from itertools import pairwise
 from threading import Event, Lock, local
 from typing import Any, TypeVar
@@ -89,10 +88,10 @@ class _BlasThreads:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Restrict matrix products in compiled loops to the thread that computes them.
+    """Restrict matrix products of NumPy to the thread that computes them.
 
-    Numba calls the library of SciPy for them, whose own threads would occupy the cores
-    that the threads of the loops need. The restriction is that of the whole process.
+    Other threads of NumPy's library would occupy the cores that the threads of compiled
+    loops need. The restriction is that of the whole process.
     """
     with _BlasThreads.lock:
         if not _BlasThreads.n_users:
@@ -109,8 +108,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def _blas_libraries() -> ThreadpoolController:
-    """Return the libraries of the process, once Numba's is among them."""
-    import_module("scipy.linalg.cython_blas")
+    """Return the libraries of the process, NumPy's among them."""
     return ThreadpoolController()
 
 

@@ -255,34 +255,32 @@ def test_writing_at_the_same_time_mixes_nothing_up(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def call(prepare_layer, update_sites):
+def call(term_gradients, update_sites):
     """Return how often each loop was loaded, and what they compute."""
     random = np.random.RandomState(0)
     sites, summed, standard, updated = random.rand(4, 5, 4).astype("f")
-    weight, terms = random.rand(11, 8).astype("f"), np.empty((13, 8), "f")
-    vectors, site_vectors = np.empty((2, 8), "f"), np.empty((3, 4), "f")
-    means, coefficients = np.empty((2, 4), "f"), random.rand(13)
-    prepare_layer(sites, weight, coefficients, means, terms, *vectors)
-    fractions, constants = random.rand(5).astype("f"), random.rand(2, 4).astype("f")
-    inputs = sites, summed, fractions, *constants, 1e-5
-    update_sites(*inputs, standard, updated, *site_vectors)
-    loops = (prepare_layer, update_sites)
+    coefficients, covariances, grads = random.rand(5), *random.rand(2, 5, 4).astype("f")
+    constants, buffer = random.rand(4, 4).astype("f"), np.empty(4)
+    term_gradients(0, 5, coefficients, covariances, *constants, 2, grads)
+    inputs = sites, summed, random.rand(5).astype("f"), *constants[:2], 1e-5, buffer
+    update_sites(*inputs, standard, updated, *np.empty((3, 4), "f"))
+    loops = (term_gradients, update_sites)
     n_loaded = [len(loop.stats.cache_hits) for loop in loops]
-    return *n_loaded, vectors.tobytes().hex(), updated.tobytes().hex()
+    return *n_loaded, grads.tobytes().hex(), updated.tobytes().hex()
 
 
 IN_A_NEW_PROCESS = f"""
 import numpy as np
-from sklearn_cgcnn._ops._numba_layer_loops import prepare_layer, update_sites
+from sklearn_cgcnn._ops._numba_layer_loops import term_gradients, update_sites
 
 {inspect.getsource(call)}
-print(*call(prepare_layer, update_sites))
+print(*call(term_gradients, update_sites))
 """
 
 
 def test_a_new_process_loads_what_is_intact(folder):
-    loops = _numba_layer_loops.prepare_layer, _numba_layer_loops.update_sites
-    *n_loaded, vectors, updated = call(*(compile_loop(x.py_func) for x in loops))
+    loops = _numba_layer_loops.term_gradients, _numba_layer_loops.update_sites
+    *n_loaded, grads, updated = call(*(compile_loop(x.py_func) for x in loops))
     assert n_loaded == [0, 0]
     (path,) = folder.rglob("*.update_sites-*")
     path.write_bytes(DAMAGE["a bit of the machine code"](path.read_bytes()))
@@ -291,4 +289,4 @@ def test_a_new_process_loads_what_is_intact(folder):
     finished = subprocess.run(
         command, check=True, timeout=300, env=environment, stdout=subprocess.PIPE
     )
-    assert finished.stdout.decode().split() == ["1", "0", vectors, updated]
+    assert finished.stdout.decode().split() == ["1", "0", grads, updated]
