@@ -129,7 +129,7 @@ class BaseCGCNN(NetTraining, ABC):
             one of `X_val` and `y_val` is given, or if `warm_start` is set and the
             parameters describe another network than that of the last fit.
         ImportError
-            If `compile` is set, the device is a CPU, and Numba is not installed.
+            If `compile` is True, the device is a CPU, and Numba cannot be imported.
         """
         previous = getattr(self, "net_", None) if self.warm_start else None
         self._check_checkpoint()

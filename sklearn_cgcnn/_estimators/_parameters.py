@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     callbacks: list[Callback] | None
     checkpoint_dir: str | os.PathLike[str] | None
     device: str | torch.device
-    compile: bool
+    compile: bool | Literal["auto"]
     matmul_precision: str
     random_state: int | np.random.RandomState | None
     on_error: str
@@ -103,7 +103,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
         "callbacks": [list, None],
         "checkpoint_dir": [str, os.PathLike, None],
         "device": [str, torch.device],
-        "compile": ["boolean"],
+        "compile": ["boolean", StrOptions({"auto"})],
         "matmul_precision": [StrOptions({"float32", "tf32", "bfloat16"})],
         "random_state": ["random_state"],
         "on_error": [StrOptions({"raise", "collect"})],

@@ -1,6 +1,8 @@
 """A gated layer in loops that Numba compiles, divided among threads."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +14,22 @@ from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._numba_messages import NumbaMessages
 from sklearn_cgcnn._ops._numba_moments import NumbaMoments
 from sklearn_cgcnn._ops._threads import run_over_ranges
+
+Result = TypeVar("Result")
+
+
+def _quiet(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Let a function not warn of numbers that are too large.
+
+    They appear in a training that diverges, and then the loss tells.
+    """
+
+    @wraps(function)
+    def call(*args: Any) -> Result:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(*args)
+
+    return call
 
 
 class NumbaLayer:
@@ -61,6 +79,7 @@ class NumbaLayer:
             *self._site_vectors,
         )
 
+    @_quiet
     def _normalize(self, scale: Any, shift: Any, eps: float) -> None:
         """Compute terms, and mean and variance of their sums over the edges."""
         moments, sites, weight = self._moments, self._sites, self._weight
@@ -77,6 +96,7 @@ class NumbaLayer:
         site_terms = terms[: 2 * n_sites].reshape(by_side)
         site_covariances = covariances[: 2 * n_sites].reshape(by_side)
 
+        @_quiet
         def sum_range(start: int, stop: int) -> tuple[Any, Any]:
             """Compute terms and covariances of a range of sites."""
             rows, var = slice(start, stop), np.zeros(len(mean))
@@ -117,6 +137,7 @@ class NumbaLayer:
         sites, edge_mean, edge_var, site_mean, site_var = map(torch.from_numpy, arrays)
         return sites, edge_mean, edge_var, site_mean, site_var
 
+    @_quiet
     def backward(self, grad: Tensor) -> tuple[Tensor, ...]:
         """Implement :meth:`GatedLayer.backward`."""
         moments, sites, weight = self._moments, self._sites, self._weight
@@ -160,8 +181,9 @@ class NumbaLayer:
         site_weight = _by_side(weight, n_channels)
         term_grads = grads[: 2 * n_sites].reshape(2, n_sites, width)
 
+        @_quiet
         def project_range(start: int, stop: int) -> Any:
-            """Compute the gradients of terms, sites and weight, for a range of sites."""
+            """Compute gradients of terms, sites and weight, for a range of sites."""
             loops.term_gradients(start, stop, *constants)
             range_grads = term_grads[:, start:stop]
             first, second = np.matmul(range_grads, site_weight.transpose(0, 2, 1))

@@ -33,7 +33,6 @@ from typing import Any
 from numba import float32
 
 from sklearn_cgcnn._ops._numba_math import (
-    ZERO,
     compile_loop,
     exp,
     log1p,

@@ -1,7 +1,7 @@
 """Make a net around a network."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from skorch.callbacks import Callback
@@ -24,7 +24,7 @@ def build_net(
     valid: PackedDataset | None = None,
     seed: int = 0,
     has_trained_weights: bool = False,
-    compiled: bool = False,
+    compiled: bool | Literal["auto"] = False,
     matmul_precision: str = "float32",
     **params: Any,
 ) -> CrystalNet:

@@ -1,19 +1,23 @@
 """The device that a network runs on."""
 
+from typing import Literal
+
 import torch
 
 from sklearn_cgcnn._ops import can_compile
 
 
-def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.device:
+def resolve_device(
+    device: str | torch.device, compiled: bool | Literal["auto"] = False
+) -> torch.device:
     """Return the device to use.
 
     Parameters
     ----------
     device : str or torch.device
         Name of the device. "auto" means a CUDA GPU if there is one, else the CPU.
-    compiled : bool, default=False
-        Whether loops are to be compiled for the device.
+    compiled : bool or "auto", default=False
+        Whether loops are to be compiled for the device. "auto" means that they may be.
 
     Returns
     -------
@@ -42,9 +46,10 @@ def resolve_device(device: str | torch.device, compiled: bool = False) -> torch.
             f"device={str(device)!r} needs a CUDA GPU, and torch finds none on this "
             'machine; pass device="auto" or "cpu"'
         )
-    if compiled and resolved.type == "cpu" and not can_compile(resolved):
+    must_compile = compiled != "auto" and compiled
+    if must_compile and resolved.type == "cpu" and not can_compile(resolved):
         raise ImportError(
             "compile=True needs Numba to compile for a CPU, and Numba cannot be "
-            "imported; pip install numba, or set compile=False"
+            'imported; pip install numba, or set compile="auto"'
         )
     return resolved

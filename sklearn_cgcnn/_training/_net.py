@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
@@ -15,6 +15,7 @@ from sklearn_cgcnn._training._checkpoint import (
     restore_training,
     training_state,
 )
+from sklearn_cgcnn._training._compilation import is_worth_compiling
 from sklearn_cgcnn._training._interrupts import InterruptWatch
 from sklearn_cgcnn._training._packed import (
     BatchIterator,
@@ -51,7 +52,8 @@ class CrystalNet(NetWithStatistics):
     #: Seed of the shuffles, of dropout and of callbacks that draw random numbers.
     seed = 0
     #: Whether to sum over the edges in compiled loops, if the device supports them.
-    compiled = False
+    #: "auto" means in trainings and predictions that are long enough.
+    compiled: bool | Literal["auto"] = False
     #: File from which an interrupted training resumes, if any.
     checkpoint: TrainingCheckpoint | None = None
     #: Precision of matrix products: "float32", "tf32" or "bfloat16".
@@ -161,7 +163,7 @@ class CrystalNet(NetWithStatistics):
         self.training_data_, self.n_epochs_before_ = dataset, len(self.history)
         self.trained_epochs_, self.is_stopped_ = list[Mapping[str, Any]](), False
         try:
-            with self._execution(), InterruptWatch() as self.interrupts_:
+            with self._execution(dataset, epochs), InterruptWatch() as self.interrupts_:
                 self._train_and_finish(dataset, epochs)
         finally:
             for name in OF_A_TRAINING:
@@ -388,19 +390,31 @@ class CrystalNet(NetWithStatistics):
         self._set_training(False)
         on_cpu = dataset.targets.is_cpu
         batches = EdgeBoundedIterator(dataset, _MAX_EDGES["cpu" if on_cpu else "gpu"])
-        with self._execution():
+        with self._execution(dataset):
             outputs = map_concurrently(
                 infer, (batch for batch, _ in batches), len(batches)
             )
         return torch.cat(outputs).cpu()
 
-    def _execution(self) -> AbstractContextManager[None]:
-        """Return the context in which the module runs: precision and compiled loops."""
+    def _execution(
+        self, dataset: PackedDataset, epochs: int = 0
+    ) -> AbstractContextManager[None]:
+        """Return the context in which the module runs: precision and compiled loops.
+
+        Without epochs it is that of a prediction.
+        """
+        device, has_fused_sums = torch.device(self.device), self.module_.has_fused_sums
+        compiled = self.compiled
+        if compiled == "auto":
+            n_steps = len(self.get_iterator(dataset, training=True)) if epochs else 0
+            compiled = has_fused_sums and is_worth_compiling(
+                dataset, device, epochs, n_steps
+            )
         return execution(
-            torch.device(self.device),
-            compile=self.compiled,
+            device,
+            compile=compiled,
             matmul_precision=self.matmul_precision,
-            has_fused_sums=self.module_.has_fused_sums,
+            has_fused_sums=has_fused_sums,
         )
 
 

@@ -1,4 +1,4 @@
-"""With compile=True: the same estimator, computed in another way."""
+"""Compiled loops: the same estimator, computed in another way."""
 
 import pickle
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from helpers import PARTS, outputs
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn._ops import _execution, _numba_layer_loops, _numba_loops
 from sklearn_cgcnn._ops._threads import n_loop_threads, one_torch_thread
-from sklearn_cgcnn._training import _net
+from sklearn_cgcnn._training import PackedDataset, _compilation, _net
+from sklearn_cgcnn._training._compilation import is_worth_compiling
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 from sklearn_cgcnn.inspection import site_contributions
 
@@ -65,7 +67,7 @@ LOOPS = {
     "sum_messages": _numba_loops,
     "sum_gradients": _numba_loops,
     "sum_covariances": _numba_layer_loops,
-    "project_gradients": _numba_layer_loops,
+    "term_gradients": _numba_layer_loops,
 }
 
 
@@ -106,7 +108,7 @@ def test_where_there_are_no_loops_torch_keeps_its_threads(
 def test_on_a_gpu_no_batch_is_taken_by_a_thread_of_its_own(graphs, ionic, n_threads):
     net = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target).net_
     net.device = "cuda"
-    with net._execution():
+    with net._execution(PackedDataset(graphs)):
         assert n_loop_threads.get() == 1
         assert torch.get_num_threads() == n_threads
     assert n_loop_threads.get() is None
@@ -222,7 +224,7 @@ def test_without_numba_the_remedy_is_named(model, target, graphs):
     before = outputs(model.fit(graphs, target), graphs)
     model.set_params(compile=True)
     for method in (model.fit, model.partial_fit):
-        with pytest.raises(ImportError, match=r"compile=True.*pip install.*=False"):
+        with pytest.raises(ImportError, match=r'compile=True.*pip install.*="auto"'):
             method(graphs, target)
     np.testing.assert_array_equal(outputs(model, graphs), before)
 
@@ -266,3 +268,56 @@ def test_partial_fit_changes_over(graphs, ionic):
         model.set_params(compile=compiled).partial_fit(graphs, ionic.target)
         assert model.net_.compiled == compiled
     assert model.n_iter_ == 3
+
+
+@pytest.fixture
+def for_any_work(monkeypatch):
+    monkeypatch.setattr(_compilation, "_LEAST_SAVED", 0)
+
+
+@pytest.mark.usefixtures("for_any_work")
+def test_auto_is_what_it_chooses(model, target, graphs):
+    found = outputs(clone(model).fit(graphs, target), graphs)
+    expected = outputs(model.set_params(compile=True).fit(graphs, target), graphs)
+    np.testing.assert_array_equal(found, expected)
+    eager = outputs(model.set_params(compile=False).fit(graphs, target), graphs)
+    assert (found != eager).any()
+
+
+def test_auto_does_not_compile_for_little_work(model, target, graphs):
+    found = outputs(clone(model).fit(graphs, target), graphs)
+    expected = outputs(model.set_params(compile=False).fit(graphs, target), graphs)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.usefixtures("for_any_work", "without_numba")
+def test_auto_needs_no_numba(model, target, graphs):
+    test_auto_does_not_compile_for_little_work(model, target, graphs)
+
+
+def test_auto_does_not_compile_where_nothing_gains(graphs, ionic):
+    model = CGCNNRegressor(conv="shared", **SMALL)
+    with mock.patch.object(_net, "is_worth_compiling") as asked:
+        model.fit(graphs, ionic.target)
+    asked.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "n_steps", "expected"),
+    [(1, 10, False), (100, 10, True), (1, 1000, True), (0, 1000, False)],
+)
+def test_work_decides(graphs, n_epochs, n_steps, expected):
+    dataset = PackedDataset(graphs)
+    cpu = torch.device("cpu")
+    assert is_worth_compiling(dataset, cpu, n_epochs, n_steps) is expected
+    gpu = torch.device("cuda")
+    assert not is_worth_compiling(dataset, gpu, n_epochs, n_steps)
+
+
+def test_many_edges_are_worth_it(graphs):
+    dataset, cpu = PackedDataset(graphs), torch.device("cpu")
+    assert not is_worth_compiling(dataset, cpu, 0, 0)
+    dataset.distances = dataset.distances.expand(10**7 // len(dataset.distances), -1)
+    dataset.distances = dataset.distances.reshape(-1)
+    assert is_worth_compiling(dataset, cpu, 0, 0)
+    assert is_worth_compiling(dataset, cpu, 1, 1)
