@@ -261,7 +261,7 @@ def call(term_gradients, update_sites):
     sites, summed, standard, updated = random.rand(4, 5, 4).astype("f")
     coefficients, covariances, grads = random.rand(5), *random.rand(2, 5, 4).astype("f")
     constants, buffer = random.rand(4, 4).astype("f"), np.empty(4)
-    term_gradients(0, 5, coefficients, covariances, *constants, 2, grads)
+    term_gradients(0, 2, coefficients, covariances, *constants, 2, grads)
     inputs = sites, summed, random.rand(5).astype("f"), *constants[:2], 1e-5, buffer
     update_sites(*inputs, standard, updated, *np.empty((3, 4), "f"))
     loops = (term_gradients, update_sites)
