@@ -54,7 +54,7 @@ class Ours:
         net.training_data_ = self.data
         net.history.new_epoch()
         batches = net.get_iterator(self.data, training=True)
-        with net._execution():
+        with net._execution(self.data):
             net.run_single_epoch(
                 batches, training=True, prefix="train", step_fn=net.train_step
             )

@@ -35,7 +35,7 @@ class Steps:
         batches = self.net.get_iterator(self.data, training=True)
         self.net.history.new_epoch()
         start = time.perf_counter()
-        with self.net._execution():
+        with self.net._execution(self.data):
             self.net.run_single_epoch(
                 batches, training=True, prefix="train", step_fn=self.net.train_step
             )

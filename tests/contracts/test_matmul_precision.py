@@ -13,6 +13,7 @@ import helpers
 from helpers import PARTS, outputs
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn._ops._precision import _Tf32, tf32_matmul
+from sklearn_cgcnn._training import PackedDataset
 from sklearn_cgcnn.nn import Conv, EdgeBasis
 
 SMALL = {**helpers.SMALL, "n_conv_layers": 2, "batch_size": 20}
@@ -56,10 +57,10 @@ def test_tf32_is_asked_for_on_a_gpu(graphs, ionic, monkeypatch):
     switch = SimpleNamespace(fp32_precision="none", allow_tf32=False)
     monkeypatch.setattr(torch.backends.cuda, "matmul", switch)
     before = vars(switch).copy()
-    with net._execution():
+    with net._execution(PackedDataset(graphs)):
         assert vars(switch) == before
     net.device = "cuda"
-    with net._execution():
+    with net._execution(PackedDataset(graphs)):
         assert "tf32" in vars(switch).values() or switch.allow_tf32
     assert vars(switch) == before
 
