@@ -45,7 +45,7 @@ def edge_sums(edges: EdgeList) -> EdgeSums:
     if n_threads is not None and not on_cpu:
         return InductorEdgeSums(edges)
     if n_threads is not None and edges.values.dtype == torch.float32:
-        # Numba is an optional dependency, and its import takes a while.
+        # The import of Numba takes a while, and short trainings do without.
         from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
 
         return NumbaEdgeSums(edges, n_threads)

@@ -26,7 +26,8 @@ from sklearn_cgcnn._ops._torch_layer import TorchLayer
 class NumbaEdgeSums(NumbaEdges):
     """Compute the sums in loops that Numba compiles, for single precision on a CPU.
 
-    Means, covariances and variances are accumulated in double precision.
+    Coefficients, covariances of features and variances are accumulated in double
+    precision.
 
     Parameters
     ----------

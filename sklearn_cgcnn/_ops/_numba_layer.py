@@ -1,4 +1,4 @@
-"""A gated layer in loops that Numba compiles, divided among threads."""
+"""A gated layer in loops that Numba compiles and products of NumPy, in threads."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,26 +1,18 @@
 """The parts of a gated layer beside its messages, in loops that Numba compiles.
 
-A layer and its gradient are computed in these steps, of which those with a range can be
-shared by threads. Their arrays are contiguous and in single precision, and sums over
-rows are accumulated in double precision. :mod:`sklearn_cgcnn._ops._interface` defines
-terms and their coefficients.
+Matrix products are not among them: :mod:`sklearn_cgcnn._ops._numba_layer` leaves them
+to NumPy. The loops with a range can be shared by threads. Their arrays are contiguous
+and in single precision, and sums over rows are accumulated in double precision.
+:mod:`sklearn_cgcnn._ops._interface` defines terms and their coefficients.
 
 sites : (n_sites, n_channels)
     Site vectors.
-weight : (2 * n_channels + n_features, width)
-    The linear map, transposed: first for the sites as centers, then for the sites as
-    neighbors, then for the edge features.
-site_means : (2, n_channels)
-    Means of the sites as centers and as neighbors.
 terms : (2 * n_sites + n_features, width)
     Terms of the sites as centers, of the sites as neighbors, and of the edge features.
 covariances : (2 * n_sites + n_features, width)
     Covariances of z with the coefficients of the terms.
 coefficients : (2 * n_sites + n_features,), float64
     Mean coefficients of the terms.
-by_site : (2 * n_sites, n_features), covariance : (n_features, n_features)
-    Covariances of the features with the coefficients of the sites' terms, and among
-    themselves.
 features_mean : (width,)
     Mean of what the features contribute to z.
 

@@ -5,6 +5,7 @@ import torch
 
 from sklearn_cgcnn._ops import EdgeList, _torch_blocks, edge_sums
 from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
+from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
 from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 
@@ -31,10 +32,9 @@ def test_on_a_cpu_without_compiled_loops_torch_sums_blocks():
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_compiled_loops_on_a_cpu_are_those_of_numba(n_threads):
-    numba_backend = pytest.importorskip("sklearn_cgcnn._ops._numba_backend")
     with compiled_loops(n_threads):
         sums = edge_sums(make_edges())
-    assert type(sums) is numba_backend.NumbaEdgeSums
+    assert type(sums) is NumbaEdgeSums
     assert len(sums.center_ranges) == n_threads
 
 

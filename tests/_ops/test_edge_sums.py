@@ -12,12 +12,9 @@ from torch.nn.functional import softplus
 from sklearn_cgcnn._ops import EdgeList, _inductor_backend, to_dense
 from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
 from sklearn_cgcnn._ops._interface import LayerParameters
+from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
 from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 from sklearn_cgcnn._ops._torch_blocks import block_size
-
-NumbaEdgeSums = pytest.importorskip(
-    "sklearn_cgcnn._ops._numba_backend", reason="needs Numba"
-).NumbaEdgeSums
 
 
 def several_crystals(sizes, n_features=3, seed=0):

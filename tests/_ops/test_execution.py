@@ -52,8 +52,6 @@ def test_devices_that_loops_can_be_compiled_for(has_numba):
     ],
 )
 def test_threads(device, compile, has_fused_sums, torch_threads, loop_threads):
-    if device == CPU:
-        pytest.importorskip("numba")
     with execution(
         device,
         compile=compile,
@@ -67,7 +65,6 @@ def test_threads(device, compile, has_fused_sums, torch_threads, loop_threads):
 
 
 def test_matrix_products_in_loops_take_one_thread():
-    pytest.importorskip("numba")
     options = {"compile": True, "matmul_precision": "float32", "has_fused_sums": True}
 
     def n_threads():

@@ -7,11 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_cgcnn._ops import execution
-
-pytest.importorskip("numba")
-
-from sklearn_cgcnn._ops import _numba_buffers
+from sklearn_cgcnn._ops import _numba_buffers, execution
 from sklearn_cgcnn._ops._numba_buffers import Buffer, free_buffers
 
 

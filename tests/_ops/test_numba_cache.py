@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 
+import numba
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba")
-_numba_layer_loops = pytest.importorskip("sklearn_cgcnn._ops._numba_layer_loops")
-_numba_cache = pytest.importorskip("sklearn_cgcnn._ops._numba_cache")
-compile_loop = pytest.importorskip("sklearn_cgcnn._ops._numba_math").compile_loop
+from sklearn_cgcnn._ops import _numba_cache, _numba_layer_loops
+from sklearn_cgcnn._ops._numba_math import compile_loop
 
 ORIGIN = ("1.0", "2.0", b"hash of the source")
 

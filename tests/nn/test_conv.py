@@ -13,7 +13,6 @@ from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, GatedConv
 def n_threads(request, monkeypatch):
     """Threads of compiled loops, or None for torch with blocks of this many edges."""
     if isinstance(request.param, str):
-        pytest.importorskip("numba")
         return int(request.param[0])
     for name in ("_BLOCK_SIZE", "_BLOCK_SIZE_WITHOUT_GRADIENT"):
         monkeypatch.setattr(_torch_blocks, name, request.param)
