@@ -23,8 +23,8 @@ def cross_validate(model, X, y, folds, scoring):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"compile": True}, {"matmul_precision": "bfloat16"}],
-    ids=["default", "compiled", "rounded to bfloat16"],
+    [{"compile": False}, {"compile": True}, {"matmul_precision": "bfloat16"}],
+    ids=["by torch", "compiled", "rounded to bfloat16"],
 )
 def test_accuracy_of_bulk_moduli(data_folder, settings):
     crystals = fetch_matminer(
