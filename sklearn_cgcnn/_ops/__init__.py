@@ -1,7 +1,7 @@
 """Sums over the edges of a batch: one interface, several back ends."""
 
 from sklearn_cgcnn._ops._dispatch import edge_sums
-from sklearn_cgcnn._ops._edge_list import EdgeList, to_dense
+from sklearn_cgcnn._ops._edge_list import EdgeList, combine_rows, to_dense
 from sklearn_cgcnn._ops._execution import (
     autocast,
     can_compile,
@@ -14,10 +14,16 @@ from sklearn_cgcnn._ops._gated_sum import (
     normalized_gated_sum,
     supports_fused_sums,
 )
-from sklearn_cgcnn._ops._interface import EdgeMoments, EdgeSums, GatedMessages
+from sklearn_cgcnn._ops._interface import (
+    Activation,
+    EdgeMoments,
+    EdgeSums,
+    GatedMessages,
+)
 from sklearn_cgcnn._ops._precision import autocast_dtype
 
 __all__ = [
+    "Activation",
     "EdgeList",
     "EdgeMoments",
     "EdgeSums",
@@ -25,6 +31,7 @@ __all__ = [
     "autocast",
     "autocast_dtype",
     "can_compile",
+    "combine_rows",
     "edge_sums",
     "execution",
     "gated_layer",

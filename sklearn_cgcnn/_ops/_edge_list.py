@@ -43,6 +43,25 @@ class EdgeList:
         return to_dense(self.columns, self.values, self.n_features)
 
 
+def combine_rows(columns: Tensor, values: Tensor, table: Tensor) -> Tensor:
+    """Sum rows of a table, each times a value.
+
+    Parameters
+    ----------
+    columns : Tensor of shape (n_edges, n_entries)
+        Integer indices of the rows.
+    values : Tensor of shape (n_edges, n_entries)
+        Factors of the rows.
+    table : Tensor of shape (n_rows, width)
+        The table.
+
+    Returns
+    -------
+    Tensor of shape (n_edges, width)
+    """
+    return (table[columns.long()] * values[:, :, None]).sum(dim=1)
+
+
 def to_dense(columns: Tensor, values: Tensor, n_features: int) -> Tensor:
     """Convert sparse edge features to dense ones.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_cgcnn._ops._interface import EdgeMoments, EdgeSums
+from sklearn_cgcnn._ops._interface import Activation, EdgeMoments, EdgeSums
 from sklearn_cgcnn._ops._linear_terms import linear_map_gradients, linear_terms
 from sklearn_cgcnn._ops._precision import apply_rounded
 
@@ -33,14 +33,19 @@ def supports_fused_sums(values: Tensor) -> bool:
 
 
 def gated_sum(
-    sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, sums: EdgeSums
+    sites: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    sums: EdgeSums,
+    activation: Activation = "softplus",
 ) -> Tensor:
     r"""Sum the gated messages to each site.
 
     .. math:: \sum_{j,k} \sigma(y_f) \odot g(y_s), \qquad
         y_f \oplus y_s = \alpha \odot (v_i \oplus v_j \oplus u_{(i,j)_k}) W + \beta
 
-    with :math:`g` the softplus (paper, Eq. 5).
+    with :math:`g` the activation (paper, Eq. 5).
 
     Parameters
     ----------
@@ -53,12 +58,15 @@ def gated_sum(
         :math:`\alpha` and :math:`\beta`.
     sums : EdgeSums
         The edges of the batch. Their features get no gradient.
+    activation : {"softplus", "silu"}, default="softplus"
 
     Returns
     -------
     Tensor of shape (n_sites, n_channels)
     """
-    summed: Tensor = apply_rounded(_GatedSum, sites, weight, scale, shift, sums)
+    summed: Tensor = apply_rounded(
+        _GatedSum, sites, weight, scale, shift, sums, activation
+    )
     return summed
 
 
@@ -113,9 +121,10 @@ class _GatedSum(torch.autograd.Function):
         scale: Tensor,
         shift: Tensor,
         sums: EdgeSums,
+        activation: Activation,
     ) -> Tensor:
         terms = linear_terms(sites, weight, sums.site_ranges)
-        messages = sums.messages(terms, scale, shift)
+        messages = sums.messages(terms, scale, shift, activation)
         ctx.save_for_backward(sites, weight, scale)
         ctx.messages, ctx.site_ranges = messages, sums.site_ranges
         return messages.sum(keep=any(ctx.needs_input_grad))
@@ -136,7 +145,8 @@ class _GatedSum(torch.autograd.Function):
         grad_sites, grad_weight = linear_map_gradients(
             grad_sums, sites, scaled, ctx.site_ranges
         )
-        return grad_sites, grad_weight * scale[:, None], grad_scale, grad_shift, None
+        grad_weight *= scale[:, None]
+        return grad_sites, grad_weight, grad_scale, grad_shift, None, None
 
 
 class _NormalizedGatedSum(torch.autograd.Function):

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import silu, softplus
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
-from sklearn_cgcnn._ops._interface import EdgeMoments, GatedMessages
+from sklearn_cgcnn._ops._interface import Activation, EdgeMoments, GatedMessages
 from sklearn_cgcnn._ops._moments import MomentsBySite
 
 # Above this number of entries per edge, a matrix product with the dense features takes
@@ -37,9 +37,15 @@ class InductorEdgeSums:
         """Return a single range with all sites: a GPU divides the work itself."""
         return [(0, self.edges.n_sites)]
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+    def messages(
+        self,
+        terms: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        activation: Activation = "softplus",
+    ) -> GatedMessages:
         """Implement :meth:`EdgeSums.messages`."""
-        return _InductorMessages(self, terms, scale, shift)
+        return _InductorMessages(self, terms, scale, shift, activation)
 
     def moments(self, multiplicity: Tensor) -> EdgeMoments:
         """Implement :meth:`EdgeSums.moments`."""
@@ -83,11 +89,16 @@ class _InductorMessages:
     """Messages of all edges, computed anew for their sum and for their gradients."""
 
     def __init__(
-        self, sums: InductorEdgeSums, terms: Tensor, scale: Tensor, shift: Tensor
+        self,
+        sums: InductorEdgeSums,
+        terms: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        activation: Activation,
     ) -> None:
         self._edges = edges = sums.edges
         edge_args = sums.term_index, edges.values, edges.features, edges.weights
-        self._args = *edge_args, terms, scale, shift
+        self._args = *edge_args, terms, scale, shift, activation
 
     def sum(self, keep: bool = True) -> Tensor:
         """Implement :meth:`GatedMessages.sum`."""
@@ -154,7 +165,7 @@ def _gate_and_core_arguments(
     scale: Tensor,
     shift: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the arguments of the sigmoid and of the softplus for each edge."""
+    """Compute the arguments of the sigmoid and of the activation for each edge."""
     z = terms[term_index[0]] + terms[term_index[1]]
     if values.shape[1] > _MAX_SEPARATE_ENTRIES:
         z = z + features @ terms[len(terms) - features.shape[1] :]
@@ -173,13 +184,15 @@ def _sum_messages(
     terms: Tensor,
     scale: Tensor,
     shift: Tensor,
+    activation: Activation,
     n_sites: int,
 ) -> Tensor:
     """Compute :meth:`GatedMessages.sum`."""
     gate, core = _gate_and_core_arguments(
         term_index, values, features, terms, scale, shift
     )
-    messages = torch.sigmoid(gate) * softplus(core) * weights[:, None]
+    activated = silu(core) if activation == "silu" else softplus(core)
+    messages = torch.sigmoid(gate) * activated * weights[:, None]
     return terms.new_zeros(n_sites, core.shape[1]).index_add(0, term_index[0], messages)
 
 
@@ -191,6 +204,7 @@ def _sum_gradients(
     terms: Tensor,
     scale: Tensor,
     shift: Tensor,
+    activation: Activation,
     grad: Tensor,
 ) -> Tensor:
     """Compute :meth:`GatedMessages.sum_gradients`."""
@@ -200,8 +214,12 @@ def _sum_gradients(
     )
     gate = torch.sigmoid(gate)
     grad_core = grad[center] * weights[:, None] * gate
-    grad_gate = grad_core * softplus(core) * (1 - gate)
-    grad_y = torch.cat([grad_gate, grad_core * torch.sigmoid(core)], dim=1)
+    activated, slope = softplus(core), torch.sigmoid(core)
+    if activation == "silu":
+        activated = core * slope
+        slope = slope + activated * (1 - slope)
+    grad_gate = grad_core * activated * (1 - gate)
+    grad_y = torch.cat([grad_gate, grad_core * slope], dim=1)
     site_sums = terms.new_zeros(2 * len(grad), terms.shape[1])
     site_sums = site_sums.index_add(0, center, grad_y).index_add(0, neighbor, grad_y)
     return torch.cat([site_sums, features.T @ grad_y])

@@ -13,15 +13,18 @@ neighbor and :math:`u_k` for the edge features; all others are 0.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
 
+#: Activations that the fused sums can compute.
+Activation = Literal["softplus", "silu"]
+
 
 class GatedMessages(Protocol):
-    r"""The messages :math:`\sigma(y_f) \odot g(y_s)` of all edges, with g the softplus.
+    r"""Messages :math:`\sigma(y_f) \odot g(y_s)` of all edges, with g an activation.
 
     :math:`y_f \oplus y_s = \alpha \odot z + \beta` is computed from the terms of z, a
     scale :math:`\alpha` and a shift :math:`\beta`.
@@ -216,7 +219,13 @@ class EdgeSums(Protocol):
     def site_ranges(self) -> Sequence[tuple[int, int]]:
         """Return ranges of sites (start, stop), one for each thread."""
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+    def messages(
+        self,
+        terms: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        activation: Activation = "softplus",
+    ) -> GatedMessages:
         """Prepare the messages that result from terms.
 
         Parameters
@@ -224,6 +233,8 @@ class EdgeSums(Protocol):
         terms : Tensor of shape (2 * n_sites + n_features, 2 * n_channels)
         scale, shift : Tensor of shape (2 * n_channels,)
             Applied to the sum of the terms of each edge.
+        activation : {"softplus", "silu"}, default="softplus"
+            The activation g.
 
         Returns
         -------

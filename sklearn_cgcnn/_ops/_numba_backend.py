@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
 from sklearn_cgcnn._ops._interface import (
+    Activation,
     EdgeMoments,
     GatedLayer,
     GatedMessages,
@@ -42,9 +43,17 @@ class NumbaEdgeSums(NumbaEdges):
         If an index of a site or of an edge feature is out of range.
     """
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+    def messages(
+        self,
+        terms: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        activation: Activation = "softplus",
+    ) -> GatedMessages:
         """Implement :meth:`EdgeSums.messages`."""
-        return NumbaMessages(self, terms.numpy(), scale.numpy(), shift.numpy())
+        return NumbaMessages(
+            self, terms.numpy(), scale.numpy(), shift.numpy(), activation
+        )
 
     def moments(self, multiplicity: Tensor) -> EdgeMoments:
         """Implement :meth:`EdgeSums.moments`."""

@@ -22,7 +22,9 @@ terms : (2 * n_sites + n_features, width)
     Terms of the sites as centers, of the sites as neighbors, and of the edge features.
 scale, shift : (width,)
     Applied to the sum of terms of each edge. The first half belongs to the gates, the
-    second half to the cores (the arguments of the softplus).
+    second half to the cores (the arguments of the activation).
+is_silu : bool
+    Whether the activation is the SiLU, and not the softplus.
 
 The remaining arrays are buffers and results.
 """
@@ -33,10 +35,9 @@ from sklearn_cgcnn._ops._numba_math import (
     ONE,
     ZERO,
     compile_loop,
-    exp,
     inline,
-    log1p,
-    positive,
+    sigmoid,
+    softplus,
     softplus_slope,
 )
 
@@ -120,14 +121,15 @@ def sum_messages(
     terms: Any,
     scale: Any,
     shift: Any,
+    is_silu: bool,
     buffer: Any,
     summed: Any,
     kept: Any,
 ) -> None:
     """Sum the weighted messages to each center, in `summed`.
 
-    Gates and softplus of each edge are written to `kept`, of shape (n_edges, width),
-    unless it has no rows.
+    The gates of each edge, and its softplus or the arguments of its SiLU, are written
+    to `kept`, of shape (n_edges, width), unless it has no rows.
     """
     n_sites, half = summed.shape
     width, y = 2 * half, buffer[0]
@@ -140,12 +142,16 @@ def sum_messages(
             for c in range(width):
                 y[c] = y[c] * scale[c] + shift[c]
             weight, out = weights[e], kept[e] if len(kept) else buffer[1]
-            for c in range(half):
-                core = y[half + c]
-                gate = ONE / (ONE + exp(-y[c]))
-                softplus = positive(core) + log1p(exp(-abs(core)))
-                out[c], out[half + c] = gate, softplus
-                summed[i, c] += weight * gate * softplus
+            if is_silu:
+                for c in range(half):
+                    gate, core = sigmoid(y[c]), y[half + c]
+                    out[c], out[half + c] = gate, core
+                    summed[i, c] += weight * gate * (core * sigmoid(core))
+            else:
+                for c in range(half):
+                    gate, activated = sigmoid(y[c]), softplus(y[half + c])
+                    out[c], out[half + c] = gate, activated
+                    summed[i, c] += weight * gate * activated
 
 
 @compile_loop
@@ -157,6 +163,7 @@ def sum_gradients(
     columns: Any,
     values: Any,
     weights: Any,
+    is_silu: bool,
     kept: Any,
     grad: Any,
     grad_y: Any,
@@ -176,11 +183,19 @@ def sum_gradients(
             sums[i, c] = ZERO
         for e in range(first_edges[i], first_edges[i + 1]):
             j, weight = n_sites + neighbors[e], weights[e]
-            for c in range(half):
-                gate, softplus = kept[e, c], kept[e, half + c]
-                grad_core = weight * grad[i, c] * gate
-                grad_y[c] = grad_core * softplus * (ONE - gate)
-                grad_y[half + c] = grad_core * softplus_slope(softplus)
+            if is_silu:
+                for c in range(half):
+                    gate, core = kept[e, c], kept[e, half + c]
+                    grad_core, slope = weight * grad[i, c] * gate, sigmoid(core)
+                    activated = core * slope
+                    grad_y[c] = grad_core * activated * (ONE - gate)
+                    grad_y[half + c] = grad_core * (slope + activated * (ONE - slope))
+            else:
+                for c in range(half):
+                    gate, activated = kept[e, c], kept[e, half + c]
+                    grad_core = weight * grad[i, c] * gate
+                    grad_y[c] = grad_core * activated * (ONE - gate)
+                    grad_y[half + c] = grad_core * softplus_slope(activated)
             for c in range(width):
                 sums[i, c] += grad_y[c]
             for c in range(width):

@@ -99,3 +99,15 @@ def softplus_slope(softplus: Any) -> Any:
     # Near zero a difference from one would lose digits.
     series = s * (ONE - s / 2 * (ONE - s / 3 * (ONE - s / 4 * (ONE - s / 5))))
     return series if s < _SMALL else ONE - exp(-s)
+
+
+@inline
+def sigmoid(x: Any) -> Any:
+    """Compute 1 / (1 + exp(-x))."""
+    return ONE / (ONE + exp(-x))
+
+
+@inline
+def softplus(x: Any) -> Any:
+    """Compute log(1 + exp(x))."""
+    return positive(x) + log1p(exp(-abs(x)))

@@ -7,24 +7,33 @@ import torch
 from torch import Tensor
 
 from sklearn_cgcnn._ops import _numba_loops
+from sklearn_cgcnn._ops._interface import Activation
 from sklearn_cgcnn._ops._numba_buffers import Buffer
 from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._threads import run_over_ranges
 
 
 class NumbaMessages:
-    """Messages of all edges. Gates and softplus are kept for the gradients.
+    """Messages of all edges. What the gradients need is kept from the sums.
 
     Parameters
     ----------
     edges : NumbaEdges
     terms : ndarray of shape (2 * n_sites + n_features, 2 * n_channels)
     scale, shift : ndarray of shape (2 * n_channels,)
+    activation : {"softplus", "silu"}, default="softplus"
     """
 
-    def __init__(self, edges: NumbaEdges, terms: Any, scale: Any, shift: Any) -> None:
-        self._edges = edges
-        self._args = [*edges.arrays, terms, scale, shift]
+    def __init__(
+        self,
+        edges: NumbaEdges,
+        terms: Any,
+        scale: Any,
+        shift: Any,
+        activation: Activation = "softplus",
+    ) -> None:
+        self._edges, self._is_silu = edges, activation == "silu"
+        self._args = [*edges.arrays, terms, scale, shift, self._is_silu]
         self._shape = terms.shape
 
     def sum(self, keep: bool = True) -> Tensor:
@@ -84,6 +93,7 @@ class NumbaMessages:
                 start,
                 stop,
                 *self._edges.arrays,
+                self._is_silu,
                 self._buffer.array,
                 grad,
                 buffer,

@@ -12,9 +12,10 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import silu
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
-from sklearn_cgcnn._ops._interface import EdgeMoments, GatedMessages
+from sklearn_cgcnn._ops._interface import Activation, EdgeMoments, GatedMessages
 from sklearn_cgcnn._ops._linear_terms import split_terms
 from sklearn_cgcnn._ops._moments import MomentsBySite
 from sklearn_cgcnn._ops._torch_blocks import split_into_blocks
@@ -45,11 +46,19 @@ class TorchEdgeSums:
         """Return a single range with all sites: torch has threads of its own."""
         return [(0, self.edges.n_sites)]
 
-    def messages(self, terms: Tensor, scale: Tensor, shift: Tensor) -> GatedMessages:
+    def messages(
+        self,
+        terms: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        activation: Activation = "softplus",
+    ) -> GatedMessages:
         """Implement :meth:`EdgeSums.messages`."""
         tables = _scaled_tables(terms, scale, shift, self.edges.n_sites)
+        if activation == "silu":
+            return _TorchMessages(self, tables, _Silu())
         is_small = self._can_read_values and self._has_small_sums(tables[1])
-        return _TorchMessages(self, tables, is_small)
+        return _TorchMessages(self, tables, _Softplus(is_small))
 
     def _has_small_sums(self, table: Tensor) -> bool:
         """Return whether no edge's sum of table rows can exceed the limit of exp."""
@@ -127,12 +136,13 @@ class _TorchMessages:
     tables : Tensor of shape (2, n_terms, n_channels)
         Scaled and shifted terms of the negative gate arguments, and of the core
         arguments. The arguments of an edge are sums of their rows.
-    is_small : bool
-        Whether no core argument can exceed the limit of exp.
+    activation : _Softplus or _Silu
     """
 
-    def __init__(self, sums: TorchEdgeSums, tables: Tensor, is_small: bool) -> None:
-        self._sums, self._tables, self._is_small = sums, tables, is_small
+    def __init__(
+        self, sums: TorchEdgeSums, tables: Tensor, activation: "_Softplus | _Silu"
+    ) -> None:
+        self._sums, self._tables, self._activation = sums, tables, activation
 
     def sum(self, keep: bool = True) -> Tensor:
         """Implement :meth:`GatedMessages.sum`."""
@@ -140,7 +150,7 @@ class _TorchMessages:
         summed = self._tables.new_zeros(n_sites, self._tables.shape[2])
         for block in self._sums.blocks:
             negative_gate, core = (block.sum_terms(table) for table in self._tables)
-            _, messages = _exp_and_softplus(core, self._is_small)
+            messages = self._activation.value(core)
             messages /= negative_gate.exp_().add_(1)
             block.add_to_centers(summed, messages, factors=block.weights)
         return summed
@@ -156,15 +166,11 @@ class _TorchMessages:
         for block in blocks:
             negative_gate, core = (block.sum_terms(table) for table in tables)
             gate = negative_gate.exp_().add_(1).reciprocal_()
-            one_plus_exp, softplus = _exp_and_softplus(core, self._is_small)
             grad_y = buffer[: len(block)]
             grad_core = block.weighted_rows_of_centers(grad).mul_(gate)
-            # The derivative of a softplus is 1 - 1 / (1 + exp(x)), and that of a gate s
-            # is s * (1 - s).
-            torch.addcdiv(
-                grad_core, grad_core, one_plus_exp, value=-1, out=grad_y[:, half:]
-            )
-            grad_gate = grad_core.mul_(softplus)
+            value = self._activation.backward(core, grad_core, out=grad_y[:, half:])
+            # The derivative of a gate s is s * (1 - s).
+            grad_gate = grad_core.mul_(value)
             torch.addcmul(grad_gate, grad_gate, gate, value=-1, out=grad_y[:, :half])
             block.add_to_centers(center_sums, grad_y)
             block.add_to_neighbors(neighbor_sums, grad_y)
@@ -200,15 +206,54 @@ def _max_abs(values: Tensor) -> Tensor:
     return torch.stack(values.aminmax()).abs().max()
 
 
-def _exp_and_softplus(core: Tensor, is_small: bool) -> tuple[Tensor, Tensor]:
-    """Compute 1 + exp(core), kept finite, and its logarithm, the softplus.
+class _Softplus:
+    """The softplus of core arguments, log(1 + exp(x)).
 
-    The absolute error of the softplus is that of a number near one, even where the
-    softplus is much smaller. That is enough for terms of a sum. The argument may be
-    overwritten.
+    The absolute error is that of a number near one, even where the softplus is much
+    smaller. That is enough for terms of a sum. Arguments may be overwritten.
+
+    Parameters
+    ----------
+    is_small : bool
+        Whether no argument can exceed the limit of exp.
     """
-    if is_small:
-        one_plus_exp = core.exp_().add_(1)
-        return one_plus_exp, one_plus_exp.log()
-    one_plus_exp = core.clamp(-_EXP_LIMIT, _EXP_LIMIT).exp_().add_(1)
-    return one_plus_exp, torch.maximum(one_plus_exp.log(), core)
+
+    def __init__(self, is_small: bool) -> None:
+        self._is_small = is_small
+
+    def value(self, core: Tensor) -> Tensor:
+        """Compute the softplus."""
+        return self._from_exp(core, self._one_plus_exp(core))
+
+    def backward(self, core: Tensor, grad: Tensor, out: Tensor) -> Tensor:
+        """Return the softplus, and multiply a gradient by its slope into `out`."""
+        one_plus_exp = self._one_plus_exp(core)
+        # The slope is 1 - 1 / (1 + exp(x)).
+        torch.addcdiv(grad, grad, one_plus_exp, value=-1, out=out)
+        return self._from_exp(core, one_plus_exp)
+
+    def _one_plus_exp(self, core: Tensor) -> Tensor:
+        if self._is_small:
+            return core.exp_().add_(1)
+        return core.clamp(-_EXP_LIMIT, _EXP_LIMIT).exp_().add_(1)
+
+    def _from_exp(self, core: Tensor, one_plus_exp: Tensor) -> Tensor:
+        if self._is_small:  # the argument is overwritten
+            return one_plus_exp.log()
+        return torch.maximum(one_plus_exp.log(), core)
+
+
+class _Silu:
+    """The SiLU of core arguments, x / (1 + exp(-x))."""
+
+    def value(self, core: Tensor) -> Tensor:
+        """Compute the SiLU."""
+        return silu(core)
+
+    def backward(self, core: Tensor, grad: Tensor, out: Tensor) -> Tensor:
+        """Return the SiLU, and multiply a gradient by its slope into `out`."""
+        sigmoid = torch.sigmoid(core)
+        value = core.mul_(sigmoid)
+        # The slope is s + x s (1 - s), with s the sigmoid.
+        torch.addcmul(sigmoid + value, value, sigmoid, value=-1, out=out).mul_(grad)
+        return value

@@ -6,11 +6,13 @@ from sklearn_cgcnn.nn._conv import Conv
 from sklearn_cgcnn.nn._dropout import Dropout
 from sklearn_cgcnn.nn._edge_basis import (
     EdgeBasis,
+    EmbeddedDistances,
     GaussianBasis,
     NoEdgeFeatures,
     OneHotBasis,
 )
 from sklearn_cgcnn.nn._gated_conv import GatedConv
+from sklearn_cgcnn.nn._gated_update_conv import GatedUpdateConv
 from sklearn_cgcnn.nn._norm import BatchNorm
 from sklearn_cgcnn.nn._pooling import AllLayersPooling, MeanPooling, Pooling
 from sklearn_cgcnn.nn._readout import CrystalReadout, Readout, SiteReadout
@@ -40,7 +42,9 @@ __all__ = [
     "CrystalReadout",
     "Dropout",
     "EdgeBasis",
+    "EmbeddedDistances",
     "GatedConv",
+    "GatedUpdateConv",
     "GaussianBasis",
     "MeanPooling",
     "NoEdgeFeatures",

@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from sklearn_cgcnn._ops import (
     EdgeList,
     EdgeMoments,
     EdgeSums,
+    combine_rows,
     edge_sums,
     supports_fused_sums,
     to_dense,
@@ -70,6 +72,9 @@ class CrystalGraphBatch:
         are attached.
     n_edge_features : int
         Number of edge features.
+    edge_table : Tensor of shape (n_rows, n_edge_features) or None
+        What the entries refer to, as :meth:`EdgeBasis.table` returns it. None means
+        that entries are features themselves.
     """
 
     atomic_numbers: Tensor
@@ -82,6 +87,7 @@ class CrystalGraphBatch:
     edge_columns: Tensor | None = None
     edge_values: Tensor | None = None
     n_edge_features: int = 0
+    edge_table: Tensor | None = None
 
     def __len__(self) -> int:
         return self.n_crystals
@@ -189,13 +195,52 @@ class CrystalGraphBatch:
             return self
         return self.with_edge_features(columns, values.to(dtype), self.n_edge_features)
 
+    def with_edge_table(self, table: Tensor | None) -> Self:
+        """Attach the table that the entries of the edges refer to.
+
+        Parameters
+        ----------
+        table : Tensor of shape (n_rows, n_edge_features) or None
+            As :meth:`EdgeBasis.table` returns it.
+
+        Returns
+        -------
+        CrystalGraphBatch
+            The batch itself if there is no table, and had been none.
+        """
+        if table is self.edge_table:
+            return self
+        return replace(self, edge_table=table)
+
     @cached_property
     def edge_features(self) -> Tensor:
         """Dense edge features, of shape (n_edges, n_edge_features)."""
         columns, values = self._sparse_features()
         # With gradient even if the first caller needs none: the next one may.
         with torch.enable_grad():
+            if self.edge_table is not None:
+                return combine_rows(columns, values, self.edge_table)
             return to_dense(columns, values, self.n_edge_features)
+
+    def weight_of_entries(self, weight: Tensor) -> Tensor:
+        """Convert a linear map of edge features to one of their entries.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (width, n_inputs + n_edge_features)
+            The map. Its last columns act on the edge features.
+
+        Returns
+        -------
+        Tensor of shape (width, n_inputs + n_rows)
+            Its last columns act on the rows of the table. Without a table it is
+            `weight` itself.
+        """
+        if self.edge_table is None:
+            return weight
+        n_inputs = weight.shape[1] - self.n_edge_features
+        others, of_edges = weight.split([n_inputs, self.n_edge_features], dim=1)
+        return torch.cat([others, linear(of_edges, self.edge_table)], dim=1)
 
     @cached_property
     def edge_counts(self) -> Tensor:
@@ -224,7 +269,11 @@ class CrystalGraphBatch:
                 n_sites=len(self.multiplicity),
                 columns=columns,
                 values=values,
-                n_features=self.n_edge_features,
+                n_features=(
+                    self.n_edge_features
+                    if self.edge_table is None
+                    else len(self.edge_table)
+                ),
             )
         )
 

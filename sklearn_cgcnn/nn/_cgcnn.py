@@ -186,7 +186,8 @@ class CGCNN(nn.Module):
         features = self.site_features(batch.atomic_numbers)
         if batch.edge_values is None:
             batch = self.attach_edge_features(batch)
-        return features, batch.with_edge_features_of_type(features.dtype)
+        batch = batch.with_edge_features_of_type(features.dtype)
+        return features, batch.with_edge_table(self.edge_basis.table())
 
     @property
     def has_constant_edge_features(self) -> bool:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import silu, softplus
 
+from sklearn_cgcnn._ops import Activation
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._norm import BatchNorm
 
@@ -118,3 +119,21 @@ def needs_bias(norm: Callable[[int], nn.Module] | None) -> bool:
     bool
     """
     return not getattr(norm, "cancels_bias", False)
+
+
+def fused_activation(activation: Callable[[Tensor], Tensor]) -> Activation | None:
+    """Return the name of an activation that fused kernels can compute.
+
+    Parameters
+    ----------
+    activation : callable
+        Function of a tensor.
+
+    Returns
+    -------
+    {"softplus", "silu"} or None
+        None for any other activation.
+    """
+    if activation is silu:
+        return "silu"
+    return "softplus" if activation is softplus else None

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
-from sklearn_cgcnn._ops import to_dense
+from sklearn_cgcnn._ops import combine_rows, to_dense
 
 
 class EdgeBasis(nn.Module, ABC):
@@ -20,7 +21,7 @@ class EdgeBasis(nn.Module, ABC):
     (``distances.float()``) or the features.
     """
 
-    #: Whether the features depend on the distances alone, and on nothing that changes
+    #: Whether the entries depend on the distances alone, and on nothing that changes
     #: during a training. They are then computed for several batches at once. A class
     #: does not inherit it.
     is_constant: ClassVar[bool] = False
@@ -64,6 +65,18 @@ class EdgeBasis(nn.Module, ABC):
         values = self(distances)
         columns = torch.arange(self.n_features, device=values.device)
         return columns.expand_as(values), values
+
+    def table(self) -> Tensor | None:
+        """Compute the table that the entries refer to, if there is one.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_features) or None
+            The features of an edge are the sum of the rows given by the columns of its
+            entries, each times its value. None means that entries are features
+            themselves.
+        """
+        return None
 
 
 class GaussianBasis(EdgeBasis):
@@ -157,6 +170,104 @@ class GaussianBasis(EdgeBasis):
         columns = below.to(torch.int32)[:, None] + offsets
         inside = columns.clamp(0, self.n_features - 1)
         return inside, (gap * -gap).exp() * (inside == columns)
+
+
+class EmbeddedDistances(EdgeBasis):
+    r"""Learned function of the distance: a small network on Gaussians.
+
+    .. math:: u(d) = g\big(g(e(d) W_1 + b_1) W_2 + b_2\big)
+
+    with :math:`g` the SiLU and :math:`e` the Gaussians of :class:`GaussianBasis` from
+    `start` to `stop`. The network is evaluated for distances at equal steps, and
+    interpolated linearly between them. Its cost therefore does not depend on the number
+    of edges, and an edge has two entries.
+
+    Parameters
+    ----------
+    n_features : int, default=64
+        Number of features per edge, and of hidden channels.
+    start, stop : float, default=0.0, 8.0
+        Range of the distances, in Å. Distances outside get the features of its ends.
+    step : float, default=0.05
+        Distance between the points of the interpolation, in Å.
+    gaussian_step : float, default=0.2
+        Distance between the centers of the Gaussians, and their width, in Å.
+
+    Raises
+    ------
+    ValueError
+        If ``stop - start`` is not a positive multiple of both steps.
+    """
+
+    is_constant = True
+    gaussians: Tensor
+
+    def __init__(
+        self,
+        n_features: int = 64,
+        start: float = 0.0,
+        stop: float = 8.0,
+        step: float = 0.05,
+        gaussian_step: float = 0.2,
+    ) -> None:
+        super().__init__()
+        points = GaussianBasis(start, stop, step).centers.double()
+        gaussians = GaussianBasis(start, stop, gaussian_step)
+        self.start, self.step = start, step
+        self.register_buffer("gaussians", gaussians(points))
+        self.hidden = nn.Linear(gaussians.n_features, n_features)
+        self.output = nn.Linear(n_features, n_features)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features per edge."""
+        return self.output.out_features
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Compute dense edge features.
+
+        Parameters
+        ----------
+        distances : Tensor of shape (n_edges,)
+            Distances in Å, of any floating-point type.
+
+        Returns
+        -------
+        Tensor of shape (n_edges, n_features)
+            Of the type of the basis.
+        """
+        return combine_rows(*self.entries(distances), self.table())
+
+    def entries(self, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the weights of the two points that a distance lies between.
+
+        Parameters
+        ----------
+        distances : Tensor of shape (n_edges,)
+            Distances in Å, of any floating-point type.
+
+        Returns
+        -------
+        columns : Tensor of shape (n_edges, 2), int32
+            Positions of the points, which are rows of the table.
+        values : Tensor of shape (n_edges, 2)
+            Their weights, of the type of the basis, which sum to one.
+        """
+        last = len(self.gaussians) - 1
+        position = ((distances - self.start) / self.step).clamp(0, last)
+        below = position.floor().clamp(max=last - 1)
+        above = (position - below).to(self.gaussians.dtype)
+        first = below.to(torch.int32)
+        return torch.stack([first, first + 1], 1), torch.stack([1 - above, above], 1)
+
+    def table(self) -> Tensor:
+        """Compute the features at the points of the interpolation.
+
+        Returns
+        -------
+        Tensor of shape (n_points, n_features)
+        """
+        return silu(self.output(silu(self.hidden(self.gaussians))))
 
 
 class OneHotBasis(EdgeBasis):

@@ -115,7 +115,7 @@ class GatedConv(Conv):
         """Update sites and running statistics, with the statistics of the batch."""
         updated, edge_statistics, site_statistics = gated_layer(
             sites,
-            self.linear.weight,
+            batch.weight_of_entries(self.linear.weight),
             edge_norm.weight,
             edge_norm.bias,
             site_norm.weight,
@@ -161,7 +161,8 @@ class GatedConv(Conv):
 
     def _sum_fused(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
         """Compute the same sum as `_sum_reference` with fused kernels."""
-        norm, weight, sums = self.edge_norm, self.linear.weight, batch.edge_sums
+        norm, sums = self.edge_norm, batch.edge_sums
+        weight = batch.weight_of_entries(self.linear.weight)
         if norm is None:
             bias = self.linear.bias
             return gated_sum(sites, weight, torch.ones_like(bias), bias, sums)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import silu, softplus
 
 from sklearn_cgcnn._ops import EdgeList, _inductor_backend, to_dense
 from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
@@ -129,7 +129,8 @@ def multiplicity_of(edges):
 @pytest.mark.parametrize("sizes", [[5, 1, 7, 3, 9, 2, 6], [30], [1]])
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 @pytest.mark.parametrize("n_features", [3, 40])
-def test_numba_agrees_with_torch(sizes, n_threads, n_features):
+@pytest.mark.parametrize("activation", ["softplus", "silu"])
+def test_numba_agrees_with_torch(sizes, n_threads, n_features, activation):
     edges, half = several_crystals(sizes, n_features), 5
     generator = torch.Generator().manual_seed(1)
     rand = partial(torch.rand, generator=generator)
@@ -145,7 +146,7 @@ def test_numba_agrees_with_torch(sizes, n_threads, n_features):
     )
     results = []
     for sums in (NumbaEdgeSums(edges, n_threads), by_torch(edges)):
-        messages = sums.messages(terms, *edge_vectors)
+        messages = sums.messages(terms, *edge_vectors, activation)
         multiplicity = multiplicity_of(edges)
         fractions = multiplicity / multiplicity.sum()
         layer = sums.moments(multiplicity).layer(sites, fractions, parameters)
@@ -172,7 +173,7 @@ def test_covariance_of_features_far_from_zero():
     )
 
 
-def message(terms):
+def message(terms, activation="softplus"):
     """The message of one edge, from a site to itself, without edge features."""
     edges = EdgeList(
         edge_index=torch.zeros(2, 1).long(),
@@ -183,7 +184,7 @@ def message(terms):
         n_features=0,
     )
     messages = NumbaEdgeSums(edges, 1).messages(
-        torch.tensor(terms), torch.ones(2), torch.zeros(2)
+        torch.tensor(terms), torch.ones(2), torch.zeros(2), activation
     )
     return messages.sum()[0, 0]
 
@@ -194,10 +195,12 @@ def test_activations_are_exact_to_a_few_last_digits(limit):
     x = x[x > -87]  # below, the results are not normal numbers in single precision
     gates = [message([[each, 0.0], [0.0, 0.0]]) for each in x.tolist()]
     cores = [message([[200.0, each], [0.0, 0.0]]) for each in x.tolist()]
+    silus = [message([[200.0, each], [0.0, 0.0]], "silu") for each in x.tolist()]
     log_2 = softplus(torch.zeros(1).double())
     for actual, expected in [
         (gates, torch.sigmoid(x.double()) * log_2),
         (cores, softplus(x.double(), threshold=100)),
+        (silus, silu(x.double())),
     ]:
         actual = torch.stack(actual).double()
         torch.testing.assert_close(actual, expected, rtol=5e-7, atol=0)
@@ -205,17 +208,19 @@ def test_activations_are_exact_to_a_few_last_digits(limit):
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_values_that_are_not_finite_give_the_results_of_torch(place, value):
+@pytest.mark.parametrize("activation", [softplus, silu])
+def test_values_that_are_not_finite_give_the_results_of_torch(place, value, activation):
     terms = torch.tensor([[0.3, -0.2], [0.1, 0.4]])
     terms[place] = value
     gate, core = terms.sum(dim=0)
-    torch.testing.assert_close(
-        message(terms.tolist()),
-        torch.sigmoid(gate) * softplus(core),
-        equal_nan=True,
-        rtol=1e-6,
-        atol=1e-30,
-    )
+    actual = message(terms.tolist(), activation.__name__)
+    expected = torch.sigmoid(gate) * activation(core)
+    if activation is silu and core == -torch.inf:  # the limit is 0; torch returns NaN
+        assert not torch.isfinite(actual)
+    else:
+        torch.testing.assert_close(
+            actual, expected, equal_nan=True, rtol=1e-6, atol=1e-30
+        )
 
 
 @pytest.mark.parametrize(

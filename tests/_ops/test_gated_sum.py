@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import silu, softplus
 
 from sklearn_cgcnn._ops import (
     EdgeList,
@@ -88,8 +88,9 @@ def make(dtype, offset=0.0, n_edges=60, n_features=4, mode="normalized"):
     """Create sites, edges, a linear map, and what is applied to its result.
 
     The modes are those of a convolution: a normalization by the statistics of the batch
-    ("normalized"), by running statistics ("scaled"), or none but a bias ("shifted"). In
-    the mode "layer", the sums are also normalized over the sites of the batch.
+    ("normalized"), by running statistics ("scaled"), or none but a bias ("shifted", and
+    "silu" with the other activation). In the mode "layer", the sums are also normalized
+    over the sites of the batch.
     """
     generator = torch.Generator().manual_seed(0)
     rand, randn, randint = (
@@ -99,7 +100,7 @@ def make(dtype, offset=0.0, n_edges=60, n_features=4, mode="normalized"):
     # Site 2 is not the center of any edge, and site 8 is not a neighbor. Some edges
     # lead from a site to itself.
     center = torch.tensor([0, 1, 3, 4, 5, 6, 7, 8])[torch.arange(n_edges) * 8 // 60]
-    scale = torch.ones(12) if mode == "shifted" else rand(12) * 2 - 1
+    scale = torch.ones(12) if mode in {"shifted", "silu"} else rand(12) * 2 - 1
     return Problem(
         sites=(randn(9, 6) + offset).to(dtype),
         edge_index=torch.stack([center, randint(0, 8, (n_edges,))]),
@@ -124,7 +125,8 @@ def reference(problem, leaves):
     if problem.mode in {"normalized", "layer"}:
         z = normalized(z, problem.weights * problem.multiplicity[center], statistics)
     gate, core = (scale * z + shift).chunk(2, dim=1)
-    messages = torch.sigmoid(gate) * softplus(core) * problem.weights[:, None]
+    core = (silu if problem.mode == "silu" else softplus)(core)
+    messages = torch.sigmoid(gate) * core * problem.weights[:, None]
     result = torch.zeros_like(sites).index_add(0, center, messages)
     if problem.mode == "layer":
         result = normalized(result, problem.multiplicity, statistics)
@@ -143,8 +145,9 @@ def normalized(rows, counts, statistics):
 
 def fused(problem, leaves, backend):
     sums = backend(problem.edges)
-    if problem.mode in {"scaled", "shifted"}:
-        return [gated_sum(*leaves[:4], sums)]
+    if problem.mode in {"scaled", "shifted", "silu"}:
+        activation = "silu" if problem.mode == "silu" else "softplus"
+        return [gated_sum(*leaves[:4], sums, activation)]
     moments = sums.moments(problem.multiplicity)
     if problem.mode == "normalized":
         return [*normalized_gated_sum(*leaves[:4], moments, EPS)]
@@ -180,7 +183,7 @@ def assert_same(actual, expected, tolerance):
 
 
 @pytest.mark.parametrize("n_features", [4, 0])
-@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "shifted"])
+@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "shifted", "silu"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
@@ -202,7 +205,7 @@ def test_far_from_zero(backend, dtype, offset, tolerance, mode):
     assert_same(outcome(problem, backend), outcome(problem), tolerance)
 
 
-@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "shifted"])
+@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "shifted", "silu"])
 def test_products_are_rounded_under_autocast(backend, mode):
     """Products, their gradients and what follows are rounded by one part in 256."""
     problem = make(torch.float32, mode=mode)
@@ -240,7 +243,7 @@ def test_terms_that_cancel(backend, mode):
     assert_same(single[:2], outcome(problem)[:2], 1e-4)
 
 
-@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled"])
+@pytest.mark.parametrize("mode", ["layer", "normalized", "scaled", "silu"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 )
@@ -286,19 +289,21 @@ def test_constant_scale_and_shift(backend):
     assert_same(actual, expected, 1e-12)
 
 
+@pytest.mark.parametrize("mode", ["shifted", "silu"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_far_arguments(backend, dtype):
+def test_far_arguments(backend, dtype, mode):
     """The activations agree with those of torch, however large their arguments are."""
-    problem = make(dtype, mode="shifted")
+    problem = make(dtype, mode=mode)
     problem.shift.copy_(torch.linspace(-300, 300, 12))
     actual = outcome(problem, backend)
     assert_same(actual, outcome(problem), 100 * torch.finfo(dtype).eps)
     assert all(torch.isfinite(each).all() for each in actual)
 
 
-def test_large_features(backend):
+@pytest.mark.parametrize("mode", ["scaled", "silu"])
+def test_large_features(backend, mode):
     """An edge feature of 1,000 leads to arguments whose exponential overflows."""
-    problem = make(torch.float32, mode="scaled")
+    problem = make(torch.float32, mode=mode)
     problem.features *= 1000
     actual, expected = (outcome(problem, each)[0] for each in (backend, None))
     assert torch.isfinite(actual).all()

@@ -84,6 +84,11 @@ SLOW = {"lr": 1e-3}  # without a norm, activations are large at first
 PARTS = {
     "Eq. 5 as printed": {"conv": "gated", "norm": None, **SLOW},
     "Eq. 4": {"conv": "shared"},
+    "learned update": {"conv": "gated_update", "activation": "silu"},
+    "learned update, no norm": {"conv": "gated_update", "norm": None, **SLOW},
+    "embedded distances": {"conv": "gated_update", "edge_basis": "embedded"},
+    "embedded distances, Eq. 4": {"conv": "shared", "edge_basis": "embedded"},
+    "embedded distances, Eq. 5": {"edge_basis": "embedded"},
     "Eq. 4 as printed": {"conv": "shared", "norm": None, **SLOW},
     "own conv": {"conv": MeanConv},
     "all layers": {"pooling": "all_layers"},

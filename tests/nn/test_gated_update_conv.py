@@ -1,0 +1,102 @@
+"""The gated convolution with a learned update: its equation, and its fused sums."""
+
+import pytest
+import torch
+from torch.nn.functional import silu, softplus
+
+from sklearn_cgcnn._ops._threads import compiled_loops
+from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, GatedUpdateConv
+
+WIDTH, N_FEATURES = 6, 4
+
+
+def make(dtype=torch.float64, norm=BatchNorm, activation=silu):
+    """Create a convolution, sites, and a batch of two crystals."""
+    torch.manual_seed(0)
+    conv = GatedUpdateConv(WIDTH, WIDTH, N_FEATURES, norm, activation).to(dtype)
+    # Site 2 is the center of no edge, and site 4 leads to itself.
+    edge_index = torch.tensor([[0, 0, 1, 3, 4, 4], [1, 2, 0, 4, 3, 4]])
+    batch = CrystalGraphBatch(
+        atomic_numbers=torch.ones(5, dtype=torch.int64),
+        edge_index=edge_index,
+        distances=torch.ones(6, dtype=torch.float64),
+        multiplicity=torch.tensor([1, 2, 1, 3, 1]),
+        edge_weights=torch.tensor([1, 3, 2, 1, 2, 2]),
+        crystal_index=torch.tensor([0, 0, 0, 1, 1]),
+        n_crystals=2,
+    )
+    features = torch.rand(6, N_FEATURES).to(dtype)
+    columns = torch.arange(N_FEATURES).expand_as(features)
+    sites = torch.randn(5, WIDTH).to(dtype).requires_grad_()
+    return conv, sites, batch.with_edge_features(columns, features, N_FEATURES)
+
+
+def written_out(conv, sites, batch):
+    """Compute the equation site by site and edge by edge."""
+    sums = []
+    for i in range(len(sites)):
+        total = torch.zeros(WIDTH, dtype=sites.dtype)
+        for k in (batch.edge_index[0] == i).nonzero()[:, 0]:
+            j = batch.edge_index[1, k]
+            z = conv.linear(torch.cat([sites[i], sites[j], batch.edge_features[k]]))
+            message = torch.sigmoid(z[:WIDTH]) * conv.activation(z[WIDTH:])
+            total = total + batch.edge_weights[k] * message
+        sums.append(total)
+    sums = torch.stack(sums)
+    if conv.site_norm is not None:
+        repeated = sums.repeat_interleave(batch.multiplicity.long(), dim=0)
+        mean, var = repeated.mean(dim=0), repeated.var(dim=0, unbiased=False)
+        sums = (sums - mean) / (var + conv.site_norm.eps).sqrt()
+    updates = conv.activation(conv.update(torch.cat([sites, sums], dim=1)))
+    return sites + updates
+
+
+def outcome(function, conv, sites):
+    """Return what a function computes, and the gradients of its mean square."""
+    conv.zero_grad()
+    sites.grad = None
+    updated = function()
+    updated.square().mean().backward()
+    parameters = conv.linear.parameters(), conv.update.parameters()
+    gradients = [sites.grad, *(each.grad for part in parameters for each in part)]
+    return [each.detach() for each in (updated, *gradients)]
+
+
+@pytest.mark.parametrize("norm", [BatchNorm, None])
+@pytest.mark.parametrize("activation", [silu, softplus, torch.tanh])
+@pytest.mark.parametrize(
+    ("dtype", "n_threads", "tolerance"),
+    [
+        (torch.float64, None, 1e-12),
+        (torch.float32, None, 1e-5),
+        (torch.float32, 1, 1e-5),
+        (torch.float32, 2, 1e-5),
+    ],
+)
+def test_the_equation(norm, activation, dtype, n_threads, tolerance):
+    conv, sites, batch = make(dtype, norm, activation)
+    assert conv.has_fused_sums == (activation is not torch.tanh)
+    with compiled_loops(n_threads):
+        actual = outcome(lambda: conv(sites, batch), conv, sites)
+    conv, sites, batch = make(torch.float64, norm, activation)
+    expected = outcome(lambda: written_out(conv, sites, batch), conv, sites)
+    for ours, theirs in zip(actual, expected, strict=True):
+        atol = tolerance * theirs.abs().max().item()
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=atol)
+
+
+def test_learned_edge_features_get_their_gradient():
+    conv, sites, batch = make()
+    values = batch.edge_values.clone().requires_grad_()
+    batch = batch.with_edge_features(batch.edge_columns, values, N_FEATURES)
+    conv(sites, batch).square().sum().backward()
+    assert values.grad.abs().min() > 0
+
+
+def test_products_are_rounded_under_autocast():
+    conv, sites, batch = make(torch.float32)
+    expected = conv(sites, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = conv(sites, batch)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - expected).norm() / expected.norm() < 0.03
