@@ -14,13 +14,17 @@ SMALL = {
     "random_state": 0,
 }
 
+# The network of the original program.
+EQ_5 = {"conv": "gated", "edge_basis": "gaussian", "activation": "softplus"}
+
 # Parts of the network that take different ways through it.
 PARTS = {
     "default": {},
     "Eq. 4": {"conv": "shared", "pooling": "all_layers", "edge_basis": "one-hot"},
-    "Eq. 5 as printed": {"norm": None, "lr": 1e-3},
+    "Eq. 5": EQ_5,
+    "Eq. 5 as printed": {**EQ_5, "norm": None, "lr": 1e-3},
     "site readout": {"readout": "site", "edge_basis": None},
-    "other activation": {"activation": "silu", "dropout": 0.1},
+    "other activation": {"activation": "tanh", "dropout": 0.1},
 }
 
 

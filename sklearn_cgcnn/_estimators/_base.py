@@ -151,11 +151,14 @@ class BaseCGCNN(NetTraining, ABC):
             data = self._training_data(crystals, targets, weights, spec, encode)
             rng = check_random_state(self.random_state)
             train, valid = self._split(data, validation, spec, rng)
-            self._make_net(rng, spec, previous, valid, schedule=self.lr_schedule)
+            n_epochs = self._n_epochs(len(train))
+            self._make_net(
+                rng, spec, previous, valid, schedule=self.lr_schedule, n_epochs=n_epochs
+            )
             spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
             self._learn_elements(data.graphs, previous)
             self._set_checkpoint(train, valid)
-            return self._train(train, int(self.max_epochs))
+            return self._train(train, n_epochs)
 
     def _partial_fit(
         self,
@@ -187,7 +190,9 @@ class BaseCGCNN(NetTraining, ABC):
             data = self._training_data(crystals, targets, weights, spec, encode)
             if previous is None or not self._can_reuse_net():
                 rng = check_random_state(self.random_state)
-                self._make_net(rng, spec, previous, None, schedule="constant")
+                self._make_net(
+                    rng, spec, previous, None, schedule="constant", n_epochs=1
+                )
                 spec.check_own_parts(
                     self.net_.module_, data.graphs, self.matmul_precision
                 )

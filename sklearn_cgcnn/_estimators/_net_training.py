@@ -27,6 +27,7 @@ from sklearn_cgcnn._training import (
     SaveEpochs,
     TargetEncoding,
     TrainingCheckpoint,
+    automatic_epochs,
     build_net,
     is_complete,
     make_optimizer_params,
@@ -104,6 +105,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         previous: CrystalNet | None,
         valid: PackedDataset | None,
         schedule: Any,
+        n_epochs: int,
     ) -> None:
         """Make the net that trains a new network, or the one of the previous net."""
         seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -130,9 +132,15 @@ class NetTraining(PersistentWeights, EstimatorParameters):
             compiled=self.compile,
             matmul_precision=self.matmul_precision,
             lr=self.lr,
-            max_epochs=int(self.max_epochs),
+            max_epochs=n_epochs,
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
+
+    def _n_epochs(self, n_crystals: int) -> int:
+        """Return the number of epochs to train on this many crystals."""
+        if self.max_epochs == "auto":
+            return automatic_epochs(n_crystals, int(self.batch_size))
+        return int(self.max_epochs)
 
     def _make_callbacks(self, schedule: Any, has_validation: bool) -> list[Any]:
         """Return the callbacks of a training, in the order in which they are called."""

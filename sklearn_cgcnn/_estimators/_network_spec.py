@@ -136,7 +136,6 @@ class NetworkSpec:
         params = {
             **spec.to_dict(),
             "site_features": _site_features(spec.site_features),
-            "edge_basis": _edge_basis(spec.edge_basis),
             "conv": _part_class("conv", spec.conv, CONVS, Conv),
             "pooling": _part_class("pooling", spec.pooling, POOLINGS, Pooling),
             "readout": _part_class("readout", spec.readout, READOUTS, Readout),
@@ -144,7 +143,12 @@ class NetworkSpec:
         }
         with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return CGCNN(**{**params, "activation": _activation(spec.activation)})
+            # Both may draw weights of their own.
+            activation = _activation(spec.activation)
+            edge_basis = _edge_basis(spec.edge_basis)
+            return CGCNN(
+                **{**params, "activation": activation, "edge_basis": edge_basis}
+            )
 
     def restore(self, weights: Mapping[str, NDArray[Any]]) -> CGCNN:
         """Return the network with given weights.

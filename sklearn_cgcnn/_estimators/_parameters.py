@@ -53,7 +53,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     lr: float
     lr_schedule: str | Callable[..., Any]
     weight_decay: float
-    max_epochs: int
+    max_epochs: int | Literal["auto"]
     batch_size: int
     early_stopping: bool
     validation_fraction: float
@@ -94,7 +94,10 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(SCHEDULES), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],

@@ -27,20 +27,20 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
     r"""Crystal graph convolutional neural network for a property of crystals.
 
     .. math::
-        v_i^{(t+1)} = g\Big(v_i^{(t)} + \sum_{j,k} \sigma(z^{(t)} W_f^{(t)})
-        \odot g(z^{(t)} W_s^{(t)})\Big), \qquad
-        z^{(t)} = v_i^{(t)} \oplus v_j^{(t)} \oplus u_{(i,j)_k}
+        v_i^{(t+1)} = v_i^{(t)} + g\Big(\big(v_i^{(t)} \oplus N(m_i^{(t)})\big)
+        W_u^{(t)}\Big), \qquad
+        m_i^{(t)} = \sum_{j,k} \sigma(z^{(t)} W_f^{(t)}) \odot g(z^{(t)} W_s^{(t)}),
+        \qquad z^{(t)} = v_i^{(t)} \oplus v_j^{(t)} \oplus u_{(i,j)_k}
 
     A crystal becomes a graph of sites and edges. Each site starts from the properties
-    of its element. Each of the `n_conv_layers` convolutions (paper, Eq. 5) updates it
-    from its neighbors and their distances. The mean over the sites (Eq. S16) passes
-    through `n_hidden_layers` hidden layers to the prediction. The target is
-    standardized for training; predictions are in the unit of the target.
+    of its element. Each of the `n_conv_layers` convolutions updates it from its
+    neighbors and their distances: the gated messages of the paper (Eq. 5) are summed
+    and normalized over the batch, and a learned map updates the site. The mean over the
+    sites (Eq. S16) passes through `n_hidden_layers` hidden layers to the prediction.
+    The target is standardized for training; predictions are in the unit of the target.
 
-    The formula leaves out batch normalization, which the defaults include as the
-    authors' program does (see :class:`sklearn_cgcnn.nn.GatedConv`). Each part of the
-    network is a parameter that can be searched over. :meth:`from_preset` assembles the
-    models of the paper and of its program.
+    Each part of the network is a parameter that can be searched over.
+    :meth:`from_preset` assembles the models of the paper and of its program.
 
     Parameters
     ----------
@@ -61,10 +61,12 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         freezes everything but the readout. A list has patterns for names of
         parameters, as in ``["embedding.*"]``. None trains all layers. `lr` is the
         learning rate of the rest.
-    conv : {"gated", "shared"} or type of Conv, default="gated"
-        The convolution. "gated" has a gate on every edge (paper, Eq. 5). "shared" uses
-        the same weights for all neighbors (Eq. 4). To use another one, pass your own
-        subclass of :class:`sklearn_cgcnn.nn.Conv`.
+    conv : {"gated_update", "gated", "shared"} or type of Conv, default="gated_update"
+        The convolution. "gated" has a gate on every edge (paper, Eq. 5). "gated_update"
+        also learns how the sum over the neighbors changes a site
+        (:class:`sklearn_cgcnn.nn.GatedUpdateConv`). "shared" uses the same weights for
+        all neighbors (Eq. 4). To use another one, pass your own subclass of
+        :class:`sklearn_cgcnn.nn.Conv`.
     pooling : {"mean", "all_layers"} or type of Pooling, default="mean"
         How the site vectors of a crystal become one vector. "mean" is the mean over the
         sites after the last convolution (Eq. S16). "all_layers" is the mean over the
@@ -94,19 +96,20 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         atomic number starting from 0, or the path of a JSON file with such a mapping,
         for example the ``atom_init.json`` of the authors' program. Your own table is
         not scaled, so bring its columns to similar ranges first.
-    edge_basis : {"gaussian", "one-hot"}, EdgeBasis or None, default="gaussian"
+    edge_basis : str, EdgeBasis or None, default="embedded"
         Features of an edge, computed from its length. "gaussian" uses Gaussians from 0
-        to 8 Å in steps of 0.2 Å, as in the authors' program. "one-hot" uses 10 bins
-        from 0.7 to 5.2 Å, as in the paper's Table III. For another range or form, pass
-        an instance of :class:`sklearn_cgcnn.nn.EdgeBasis`. None uses connectivity
-        alone.
+        to 8 Å in steps of 0.2 Å, as in the authors' program. "embedded" passes them
+        through a small network (:class:`sklearn_cgcnn.nn.EmbeddedDistances`). "one-hot"
+        uses 10 bins from 0.7 to 5.2 Å, as in the paper's Table III. For another range
+        or form, pass an instance of :class:`sklearn_cgcnn.nn.EdgeBasis`. None uses
+        connectivity alone.
     norm : {"batch"}, callable or None, default="batch"
         Normalization in the convolutions. "batch" is batch normalization, as in the
         authors' program. None uses no normalization, as the equations are printed. A
         callable receives a width and returns a module, which is called with rows and
         with the number of equal rows that each row stands for, like
         :class:`sklearn_cgcnn.nn.BatchNorm`.
-    activation : str or callable, default="softplus"
+    activation : str or callable, default="silu"
         The function g of the paper, used in convolutions and hidden layers: "softplus",
         "relu", "silu", "tanh", "identity", a function of a tensor, or a torch module as
         a class or an instance. The whole network shares one instance.
@@ -130,8 +133,9 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
     weight_decay : float, default=0.01
         Weight decay as the optimizer defines it. It has no effect on optimizers without
         such a parameter.
-    max_epochs : int, default=100
-        Number of passes over the training crystals.
+    max_epochs : int or "auto", default="auto"
+        Number of passes over the training crystals. "auto" takes as many as 10,000
+        steps need, but at least 300 and at most 1,000.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
@@ -248,7 +252,7 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         featurizer: CrystalGraphFeaturizer | None = None,
         pretrained: FrozenEstimator | None = None,
         freeze: int | str | list[str] | None = None,
-        conv: str | type[Conv] = "gated",
+        conv: str | type[Conv] = "gated_update",
         pooling: str | type[Pooling] = "mean",
         readout: str | type[Readout] = "crystal",
         n_conv_layers: int = 3,
@@ -256,16 +260,16 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         n_hidden_layers: int = 1,
         n_hidden_channels: int = 128,
         site_features: Any = "properties",
-        edge_basis: str | EdgeBasis | None = "gaussian",
+        edge_basis: str | EdgeBasis | None = "embedded",
         norm: str | Callable[[int], nn.Module] | None = "batch",
-        activation: str | Callable[[Tensor], Tensor] = "softplus",
+        activation: str | Callable[[Tensor], Tensor] = "silu",
         dropout: float = 0.0,
         loss: str | Callable[[Tensor, Tensor], Tensor] = "absolute_error",
         optimizer: str | Callable[..., Optimizer] = "adamw",
         lr: float = 0.01,
         lr_schedule: str | Callable[..., Any] = "one_cycle",
         weight_decay: float = 0.01,
-        max_epochs: int = 100,
+        max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 64,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

@@ -1,6 +1,8 @@
 """Sums over edges in loops that Numba compiles, divided among threads."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -57,6 +59,7 @@ class NumbaEdgeSums(NumbaEdges):
 
     def moments(self, multiplicity: Tensor) -> EdgeMoments:
         """Implement :meth:`EdgeSums.moments`."""
+        _prepare_layer_loops()
         return _Moments(self, multiplicity)
 
 
@@ -90,24 +93,47 @@ class _Moments:
 
 @cache
 def prepare_loops() -> None:
-    """Compile all loops, or load them from the disk, unless this process has them.
+    """Compile the loops that every network needs, or load them from the disk.
 
-    This takes about five seconds if nothing is on the disk. Python's garbage collection
-    is paused meanwhile: compiling creates many objects, and each collection would visit
-    all those of torch and pymatgen too, which takes a third of the time.
+    This takes two seconds if nothing is on the disk, and is done once in a process.
+    """
+    with _paused_garbage_collection():
+        messages = _smallest_sums().messages(torch.ones(3, 2), *torch.ones(2, 2))
+        messages.sum()
+        messages.sum_gradients(torch.ones(1, 1))
+
+
+@cache
+def _prepare_layer_loops() -> None:
+    """Compile the loops of a gated layer with a norm over the edges, or load them.
+
+    This takes four seconds if nothing is on the disk, and is done once in a process.
+    """
+    one, two = torch.ones(1), torch.ones(2)
+    parameters = LayerParameters(torch.ones(2, 3), two, two, one, one, 1e-5)
+    with _paused_garbage_collection(), torch.no_grad():
+        layer = _Moments(_smallest_sums(), one).layer(torch.ones(1, 1), one, parameters)
+        layer.backward(torch.ones(1, 1))
+
+
+@contextmanager
+def _paused_garbage_collection() -> Iterator[None]:
+    """Pause Python's garbage collection.
+
+    Compiling creates many objects, and each collection would visit all those of torch
+    and pymatgen too, which takes a third of the time.
     """
     is_collecting = gc.isenabled()
     gc.disable()
     try:
-        _use_all_loops()
+        yield
     finally:
         if is_collecting:
             gc.enable()
 
 
-@torch.no_grad()
-def _use_all_loops() -> None:
-    """Compute a layer with one site, one edge and one channel, and its gradient."""
+def _smallest_sums() -> NumbaEdgeSums:
+    """Return the sums of a graph with one site, one edge and one feature."""
     edges = EdgeList(
         edge_index=torch.zeros(2, 1, dtype=torch.int64),
         weights=torch.ones(1),
@@ -116,8 +142,4 @@ def _use_all_loops() -> None:
         values=torch.ones(1, 1),
         n_features=1,
     )
-    one, two = torch.ones(1), torch.ones(2)
-    parameters = LayerParameters(torch.ones(2, 3), two, two, one, one, 1e-5)
-    moments = NumbaEdgeSums(edges, n_threads=1).moments(one)
-    layer = moments.layer(torch.ones(1, 1), one, parameters)
-    layer.backward(torch.ones(1, 1))
+    return NumbaEdgeSums(edges, n_threads=1)

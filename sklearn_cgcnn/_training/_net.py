@@ -343,7 +343,10 @@ class CrystalNet(NetWithStatistics):
         if bool(self.evaluation_step(first).isfinite().all()):
             return
         for guard in self._guards():
-            guard.diverged(self)
+            try:
+                guard.diverged(self)
+            finally:
+                self.recompute_statistics(dataset)  # of the weights that were restored
 
     def _guards(self) -> list[DivergenceGuard]:
         callbacks = [callback for _, callback in self.callbacks_]

@@ -27,6 +27,30 @@ CLASS_LOSSES: dict[str, type[nn.Module]] = {"cross_entropy": nn.CrossEntropyLoss
 SCHEDULES = {"constant", "one_cycle"}
 
 
+# Steps of a training, and the bounds of its epochs, for ``max_epochs="auto"``.
+_N_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 10_000, 300, 1_000
+
+
+def automatic_epochs(n_crystals: int, batch_size: int) -> int:
+    """Return the number of epochs that ``max_epochs="auto"`` stands for.
+
+    Parameters
+    ----------
+    n_crystals : int
+        Number of training crystals.
+    batch_size : int
+        Largest number of crystals in a batch.
+
+    Returns
+    -------
+    int
+        As many as 10,000 steps take, but from 300 to 1,000.
+    """
+    steps_per_epoch = -(-n_crystals // batch_size)
+    epochs = -(-_N_STEPS // steps_per_epoch)
+    return min(max(epochs, _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
 def make_criterion(loss: Any) -> nn.Module:
     """Return a loss module that gives one value per target.
 

@@ -211,11 +211,18 @@ class EmbeddedDistances(EdgeBasis):
         gaussian_step: float = 0.2,
     ) -> None:
         super().__init__()
-        points = GaussianBasis(start, stop, step).centers.double()
-        gaussians = GaussianBasis(start, stop, gaussian_step)
+        points, centers = (
+            GaussianBasis(start, stop, each).centers.tolist()
+            for each in (step, gaussian_step)
+        )
         self.start, self.step = start, step
-        self.register_buffer("gaussians", gaussians(points))
-        self.hidden = nn.Linear(gaussians.n_features, n_features)
+        # Not by torch, whose threads a process that is forked later would miss.
+        gaussians = [
+            [math.exp(-(((point - center) / gaussian_step) ** 2)) for center in centers]
+            for point in points
+        ]
+        self.register_buffer("gaussians", torch.tensor(gaussians))
+        self.hidden = nn.Linear(len(centers), n_features)
         self.output = nn.Linear(n_features, n_features)
 
     @property

@@ -237,7 +237,7 @@ def test_buffers_may_be_left_out():
     module = CGCNNRegressor(**SMALL).load_weights(
         dict(_spec(CGCNNRegressor(**SMALL)).build(1).named_parameters())
     )
-    norm = module.net_.module_.convs[0].edge_norm
+    norm = module.net_.module_.convs[0].site_norm
     assert norm.running_mean.eq(0).all()
     assert norm.running_var.eq(1).all()
 

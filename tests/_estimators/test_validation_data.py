@@ -33,7 +33,7 @@ def test_early_stopping_uses_them_and_trains_on_all_of_x(
     estimator_class, graphs, target
 ):
     sizes = []
-    model = estimator_class(early_stopping=True, **SMALL)
+    model = estimator_class(early_stopping=True, lr_schedule="constant", **SMALL)
     model.fit(graphs[:40], target[:40], X_val=graphs[40:], y_val=target[40:])
     sizes = model.net_.history[-1, "batches", :, "train_batch_size"]
     assert sum(sizes) == 40
@@ -47,7 +47,10 @@ def test_the_cycle_is_not_cut_short(graphs, ionic, schedule):
     )
     model.set_params(max_epochs=40).fit(graphs, ionic.target)
     best = 1 + int(np.argmin(model.history_["valid_loss"]))
-    assert model.best_epoch_ == best
+    if schedule == "constant":
+        assert model.best_epoch_ == best
+    else:  # the last epoch, unless an earlier one is better by more than chance
+        assert model.best_epoch_ in {best, 40}
     assert model.n_iter_ == (40 if schedule == "one_cycle" else best + 1)
 
 

@@ -9,13 +9,16 @@ import torch
 
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn._training import _recipe, automatic_epochs
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize(
+    ("optimizer", "lr"), [("adamw", 0.01), ("adam", 0.01), ("sgd", 0.3)]
+)
 @pytest.mark.parametrize("lr_schedule", ["one_cycle", "constant"])
-def test_every_optimizer_lowers_the_loss(ionic, optimizer, lr_schedule):
+def test_every_optimizer_lowers_the_loss(ionic, optimizer, lr, lr_schedule):
     model = CGCNNRegressor(**SMALL).set_params(
-        optimizer=optimizer, lr_schedule=lr_schedule, max_epochs=15
+        optimizer=optimizer, lr=lr, lr_schedule=lr_schedule, max_epochs=15
     )
     curve = model.fit(ionic.data, ionic.target).loss_curve_
     assert curve[-1] < 0.7 * curve[0]
@@ -35,16 +38,16 @@ def test_every_loss_is_what_its_name_says(ionic, loss):
 
 
 @pytest.mark.parametrize(
-    "optimizer",
+    ("optimizer", "lr"),
     [
-        torch.optim.RMSprop,
-        torch.optim.Rprop,  # has no weight decay
-        functools.partial(torch.optim.SGD, momentum=0.8, nesterov=True),
+        (torch.optim.RMSprop, 3e-3),
+        (torch.optim.Rprop, 3e-3),  # has no weight decay
+        (functools.partial(torch.optim.SGD, momentum=0.8, nesterov=True), 0.1),
     ],
 )
-def test_any_optimizer_of_torch(graphs, ionic, optimizer):
+def test_any_optimizer_of_torch(graphs, ionic, optimizer, lr):
     model = CGCNNRegressor(optimizer=optimizer, **SMALL).set_params(
-        max_epochs=15, lr=3e-3, lr_schedule="constant", weight_decay=0.02
+        max_epochs=15, lr=lr, lr_schedule="constant", weight_decay=0.02
     )
     model.fit(graphs, ionic.target)
     assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
@@ -105,3 +108,27 @@ def test_a_partial_keeps_the_weight_decay_that_it_sets(graphs, ionic):
         model = CGCNNRegressor(**SMALL).set_params(lr=1e-3, weight_decay=0.25)
         model.set_params(optimizer=optimizer).fit(graphs, ionic.target)
         assert model.net_.optimizer_.defaults["weight_decay"] == expected
+
+
+@pytest.mark.parametrize(
+    ("n_crystals", "batch_size", "n_epochs"),
+    [
+        *[(1, 64, 1000), (64, 64, 1000), (640, 64, 1000)],
+        *[(641, 64, 910), (1280, 64, 500), (2133, 64, 300), (100_000, 64, 300)],
+        *[(640, 32, 500), (640, 6400, 1000)],
+    ],
+)
+def test_automatic_epochs(n_crystals, batch_size, n_epochs):
+    """As many as 10,000 steps take, but from 300 to 1,000."""
+    assert automatic_epochs(n_crystals, batch_size) == n_epochs
+
+
+def test_epochs_are_chosen_by_the_number_of_crystals(graphs, ionic, monkeypatch):
+    monkeypatch.setattr(_recipe, "_N_STEPS", 12)
+    monkeypatch.setattr(_recipe, "_FEWEST_EPOCHS", 2)
+    params = {**SMALL, "max_epochs": "auto", "batch_size": 10}
+    for n_crystals, n_epochs in ((60, 2), (40, 3), (20, 6)):
+        model = CGCNNRegressor(**params).fit(
+            graphs[:n_crystals], ionic.target[:n_crystals]
+        )
+        assert model.n_iter_ == len(model.loss_curve_) == n_epochs

@@ -13,6 +13,7 @@ import torch
 from pymatgen.core import Element
 from sklearn.model_selection import GridSearchCV
 
+from helpers import EQ_5
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import one_hot_site_features
@@ -78,17 +79,17 @@ def one_minus_exp(values):
 
 ELEMENTS = [Element.from_Z(number) for number in range(1, 104)]
 FRAME = pd.DataFrame(
-    [[e.row, e.group, e.Z / 50] for e in ELEMENTS], index=[e.symbol for e in ELEMENTS]
+    [[e.row / 4, e.group / 9, e.Z / 50] for e in ELEMENTS],
+    index=[e.symbol for e in ELEMENTS],
 )
 SLOW = {"lr": 1e-3}  # without a norm, activations are large at first
 PARTS = {
-    "Eq. 5 as printed": {"conv": "gated", "norm": None, **SLOW},
+    "Eq. 5": EQ_5,
+    "Eq. 5 as printed": {**EQ_5, "norm": None, **SLOW},
     "Eq. 4": {"conv": "shared"},
-    "learned update": {"conv": "gated_update", "activation": "silu"},
-    "learned update, no norm": {"conv": "gated_update", "norm": None, **SLOW},
-    "embedded distances": {"conv": "gated_update", "edge_basis": "embedded"},
-    "embedded distances, Eq. 4": {"conv": "shared", "edge_basis": "embedded"},
-    "embedded distances, Eq. 5": {"edge_basis": "embedded"},
+    "no norm": {"norm": None, **SLOW},
+    "Gaussians": {"edge_basis": "gaussian"},
+    "embedded distances, Eq. 5": {**EQ_5, "edge_basis": "embedded"},
     "Eq. 4 as printed": {"conv": "shared", "norm": None, **SLOW},
     "own conv": {"conv": MeanConv},
     "all layers": {"pooling": "all_layers"},
@@ -113,7 +114,7 @@ PARTS = {
     "edges without features": {"edge_basis": None},
     "own norm": {"norm": Scale},
     "relu": {"activation": "relu"},
-    "silu": {"activation": "silu"},
+    "softplus": {"activation": "softplus"},
     "tanh": {"activation": "tanh"},
     "identity": {"activation": "identity"},
     "activation by class": {"activation": torch.nn.PReLU},

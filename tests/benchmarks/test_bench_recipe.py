@@ -1,0 +1,179 @@
+"""Choices of network and training, compared on crystals held back from training parts.
+
+Run by ``tox run -e bench -- -k recipe``. Environment variables say what is run:
+
+``RECIPE_STORE``
+    File to which each finished fit is added as a line of JSON. Fits that it holds are
+    not repeated, so that a run can be stopped and continued, or shared by processes.
+``RECIPE_TASKS``, ``RECIPE_CHOICES``, ``RECIPE_SEEDS``
+    Names of tasks, names of choices, and seeds, separated by commas.
+``RECIPE_OFFICIAL``
+    If set, the default is trained and tested on the official parts of the tasks, which
+    are not used for any choice (``-k official``).
+
+Each choice is compared with the default by seed: both are trained on the same crystals
+with the same seed. The spread of these differences tells a gain from chance.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recipe_tasks import TASKS, Tasks
+
+# What changes, in comparison with the default.
+CHOICES = {
+    "default": {},
+    "Eq. 5": {"conv": "gated", "activation": "softplus", "edge_basis": "gaussian"},
+    "Eq. 5 with SiLU": {"conv": "gated", "edge_basis": "gaussian"},
+    "Gaussians": {"edge_basis": "gaussian"},
+    "softplus": {"activation": "softplus"},
+    "no norm": {"norm": None, "lr": 1e-3},
+    "64 channels": {"n_site_channels": 64},
+    "192 channels": {"n_site_channels": 192},
+    "2 convolutions": {"n_conv_layers": 2},
+    "5 convolutions": {"n_conv_layers": 5},
+    "no hidden layer": {"n_hidden_layers": 0},
+    "2 hidden layers": {"n_hidden_layers": 2},
+    "learning rate 0.003": {"lr": 0.003},
+    "learning rate 0.02": {"lr": 0.02},
+    "weight decay 0.1": {"weight_decay": 0.1},
+    "batches of 32": {"batch_size": 32},
+    "batches of 128": {"batch_size": 128},
+    "squared error": {"loss": "squared_error"},
+    "dropout 0.1": {"dropout": 0.1},
+}
+
+
+def asked_for(name, default):
+    return os.environ.get(name, default).split(",")
+
+
+class Store:
+    """Finished fits in a file, one a line."""
+
+    def __init__(self, path):
+        self._path = path
+        self.fits = {}
+        if path is not None and path.exists():
+            for line in path.read_text().splitlines():
+                fit = json.loads(line)
+                self.fits[self._key(fit)] = fit
+
+    @staticmethod
+    def _key(fit):
+        return fit["task"], fit["choice"], fit["seed"], fit["part"]
+
+    def find_or_run(self, function, **key):
+        """Return a finished fit, or run it and keep it."""
+        if self._key(key) not in self.fits:
+            fit = self.fits[self._key(key)] = {**key, **function()}
+            if self._path is not None:
+                with self._path.open("a") as file:
+                    file.write(json.dumps(fit) + "\n")
+        return self.fits[self._key(key)]
+
+
+def fit_and_test(task, graphs, y, train, test, **params):
+    """Return error, error on training crystals, and seconds of a fit."""
+    model, target = task.make_model(**params), y[train]
+    if task.is_classification:
+        target = target.astype(int)
+    start = time.perf_counter()
+    model.fit(graphs[train], target)
+    seconds = time.perf_counter() - start
+    some = train[:2_000]
+    return {
+        "error": float(task.error(model, graphs[test], y[test])),
+        "error in training": float(task.error(model, graphs[some], y[some])),
+        "seconds": round(seconds, 1),
+        "crystals": len(train),
+        "epochs": model.n_iter_,
+    }
+
+
+@pytest.fixture(scope="module")
+def tasks(data_folder, load_real):
+    """The tasks, on the real crystals."""
+    return Tasks(data_folder, load_real)
+
+
+@pytest.fixture(scope="module")
+def store():
+    """The file of finished fits, or none."""
+    path = os.environ.get("RECIPE_STORE")
+    return Store(None if path is None else Path(path))
+
+
+def report(name, choice, fits, defaults):
+    """Print the error of a choice, and its paired differences from the default."""
+    errors, of_default = (
+        np.array([fit["error"] for fit in each]) for each in (fits, defaults)
+    )
+    seconds, of_default_seconds = (
+        sum(fit["seconds"] for fit in each) for each in (fits, defaults)
+    )
+    differences = 100 * (errors / of_default - 1)
+    spread = differences.std(ddof=1) / len(errors) ** 0.5 if len(errors) > 1 else np.nan
+    print(
+        f"{name:12s} {choice:22s} {errors.mean():.5g} {TASKS[name].unit}, "
+        f"{differences.mean():+.1f} ± {spread:.1f} %, "
+        f"{seconds / len(fits):.0f} s ({seconds / of_default_seconds:.2f})"
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", asked_for("RECIPE_TASKS", "bulk,phonons,jdft2d"))
+def test_recipe(tasks, store, name):
+    seeds = [int(seed) for seed in asked_for("RECIPE_SEEDS", "0,1,2")]
+    choices = asked_for("RECIPE_CHOICES", ",".join(CHOICES))
+    fits = {}
+    print()
+    for choice in dict.fromkeys(["default", *choices]):
+        fits[choice] = [
+            store.find_or_run(
+                lambda choice=choice, seed=seed: fit_and_test(
+                    TASKS[name],
+                    *tasks.validation_parts(name, seed),
+                    random_state=seed,
+                    **CHOICES[choice],
+                ),
+                task=name,
+                choice=choice,
+                seed=seed,
+                part="validation",
+            )
+            for seed in seeds
+        ]
+        report(name, choice, fits[choice], fits["default"])
+
+
+@pytest.mark.skipif("RECIPE_OFFICIAL" not in os.environ, reason="used once, at the end")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", asked_for("RECIPE_TASKS", ",".join(TASKS)))
+def test_official(tasks, store, name):
+    graphs, y, parts = tasks.data(name)
+    print()
+    for seed in [int(seed) for seed in asked_for("RECIPE_SEEDS", "0")]:
+        fits = [
+            store.find_or_run(
+                lambda train=train, test=test, seed=seed: fit_and_test(
+                    TASKS[name], graphs, y, train, test, random_state=seed
+                ),
+                task=name,
+                choice="default",
+                seed=seed,
+                part=f"official {part}",
+            )
+            for part, (train, test) in enumerate(parts)
+        ]
+        errors = [fit["error"] for fit in fits]
+        print(
+            f"{name}, seed {seed}: {np.mean(errors):.5g} {TASKS[name].unit} "
+            f"({', '.join(f'{error:.5g}' for error in errors)}), "
+            f"{np.mean([fit['seconds'] for fit in fits]):.0f} s a fit"
+        )

@@ -1,0 +1,151 @@
+"""Tasks that the training recipe is chosen on, and the parts that test it at the end.
+
+Every task has official parts, which are used once, to state how well the recipe does.
+To choose the recipe, crystals for validation are taken from the first training part.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import KFold
+
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.datasets import fetch_matminer
+from sklearn_cgcnn.metrics import mean_absolute_error
+
+
+@dataclass(frozen=True)
+class Task:
+    """A property to learn.
+
+    Attributes
+    ----------
+    dataset : str
+        A folder with crystals, or the name of a dataset of matminer.
+    target : str
+        Name of the property in the dataset.
+    unit : str
+        Unit of the error.
+    transform : callable, default=numpy.asarray
+        Applied to the values.
+    subset : str or None, default=None
+        Label that is true for the crystals of the task. None takes all.
+    is_classification : bool, default=False
+    """
+
+    dataset: str
+    target: str
+    unit: str
+    transform: Callable = np.asarray
+    subset: str | None = None
+    is_classification: bool = False
+
+    @property
+    def has_official_folds(self):
+        """Whether Matbench gives five folds, instead of a single split."""
+        return self.dataset not in {"materials_project", "elastic"}
+
+    def make_model(self, **params):
+        """Create an estimator."""
+        kind = CGCNNClassifier if self.is_classification else CGCNNRegressor
+        return kind(**params)
+
+    def error(self, model, graphs, y):
+        """Mean absolute error, or one minus the area under the ROC curve."""
+        if self.is_classification:
+            return 1 - roc_auc_score(y, model.predict_proba(graphs)[:, 1])
+        return mean_absolute_error(y, model.predict(graphs))
+
+
+ELEMENTARY = "materials_project"
+TASKS = {
+    "formation": Task(ELEMENTARY, "formation_energy_per_atom", "eV/atom"),
+    "absolute": Task(ELEMENTARY, "energy_per_atom", "eV/atom"),
+    "fermi": Task(ELEMENTARY, "efermi", "eV"),
+    "gap": Task(ELEMENTARY, "band_gap", "eV", subset="in_band_gap_set"),
+    "metal": Task(ELEMENTARY, "is_metal", "1 - AUC", is_classification=True),
+    "bulk": Task("elastic", "K_VRH_GPa", "log10(GPa)", np.log10),
+    "shear": Task("elastic", "G_VRH_GPa", "log10(GPa)", np.log10),
+    "poisson": Task("elastic", "poisson_ratio", ""),
+    "perovskites": Task("perovskites", "e_form", "eV/cell"),
+    "phonons": Task("matbench_phonons", "last phdos peak", "1/cm"),
+    "jdft2d": Task("jarvis_dft_2d", "exfoliation_en", "meV/atom"),
+}
+
+
+class Tasks:
+    """Tasks with their crystals. Each dataset is read and featurized once.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the datasets are.
+    load_real : function
+        The fixture of this name.
+    """
+
+    def __init__(self, folder, load_real):
+        self._folder, self._load_real = folder, load_real
+        self._graphs = {}
+
+    def data(self, name):
+        """Return graphs, values, and the official parts as (train, test) positions."""
+        task = TASKS[name]
+        y = self._values(task.dataset, task.target)
+        known = np.isfinite(y)
+        if task.has_official_folds:
+            rows = np.flatnonzero(known)
+            folds = KFold(5, shuffle=True, random_state=18012019)
+            parts = [(rows[train], rows[test]) for train, test in folds.split(rows)]
+        else:
+            order = np.random.RandomState(0).permutation(len(y))
+            n_train = 22_042 if task.dataset == ELEMENTARY else int(0.75 * len(y))
+            parts = [(order[:n_train], order[n_train:])]
+        if task.subset is not None:
+            known &= self._values(task.dataset, task.subset).astype(bool)
+        parts = [tuple(part[known[part]] for part in both) for both in parts]
+        if task.dataset not in self._graphs:
+            structures = self._structures(task.dataset, task.target)
+            featurizer = CrystalGraphFeaturizer(n_jobs=-1)
+            self._graphs[task.dataset] = featurizer.transform(structures)
+        values = np.full(len(y), np.nan)
+        values[known] = task.transform(y[known])
+        return self._graphs[task.dataset], values, parts
+
+    def validation_parts(self, name, seed):
+        """Return graphs, values, and positions to train on and to validate with.
+
+        Of a small set, each seed has another fifth for validation. Of a large one it is
+        the same sixth for every seed, so that seeds differ in the network alone.
+        """
+        graphs, y, ((train, _), *_) = self.data(name)
+        train = np.random.RandomState(1).permutation(train)
+        if len(train) > 5_000:
+            n_kept = len(train) * 5 // 6
+            return graphs, y, train[:n_kept], train[n_kept:]
+        kept, held_out = list(KFold(5).split(train))[seed % 5]
+        return graphs, y, train[kept], train[held_out]
+
+    def _is_folder(self, dataset):
+        return (self._folder / dataset).is_dir()
+
+    def _structures(self, dataset, target):
+        if not self._is_folder(dataset):
+            return self._fetch(dataset, target).data
+        structures, _ = self._load_real(None, target, dataset)
+        # The fixture shuffles them; Matbench counts in the order of the file.
+        order = np.random.RandomState(0).permutation(len(structures))
+        return [structures[place] for place in np.argsort(order)]
+
+    def _values(self, dataset, label):
+        if not self._is_folder(dataset):
+            return np.asarray(self._fetch(dataset, label).target, dtype=float)
+        labels = pd.read_csv(self._folder / dataset / "labels.csv.gz")
+        return labels[label].to_numpy(dtype=float)
+
+    def _fetch(self, dataset, target):
+        home = self._folder / "matminer"
+        return fetch_matminer(dataset, target=target, data_home=home)
