@@ -123,8 +123,8 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         Weight decay as the optimizer defines it. It has no effect on optimizers without
         such a parameter.
     max_epochs : int or "auto", default=30
-        Number of passes over the training crystals. "auto" takes as many as 10,000
-        steps need, but at least 300 and at most 1,000.
+        Number of passes over the training crystals. "auto" means 300, or
+        fewer if these have more than 150,000 steps, but at least 30.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False

@@ -27,8 +27,9 @@ CLASS_LOSSES: dict[str, type[nn.Module]] = {"cross_entropy": nn.CrossEntropyLoss
 SCHEDULES = {"constant", "one_cycle"}
 
 
-# Steps of a training, and the bounds of its epochs, for ``max_epochs="auto"``.
-_N_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 10_000, 300, 1_000
+# Epochs and steps of a training with ``max_epochs="auto"``. More epochs lower the error
+# of thousands of crystals further, but not that of hundreds.
+_MOST_EPOCHS, _MOST_STEPS, _FEWEST_EPOCHS = 300, 150_000, 30
 
 
 def automatic_epochs(n_crystals: int, batch_size: int) -> int:
@@ -44,11 +45,10 @@ def automatic_epochs(n_crystals: int, batch_size: int) -> int:
     Returns
     -------
     int
-        As many as 10,000 steps take, but from 300 to 1,000.
+        300, or fewer if these have more than 150,000 steps, but at least 30.
     """
     steps_per_epoch = -(-n_crystals // batch_size)
-    epochs = -(-_N_STEPS // steps_per_epoch)
-    return min(max(epochs, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    return min(max(_MOST_STEPS // steps_per_epoch, _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
 def make_criterion(loss: Any) -> nn.Module:

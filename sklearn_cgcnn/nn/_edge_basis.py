@@ -108,18 +108,7 @@ class GaussianBasis(EdgeBasis):
         self, start: float = 0.0, stop: float = 8.0, step: float = 0.2
     ) -> None:
         super().__init__()
-        if not (step > 0 and stop > start):
-            raise ValueError(
-                f"GaussianBasis needs stop > start and step > 0, got start={start}, "
-                f"stop={stop}, step={step}"
-            )
-        n_steps = round((stop - start) / step)
-        if abs(n_steps * step - (stop - start)) > 1e-6 * step:
-            raise ValueError(
-                f"GaussianBasis needs stop - start to be a multiple of step, got "
-                f"start={start}, stop={stop}, step={step}"
-            )
-        n_features = n_steps + 1
+        n_features = _n_points("GaussianBasis", start, stop, step)
         self.start, self.step = start, step
         self.register_buffer("centers", torch.linspace(start, stop, n_features))
 
@@ -211,8 +200,9 @@ class EmbeddedDistances(EdgeBasis):
         gaussian_step: float = 0.2,
     ) -> None:
         super().__init__()
+        kind = type(self).__name__
         points, centers = (
-            GaussianBasis(start, stop, each).centers.tolist()
+            [start + row * each for row in range(_n_points(kind, start, stop, each))]
             for each in (step, gaussian_step)
         )
         self.start, self.step = start, step
@@ -383,3 +373,19 @@ class NoEdgeFeatures(EdgeBasis):
             Of the type of the basis.
         """
         return self.empty.expand(len(distances), 0)
+
+
+def _n_points(kind: str, start: float, stop: float, step: float) -> int:
+    """Return the number of points at equal steps, for a basis of this kind."""
+    if not (step > 0 and stop > start):
+        raise ValueError(
+            f"{kind} needs stop > start and step > 0, got start={start}, stop={stop}, "
+            f"step={step}"
+        )
+    n_steps = round((stop - start) / step)
+    if abs(n_steps * step - (stop - start)) > 1e-6 * step:
+        raise ValueError(
+            f"{kind} needs stop - start to be a multiple of step, got start={start}, "
+            f"stop={stop}, step={step}"
+        )
+    return n_steps + 1

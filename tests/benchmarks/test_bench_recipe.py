@@ -7,6 +7,8 @@ Run by ``tox run -e bench -- -k recipe``. Environment variables say what is run:
     not repeated, so that a run can be stopped and continued, or shared by processes.
 ``RECIPE_TASKS``, ``RECIPE_CHOICES``, ``RECIPE_SEEDS``
     Names of tasks, names of choices, and seeds, separated by commas.
+``RECIPE_PARAMS``
+    Parameters for all fits, as JSON: ``{"max_epochs": 40}`` makes comparisons cheaper.
 ``RECIPE_OFFICIAL``
     If set, the default is trained and tested on the official parts of the tasks, which
     are not used for any choice (``-k official``).
@@ -129,6 +131,7 @@ def report(name, choice, fits, defaults):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", asked_for("RECIPE_TASKS", "bulk,phonons,jdft2d"))
 def test_recipe(tasks, store, name):
+    common = json.loads(os.environ.get("RECIPE_PARAMS", "{}"))
     seeds = [int(seed) for seed in asked_for("RECIPE_SEEDS", "0,1,2")]
     choices = asked_for("RECIPE_CHOICES", ",".join(CHOICES))
     fits = {}
@@ -139,13 +142,12 @@ def test_recipe(tasks, store, name):
                 lambda choice=choice, seed=seed: fit_and_test(
                     TASKS[name],
                     *tasks.validation_parts(name, seed),
-                    random_state=seed,
-                    **CHOICES[choice],
+                    **{"random_state": seed, **common, **CHOICES[choice]},
                 ),
                 task=name,
                 choice=choice,
                 seed=seed,
-                part="validation",
+                part=f"validation {json.dumps(common, sort_keys=True)}",
             )
             for seed in seeds
         ]
