@@ -162,10 +162,10 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         Device to train and predict on. "auto" uses a CUDA GPU if there is one.
     compile : bool or "auto", default="auto"
         Whether to sum over the edges in compiled loops. Results then differ in their
-        last digits. Supported for gated convolutions with softplus, with or without
-        batch normalization; others run as usual. On a CPU, Numba compiles the loops,
-        which takes five seconds once per machine and half a second per process; on one
-        core, training then takes half of the time. On a CUDA GPU, torch compiles them
+        last digits. Supported for `conv` "gated_update" with softplus or SiLU and for
+        "gated" with softplus; others run as usual. On a CPU, Numba compiles the loops,
+        which takes a few seconds once per machine and half a second per process; on one
+        core, training then takes two thirds of the time. On a CUDA GPU, torch compiles them
         in each process. "auto" compiles for a CPU, in every training or prediction
         that is long enough: by estimate, it must save 2.5 seconds.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"

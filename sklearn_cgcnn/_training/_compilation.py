@@ -8,8 +8,8 @@ from sklearn_cgcnn._training._packed import PackedDataset
 # Seconds that compiled loops save in training, for each step and for each edge of an
 # epoch, and in prediction for each edge. Measured with the default network on one core
 # (AMD EPYC); others save more or less, in proportion.
-_SAVED_A_STEP, _SAVED_AN_EDGE, _SAVED_IN_PREDICTION = 4.5e-3, 3.3e-6, 0.9e-6
-# To load them takes each process 0.6 s, and to compile them each machine 5 s, once.
+_SAVED_A_STEP, _SAVED_AN_EDGE, _SAVED_IN_PREDICTION = 1.2e-3, 2.7e-6, 0.6e-6
+# To load them takes each process 0.4 s, and to compile them each machine 2 s, once.
 _LEAST_SAVED = 2.5
 
 

@@ -304,7 +304,7 @@ def test_auto_does_not_compile_where_nothing_gains(graphs, ionic):
 
 @pytest.mark.parametrize(
     ("n_epochs", "n_steps", "expected"),
-    [(1, 10, False), (100, 10, True), (1, 1000, True), (0, 1000, False)],
+    [(1, 10, False), (300, 10, True), (1, 3000, True), (0, 3000, False)],
 )
 def test_work_decides(graphs, n_epochs, n_steps, expected):
     dataset = PackedDataset(graphs)
