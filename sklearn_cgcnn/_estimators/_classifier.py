@@ -123,8 +123,8 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         Weight decay as the optimizer defines it. It has no effect on optimizers without
         such a parameter.
     max_epochs : int or "auto", default=30
-        Number of passes over the training crystals. "auto" means 300, or
-        fewer if these have more than 150,000 steps, but at least 30.
+        Number of passes over the training crystals. "auto" takes as many as
+        20,000 steps need, but at least 100 and at most 300.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
@@ -165,8 +165,8 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         last digits. Supported for `conv` "gated_update" with softplus or SiLU and for
         "gated" with softplus; others run as usual. On a CPU, Numba compiles the loops,
         which takes a few seconds once per machine and half a second per process; on one
-        core, training then takes two thirds of the time. On a CUDA GPU, torch compiles them
-        in each process. "auto" compiles for a CPU, in every training or prediction
+        core, training then takes two thirds of the time. On a CUDA GPU, torch compiles
+        them in each process. "auto" compiles for a CPU, in every training or prediction
         that is long enough: by estimate, it must save 2.5 seconds.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
         Precision of matrix products. Lower precision is for GPUs on which it is faster.

@@ -113,18 +113,17 @@ def test_a_partial_keeps_the_weight_decay_that_it_sets(graphs, ionic):
 @pytest.mark.parametrize(
     ("n_crystals", "batch_size", "n_epochs"),
     [
-        *[(1, 64, 300), (640, 64, 300), (32_000, 64, 300)],
-        *[(64_000, 64, 150), (32_001, 32, 149), (64_000, 128, 300)],
-        *[(320_000, 64, 30), (1_000_000, 64, 30)],
+        *[(1, 64, 300), (4_224, 64, 300), (4_225, 64, 298), (8_000, 64, 160)],
+        *[(8_000, 32, 100), (8_000, 128, 300), (12_800, 64, 100), (10**6, 64, 100)],
     ],
 )
 def test_automatic_epochs(n_crystals, batch_size, n_epochs):
-    """300, or fewer if these have more than 150,000 steps, but at least 30."""
+    """As many as 20,000 steps take, but from 100 to 300."""
     assert automatic_epochs(n_crystals, batch_size) == n_epochs
 
 
 def test_epochs_are_chosen_by_the_number_of_crystals(graphs, ionic, monkeypatch):
-    monkeypatch.setattr(_recipe, "_MOST_STEPS", 12)
+    monkeypatch.setattr(_recipe, "_N_STEPS", 12)
     monkeypatch.setattr(_recipe, "_FEWEST_EPOCHS", 2)
     params = {**SMALL, "max_epochs": "auto", "batch_size": 10}
     for n_crystals, n_epochs in ((60, 2), (40, 3), (20, 6)):
