@@ -9,8 +9,8 @@ energies of two-dimensional crystals. The datasets are downloaded on first use, 
 the environment variable ``MATMINER_DATA`` names a folder that contains them.
 
 The predictions of each task are written to a file in the format in which Matbench
-records its results. The tasks with few crystals take half an hour on two cores, the
-perovskites a few hours. To run some of them, name them::
+records its results. Every task trains five models; that of the perovskites takes by far
+the longest. To run some of them, name them::
 
     python examples/matbench.py matbench_phonons matbench_jdft2d
 """

@@ -206,7 +206,7 @@ class CrystalGraphBatch:
         Returns
         -------
         CrystalGraphBatch
-            The batch itself if there is no table, and had been none.
+            A new batch, or the batch itself if it has this table already.
         """
         if table is self.edge_table:
             return self

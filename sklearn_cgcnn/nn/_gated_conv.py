@@ -63,12 +63,8 @@ class GatedConv(Conv):
         activation: Callable[[Tensor], Tensor] = softplus,
     ) -> None:
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
-        self.widths = (
-            n_channels,
-            n_channels,
-            n_edge_features,
-        )  # v_i, v_j, u
-        self.linear = nn.Linear(sum(self.widths), 2 * n_channels, bias=needs_bias(norm))
+        width_in = 2 * n_channels + n_edge_features  # v_i, v_j, u
+        self.linear = nn.Linear(width_in, 2 * n_channels, bias=needs_bias(norm))
         self.edge_norm = None if norm is None else norm(2 * n_channels)
         self.site_norm = None if norm is None else norm(n_channels)
 
@@ -145,19 +141,8 @@ class GatedConv(Conv):
 
     def _sum_reference(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
         """Sum the messages as the equation is written, for any norm and activation."""
-        center, neighbor = batch.edge_index
-        w_center, w_neighbor, w_edge = self.linear.weight.split(self.widths, dim=1)
-        z = (
-            linear(sites, w_center, self.linear.bias).index_select(0, center)
-            + linear(sites, w_neighbor).index_select(0, neighbor)
-            + linear(batch.edge_features, w_edge)
-        )  # (n_edges, 2 * n_channels)
-        if self.edge_norm is not None:
-            z = self.edge_norm(z, batch.edge_counts)
-        gate, core = z.chunk(2, dim=1)
-        messages = torch.sigmoid(gate) * self.activation(core)  # (n_edges, n_channels)
-        weighted = messages * batch.edge_weights[:, None]
-        return torch.zeros_like(sites).index_add(0, center, weighted)
+        norm = self.edge_norm
+        return sum_gated_messages(sites, batch, self.linear, self.activation, norm)
 
     def _sum_fused(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
         """Compute the same sum as `_sum_reference` with fused kernels."""
@@ -175,3 +160,46 @@ class GatedConv(Conv):
         )
         norm.update_statistics(mean, var, batch.edge_counts)
         return summed
+
+
+def sum_gated_messages(
+    sites: Tensor,
+    batch: CrystalGraphBatch,
+    linear_map: nn.Linear,
+    activation: Callable[[Tensor], Tensor],
+    norm: nn.Module | None = None,
+) -> Tensor:
+    """Sum gated messages as Eq. 5 is written, for any norm and activation.
+
+    Parameters
+    ----------
+    sites : Tensor of shape (n_sites, n_channels)
+        Site vectors.
+    batch : CrystalGraphBatch
+        The crystals, with edge features.
+    linear_map : Linear
+        The map of the vectors of center, neighbor and edge, in this order.
+    activation : callable
+        The function g.
+    norm : Module or None, default=None
+        Applied to the results of the map, over the edges of the batch.
+
+    Returns
+    -------
+    Tensor of shape (n_sites, n_channels)
+    """
+    center, neighbor = batch.edge_index
+    n_channels = sites.shape[1]
+    widths = n_channels, n_channels, batch.n_edge_features
+    w_center, w_neighbor, w_edge = linear_map.weight.split(widths, dim=1)
+    z = (
+        linear(sites, w_center, linear_map.bias).index_select(0, center)
+        + linear(sites, w_neighbor).index_select(0, neighbor)
+        + linear(batch.edge_features, w_edge)
+    )  # (n_edges, 2 * n_channels)
+    if norm is not None:
+        z = norm(z, batch.edge_counts)
+    gate, core = z.chunk(2, dim=1)
+    messages = torch.sigmoid(gate) * activation(core)  # (n_edges, n_channels)
+    weighted = messages * batch.edge_weights[:, None]
+    return torch.zeros_like(sites).index_add(0, center, weighted)

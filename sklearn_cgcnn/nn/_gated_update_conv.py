@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, silu
+from torch.nn.functional import silu
 
 from sklearn_cgcnn._ops import Activation, gated_sum
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._conv import Conv, fused_activation
+from sklearn_cgcnn.nn._gated_conv import sum_gated_messages
 from sklearn_cgcnn.nn._norm import BatchNorm
 
 
@@ -42,8 +43,8 @@ class GatedUpdateConv(Conv):
     Notes
     -----
     Fused kernels compute the sum of the messages if the activation is softplus or SiLU,
-    and if the edge features are not learned. Otherwise it is computed as the equation
-    is written. Tests check the fused kernels against it.
+    and if the entries of the edge features are constant. Otherwise it is computed as
+    the equation is written. Tests check the fused kernels against it.
     """
 
     def __init__(
@@ -55,8 +56,7 @@ class GatedUpdateConv(Conv):
         activation: Callable[[Tensor], Tensor] = silu,
     ) -> None:
         super().__init__(n_channels_in, n_channels, n_edge_features, norm, activation)
-        self.widths = n_channels, n_channels, n_edge_features  # v_i, v_j, u
-        self.linear = nn.Linear(sum(self.widths), 2 * n_channels)
+        self.linear = nn.Linear(2 * n_channels + n_edge_features, 2 * n_channels)
         self.site_norm = None if norm is None else norm(n_channels)
         self.update = nn.Linear(2 * n_channels, n_channels)
 
@@ -91,17 +91,7 @@ class GatedUpdateConv(Conv):
 
     def _sum_reference(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
         """Sum the messages as the equation is written, for any activation."""
-        center, neighbor = batch.edge_index
-        w_center, w_neighbor, w_edge = self.linear.weight.split(self.widths, dim=1)
-        z = (
-            linear(sites, w_center, self.linear.bias).index_select(0, center)
-            + linear(sites, w_neighbor).index_select(0, neighbor)
-            + linear(batch.edge_features, w_edge)
-        )  # (n_edges, 2 * n_channels)
-        gate, core = z.chunk(2, dim=1)
-        messages = torch.sigmoid(gate) * self.activation(core)  # (n_edges, n_channels)
-        weighted = messages * batch.edge_weights[:, None]
-        return torch.zeros_like(sites).index_add(0, center, weighted)
+        return sum_gated_messages(sites, batch, self.linear, self.activation)
 
     def _sum_fused(
         self, sites: Tensor, batch: CrystalGraphBatch, activation: Activation

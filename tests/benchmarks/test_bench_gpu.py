@@ -1,9 +1,9 @@
 """Training and prediction on a GPU, by batch size, precision and compilation.
 
-Run by ``tox run -e bench -- -k gpu``, within ten minutes. Where ``GPU_TABLE`` names a
-file, the rows are written to it as CSV: they are the table that the documentation
-shows. Without a GPU the same steps run on the CPU, with small batches, so that the
-benchmark itself is known to work; their times say nothing of a GPU.
+Run by ``tox run -e bench -- -k gpu``, meant for ten minutes. Where ``GPU_TABLE`` names
+a file, the rows are written to it as CSV. Without a GPU the same steps run on the CPU,
+with small batches, so that the benchmark itself is known to work; their times say
+nothing of a GPU.
 
 A step that a CUDA graph replays costs no launches. It is measured for one batch, whose
 shapes stay as they are, because batches of crystals differ in shape: what it gains is
