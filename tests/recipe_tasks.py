@@ -129,6 +129,10 @@ class Tasks:
         kept, held_out = list(KFold(5).split(train))[seed % 5]
         return graphs, y, train[kept], train[held_out]
 
+    def structures(self, name):
+        """Return the structures of a task, in the order of its values."""
+        return self._structures(TASKS[name].dataset, TASKS[name].target)
+
     def _is_folder(self, dataset):
         return (self._folder / dataset).is_dir()
 

@@ -75,11 +75,14 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         in the paper), or to each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
         Width of the hidden layers.
-    site_features : str, sequence, mapping or SiteFeatures, default="properties"
+    site_features : str, sequence, mapping or SiteFeatures, \
+            default="properties+learned"
         Features of each site's element. "properties" uses the nine properties of the
         paper's Table II. A list of names, as in ``["group", "period"]``, uses some of
-        them. "learned" learns a vector for each element; elements absent from the
-        training crystals keep their random initial vector. Your own table can be a
+        them. "properties+learned" puts a learned vector beside the nine properties
+        (:class:`sklearn_cgcnn.nn.LearnedSiteFeatures`); for elements absent from the
+        training crystals it stays zero. "learned" uses a learned vector alone; elements
+        absent from the training crystals keep a random one. Your own table can be a
         DataFrame or mapping by symbol or atomic number, an array with one row per
         atomic number starting from 0, or the path of a JSON file with such a mapping,
         for example the ``atom_init.json`` of the authors' program. Your own table is
@@ -109,22 +112,24 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         in ``torch.nn.CrossEntropyLoss(label_smoothing=0.1)``, or a function of logits
         of shape (n_crystals, n_classes) and codes of shape (n_crystals,), which are
         positions in `classes_`. It must return one value per crystal.
-    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
-        The optimizer. "sgd" has a momentum of 0.9. The schedule "one_cycle" varies the
-        momentum, or the first beta of the others, between 0.85 and 0.95. To use another
-        optimizer, pass its class, or a partial of it with further arguments.
+    optimizer : {"muon", "adamw", "adam", "sgd"} or callable, default="muon"
+        The optimizer. "muon" makes the updates of matrices orthogonal and treats other
+        parameters as "adamw" does (Jordan et al. 2024). "sgd" has a momentum of 0.9.
+        The schedule "one_cycle" varies the momentum, or the first beta of the others,
+        between 0.85 and 0.95. To use another optimizer, pass its class, or a partial of
+        it with further arguments.
     lr : float, default=0.01
         Learning rate. With a schedule it is the highest one.
     lr_schedule : {"one_cycle", "constant"} or callable, default="one_cycle"
         Schedule of the learning rate. "one_cycle" rises and falls once over the whole
         training and is stepped after every batch. To use another scheduler of torch,
         pass its class or a partial of it; it is stepped after every epoch.
-    weight_decay : float, default=0.01
+    weight_decay : float or "auto", default="auto"
         Weight decay as the optimizer defines it. It has no effect on optimizers without
-        such a parameter.
+        such a parameter. "auto" is 0.1 for "muon" and 0.01 for any other optimizer.
     max_epochs : int or "auto", default=30
-        Number of passes over the training crystals. "auto" takes as many as
-        20,000 steps need, but at least 100 and at most 300.
+        Number of passes over the training crystals. "auto" takes a fifth of the number
+        of crystals, but at least 100, and at most 200 or as many as 20,000 steps need.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
@@ -221,6 +226,9 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
     ----------
     T. Xie and J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018).
 
+    K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024),
+    https://kellerjordan.github.io/posts/muon.
+
     Examples
     --------
     >>> from sklearn_cgcnn import CGCNNClassifier
@@ -253,16 +261,16 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         n_site_channels: int = 64,
         n_hidden_layers: int = 1,
         n_hidden_channels: int = 128,
-        site_features: Any = "properties",
+        site_features: Any = "properties+learned",
         edge_basis: str | EdgeBasis | None = "embedded",
         norm: str | Callable[[int], nn.Module] | None = "batch",
         activation: str | Callable[[Tensor], Tensor] = "silu",
         dropout: float = 0.0,
         loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
-        optimizer: str | Callable[..., Optimizer] = "adamw",
+        optimizer: str | Callable[..., Optimizer] = "muon",
         lr: float = 0.01,
         lr_schedule: str | Callable[..., Any] = "one_cycle",
-        weight_decay: float = 0.01,
+        weight_decay: float | Literal["auto"] = "auto",
         max_epochs: int | Literal["auto"] = 30,
         batch_size: int = 64,
         early_stopping: bool = False,

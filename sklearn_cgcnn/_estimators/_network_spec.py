@@ -25,6 +25,7 @@ from sklearn_cgcnn.nn import (
     READOUTS,
     Conv,
     EdgeBasis,
+    LearnedSiteFeatures,
     NoEdgeFeatures,
     Pooling,
     Readout,
@@ -53,11 +54,12 @@ class NetworkSpec:
     """What a network is made of, apart from its weights.
 
     The fields are the parameters of the estimators of the same names, except that
-    `site_features` is already a table, or the user's own module.
+    `site_features` is already a table, unless it is the user's own module or
+    "properties+learned".
 
     Attributes
     ----------
-    site_features : ndarray of shape (n_elements, n_features), or SiteFeatures
+    site_features : ndarray of shape (n_elements, n_features), str or SiteFeatures
     edge_basis : str, EdgeBasis or None
     n_outputs : int
     conv, pooling, readout : str or type
@@ -67,7 +69,7 @@ class NetworkSpec:
     dropout : float
     """
 
-    site_features: NDArray[np.float32] | SiteFeatures
+    site_features: NDArray[np.float32] | str | SiteFeatures
     edge_basis: str | EdgeBasis | None
     n_outputs: int
     conv: str | type[Conv]
@@ -107,7 +109,7 @@ class NetworkSpec:
         site_features = params["site_features"]
         if isinstance(site_features, SiteFeatures):
             site_features = copy.deepcopy(site_features)
-        else:
+        elif not _has_learned_vectors(site_features):
             site_features = element_table(site_features)
         return cls(site_features=site_features, n_outputs=n_outputs, **values)
 
@@ -177,10 +179,9 @@ class NetworkSpec:
         ndarray of shape (n_elements,), bool
             By atomic number.
         """
-        if isinstance(self.site_features, SiteFeatures):
-            known: NDArray[np.bool_] = self.site_features.known_elements().cpu().numpy()
-            return known
-        return np.asarray(np.isfinite(self.site_features).all(axis=1))
+        features = _site_features(self.site_features)
+        known: NDArray[np.bool_] = features.known_elements().cpu().numpy()
+        return known
 
     def check_continues(self, fitted: "NetworkSpec", method: str, remedy: str) -> None:
         """Check that training can continue with the network of an earlier fit.
@@ -273,9 +274,17 @@ def _part_class(
     return part
 
 
-def _site_features(site_features: NDArray[np.float32] | SiteFeatures) -> SiteFeatures:
+def _has_learned_vectors(site_features: Any) -> bool:
+    return isinstance(site_features, str) and site_features == "properties+learned"
+
+
+def _site_features(
+    site_features: NDArray[np.float32] | str | SiteFeatures,
+) -> SiteFeatures:
     if isinstance(site_features, SiteFeatures):
         return site_features
+    if _has_learned_vectors(site_features):
+        return LearnedSiteFeatures(torch.tensor(element_table("properties")))
     return SiteFeatures(torch.tensor(site_features))
 
 

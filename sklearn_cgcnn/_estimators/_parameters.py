@@ -52,7 +52,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     optimizer: str | Callable[..., torch.optim.Optimizer]
     lr: float
     lr_schedule: str | Callable[..., Any]
-    weight_decay: float
+    weight_decay: float | Literal["auto"]
     max_epochs: int | Literal["auto"]
     batch_size: int
     early_stopping: bool
@@ -93,7 +93,10 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(SCHEDULES), callable],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "max_epochs": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),

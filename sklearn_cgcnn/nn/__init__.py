@@ -25,7 +25,7 @@ from sklearn_cgcnn.nn._registry import (
     READOUTS,
 )
 from sklearn_cgcnn.nn._shared_conv import SharedConv
-from sklearn_cgcnn.nn._site_features import SiteFeatures
+from sklearn_cgcnn.nn._site_features import LearnedSiteFeatures, SiteFeatures
 
 __all__ = [
     "ACTIVATIONS",
@@ -46,6 +46,7 @@ __all__ = [
     "GatedConv",
     "GatedUpdateConv",
     "GaussianBasis",
+    "LearnedSiteFeatures",
     "MeanPooling",
     "NoEdgeFeatures",
     "OneHotBasis",

@@ -59,3 +59,49 @@ class SiteFeatures(nn.Module):
         Tensor of shape (n_sites, n_features)
         """
         return self.table.index_select(0, atomic_numbers)
+
+
+class LearnedSiteFeatures(SiteFeatures):
+    """Put a learned vector of each site's element beside the features of a table.
+
+    The vectors begin as zeros. Those of elements that no training crystal has remain
+    zero, so that predictions for them depend on the features of the table alone.
+
+    Parameters
+    ----------
+    table : Tensor of shape (n_elements, n_features)
+        Row ``Z`` holds the features of the element with atomic number ``Z``. A value
+        that is not finite marks an element without features.
+    n_channels : int, default=32
+        Width of the learned vectors.
+
+    Raises
+    ------
+    ValueError
+        If `table` is not a matrix.
+    """
+
+    def __init__(self, table: Tensor, n_channels: int = 32) -> None:
+        super().__init__(table)
+        zeros = self.table.new_zeros(len(self.table), n_channels)
+        self.vectors = nn.Parameter(zeros)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features per site."""
+        return self.table.shape[1] + self.vectors.shape[1]
+
+    def forward(self, atomic_numbers: Tensor) -> Tensor:
+        """Look up features and vectors.
+
+        Parameters
+        ----------
+        atomic_numbers : Tensor of shape (n_sites,), int64
+            Atomic number of each site.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_features)
+        """
+        learned = self.vectors.index_select(0, atomic_numbers)
+        return torch.cat([super().forward(atomic_numbers), learned], dim=1)

@@ -13,7 +13,7 @@ from sklearn_cgcnn._training import _recipe, automatic_epochs
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "lr"), [("adamw", 0.01), ("adam", 0.01), ("sgd", 0.3)]
+    ("optimizer", "lr"), [("adamw", 0.01), ("adam", 0.01), ("muon", 0.03), ("sgd", 0.3)]
 )
 @pytest.mark.parametrize("lr_schedule", ["one_cycle", "constant"])
 def test_every_optimizer_lowers_the_loss(ionic, optimizer, lr, lr_schedule):
@@ -102,6 +102,16 @@ def test_a_loss_of_one_number_is_refused(graphs, ionic):
         model.fit(graphs, ionic.target)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [("muon", 0.1), ("adamw", 0.01), ("sgd", 0.01), (torch.optim.Adam, 0.01)],
+)
+def test_automatic_weight_decay(graphs, ionic, optimizer, expected):
+    model = CGCNNRegressor(**SMALL).set_params(optimizer=optimizer, max_epochs=1)
+    model.fit(graphs, ionic.target)
+    assert model.net_.optimizer_.defaults["weight_decay"] == expected
+
+
 def test_a_partial_keeps_the_weight_decay_that_it_sets(graphs, ionic):
     own = functools.partial(torch.optim.SGD, weight_decay=0.5)
     for optimizer, expected in [(own, 0.5), (torch.optim.SGD, 0.25)]:
@@ -113,18 +123,20 @@ def test_a_partial_keeps_the_weight_decay_that_it_sets(graphs, ionic):
 @pytest.mark.parametrize(
     ("n_crystals", "batch_size", "n_epochs"),
     [
-        *[(1, 64, 300), (4_224, 64, 300), (4_225, 64, 298), (8_000, 64, 160)],
-        *[(8_000, 32, 100), (8_000, 128, 300), (12_800, 64, 100), (10**6, 64, 100)],
+        *[(1, 64, 100), (504, 64, 100), (600, 64, 120), (1_000, 64, 200)],
+        *[(6_400, 64, 200), (8_000, 64, 160), (8_000, 32, 100), (8_000, 128, 200)],
+        *[(12_800, 64, 100), (10**6, 64, 100)],
     ],
 )
 def test_automatic_epochs(n_crystals, batch_size, n_epochs):
-    """As many as 20,000 steps take, but from 100 to 300."""
+    """A fifth of the crystals, from 100 to 200, and 20,000 steps at most."""
     assert automatic_epochs(n_crystals, batch_size) == n_epochs
 
 
 def test_epochs_are_chosen_by_the_number_of_crystals(graphs, ionic, monkeypatch):
     monkeypatch.setattr(_recipe, "_N_STEPS", 12)
     monkeypatch.setattr(_recipe, "_FEWEST_EPOCHS", 2)
+    monkeypatch.setattr(_recipe, "_EPOCHS_PER_CRYSTAL", 0.3)
     params = {**SMALL, "max_epochs": "auto", "batch_size": 10}
     for n_crystals, n_epochs in ((60, 2), (40, 3), (20, 6)):
         model = CGCNNRegressor(**params).fit(

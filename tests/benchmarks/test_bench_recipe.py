@@ -10,8 +10,8 @@ Run by ``tox run -e bench -- -k recipe``. Environment variables say what is run:
 ``RECIPE_PARAMS``
     Parameters for all fits, as JSON: ``{"max_epochs": 40}`` makes comparisons cheaper.
 ``RECIPE_OFFICIAL``
-    If set, the default is trained and tested on the official parts of the tasks, which
-    are not used for any choice (``-k official``).
+    If set, the default, or each of ``RECIPE_CHOICES``, is trained and tested on the
+    official parts of the tasks, which are not used for any choice (``-k official``).
 
 Each choice is compared with the default by seed: both are trained on the same crystals
 with the same seed. The spread of these differences tells a gain from chance.
@@ -20,6 +20,7 @@ with the same seed. The spread of these differences tells a gain from chance.
 import json
 import os
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,20 +31,32 @@ from recipe_tasks import TASKS, Tasks
 # What changes, in comparison with the default.
 CHOICES = {
     "default": {},
+    "first release": {
+        "conv": "gated",
+        "activation": "softplus",
+        "edge_basis": "gaussian",
+        "site_features": "properties",
+        "optimizer": "adamw",
+        "max_epochs": 100,
+    },
     "Eq. 5": {"conv": "gated", "activation": "softplus", "edge_basis": "gaussian"},
     "Eq. 5 with SiLU": {"conv": "gated", "edge_basis": "gaussian"},
+    "AdamW": {"optimizer": "adamw"},
+    "AdamW, decay 0.1": {"optimizer": "adamw", "weight_decay": 0.1},
+    "properties alone": {"site_features": "properties"},
+    "learned alone": {"site_features": "learned"},
     "Gaussians": {"edge_basis": "gaussian"},
     "softplus": {"activation": "softplus"},
     "no norm": {"norm": None, "lr": 1e-3},
-    "64 channels": {"n_site_channels": 64},
-    "192 channels": {"n_site_channels": 192},
+    "128 channels": {"n_site_channels": 128},
     "2 convolutions": {"n_conv_layers": 2},
     "5 convolutions": {"n_conv_layers": 5},
     "no hidden layer": {"n_hidden_layers": 0},
     "2 hidden layers": {"n_hidden_layers": 2},
     "learning rate 0.003": {"lr": 0.003},
     "learning rate 0.02": {"lr": 0.02},
-    "weight decay 0.1": {"weight_decay": 0.1},
+    "weight decay 0.03": {"weight_decay": 0.03},
+    "weight decay 0.2": {"weight_decay": 0.2},
     "batches of 32": {"batch_size": 32},
     "batches of 128": {"batch_size": 128},
     "squared error": {"loss": "squared_error"},
@@ -160,14 +173,20 @@ def test_recipe(tasks, store, name):
 def test_official(tasks, store, name):
     graphs, y, parts = tasks.data(name)
     print()
-    for seed in [int(seed) for seed in asked_for("RECIPE_SEEDS", "0")]:
+    seeds = [int(seed) for seed in asked_for("RECIPE_SEEDS", "0")]
+    for choice, seed in product(asked_for("RECIPE_CHOICES", "default"), seeds):
         fits = [
             store.find_or_run(
-                lambda train=train, test=test, seed=seed: fit_and_test(
-                    TASKS[name], graphs, y, train, test, random_state=seed
+                lambda train=train, test=test, choice=choice, seed=seed: fit_and_test(
+                    TASKS[name],
+                    graphs,
+                    y,
+                    train,
+                    test,
+                    **{"random_state": seed, **CHOICES[choice]},
                 ),
                 task=name,
-                choice="default",
+                choice=choice,
                 seed=seed,
                 part=f"official {part}",
             )
@@ -175,7 +194,7 @@ def test_official(tasks, store, name):
         ]
         errors = [fit["error"] for fit in fits]
         print(
-            f"{name}, seed {seed}: {np.mean(errors):.5g} {TASKS[name].unit} "
+            f"{name}, {choice}, seed {seed}: {np.mean(errors):.5g} {TASKS[name].unit} "
             f"({', '.join(f'{error:.5g}' for error in errors)}), "
             f"{np.mean([fit['seconds'] for fit in fits]):.0f} s a fit"
         )

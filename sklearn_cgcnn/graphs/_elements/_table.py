@@ -16,9 +16,9 @@ from sklearn_cgcnn.graphs._elements._properties import (
 )
 
 _EXPECTED = (
-    'site_features must be "properties", "learned", a sequence of property names, a '
-    "DataFrame, mapping or array with the features of each element, or a path to a "
-    "JSON file with such a mapping"
+    'site_features must be "properties", "learned", "properties+learned", a sequence '
+    "of property names, a DataFrame, mapping or array with the features of each "
+    "element, or a path to a JSON file with such a mapping"
 )
 
 
