@@ -24,6 +24,7 @@ __all__ = [
     "metrics",
     "nn",
     "presets",
+    "uncertainty",
 ]
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         metrics,
         nn,
         presets,
+        uncertainty,
     )
 else:
     # Hidden from type checkers, which would otherwise accept any attribute.

@@ -15,7 +15,12 @@ SMALL = {
 }
 
 # The network of the original program.
-EQ_5 = {"conv": "gated", "edge_basis": "gaussian", "activation": "softplus"}
+EQ_5 = {
+    "conv": "gated",
+    "site_features": "properties",
+    "edge_basis": "gaussian",
+    "activation": "softplus",
+}
 
 # Parts of the network that take different ways through it.
 PARTS = {

@@ -115,8 +115,10 @@ class Tasks:
         values[known] = task.transform(y[known])
         return self._graphs[task.dataset], values, parts
 
-    def validation_parts(self, name, seed):
+    def validation_parts(self, name, seed, size=None):
         """Return graphs, values, and positions to train on and to validate with.
+
+        No more than `size` crystals are to train on. None means no limit.
 
         Of a small set, each seed has another fifth for validation. Of a large one it is
         the same sixth for every seed, so that seeds differ in the network alone.
@@ -125,9 +127,9 @@ class Tasks:
         train = np.random.RandomState(1).permutation(train)
         if len(train) > 5_000:
             n_kept = len(train) * 5 // 6
-            return graphs, y, train[:n_kept], train[n_kept:]
+            return graphs, y, train[:n_kept][:size], train[n_kept:]
         kept, held_out = list(KFold(5).split(train))[seed % 5]
-        return graphs, y, train[kept], train[held_out]
+        return graphs, y, train[kept][:size], train[held_out]
 
     def structures(self, name):
         """Return the structures of a task, in the order of its values."""

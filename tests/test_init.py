@@ -19,6 +19,7 @@ PUBLIC_SUBMODULES = [
     "metrics",
     "nn",
     "presets",
+    "uncertainty",
 ]
 
 

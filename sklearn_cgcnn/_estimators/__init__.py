@@ -3,6 +3,14 @@
 from sklearn_cgcnn._estimators._classifier import CGCNNClassifier
 from sklearn_cgcnn._estimators._embedder import CrystalEmbedder
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor
+from sklearn_cgcnn._estimators._sharing import graphs_to_fit, graphs_to_predict
 from sklearn_cgcnn._estimators._unwrap import unwrap
 
-__all__ = ["CGCNNClassifier", "CGCNNRegressor", "CrystalEmbedder", "unwrap"]
+__all__ = [
+    "CGCNNClassifier",
+    "CGCNNRegressor",
+    "CrystalEmbedder",
+    "graphs_to_fit",
+    "graphs_to_predict",
+    "unwrap",
+]

@@ -76,7 +76,10 @@ def test_a_network_of_double_precision_is_restored_as_such():
     [
         ({"n_conv_layers": 2}, r"n_conv_layers=3, but now n_conv_layers=2"),
         ({"norm": None}, "norm=batch, but now norm=None"),
-        ({"site_features": ["group"]}, r"<table of 93 .*now .*<table of 18 features>"),
+        (
+            {"site_features": ["group"]},
+            r"properties\+learned, .*now .*<table of 18 fea",
+        ),
         ({"edge_basis": GaussianBasis(stop=6.0)}, "now edge_basis=GaussianBasis"),
     ],
     ids=str,

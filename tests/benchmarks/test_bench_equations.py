@@ -15,8 +15,14 @@ MODELS = {
     "Eq. 4": {"conv": "shared"},
     "Eq. 4, S11-S13": {"conv": "shared", "pooling": "all_layers"},
 }
-# What they have in common, as in the authors' program.
-COMMON = {"edge_basis": "gaussian", "activation": "softplus", "max_epochs": 60}
+# What they have in common: features as in the authors' program.
+COMMON = {
+    "site_features": "properties",
+    "edge_basis": "gaussian",
+    "activation": "softplus",
+    "optimizer": "adamw",
+    "max_epochs": 60,
+}
 SEEDS = range(3)
 TASKS = {
     "formation energy (eV/atom)": (

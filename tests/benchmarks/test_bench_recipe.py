@@ -9,6 +9,8 @@ Run by ``tox run -e bench -- -k recipe``. Environment variables say what is run:
     Names of tasks, names of choices, and seeds, separated by commas.
 ``RECIPE_PARAMS``
     Parameters for all fits, as JSON: ``{"max_epochs": 40}`` makes comparisons cheaper.
+``RECIPE_SIZE``
+    Largest number of training crystals, for cheaper comparisons. All by default.
 ``RECIPE_OFFICIAL``
     If set, the default, or each of ``RECIPE_CHOICES``, is trained and tested on the
     official parts of the tasks, which are not used for any choice (``-k official``).
@@ -146,6 +148,7 @@ def report(name, choice, fits, defaults):
 def test_recipe(tasks, store, name):
     common = json.loads(os.environ.get("RECIPE_PARAMS", "{}"))
     seeds = [int(seed) for seed in asked_for("RECIPE_SEEDS", "0,1,2")]
+    size = int(os.environ.get("RECIPE_SIZE", "1000000"))
     choices = asked_for("RECIPE_CHOICES", ",".join(CHOICES))
     fits = {}
     print()
@@ -154,13 +157,13 @@ def test_recipe(tasks, store, name):
             store.find_or_run(
                 lambda choice=choice, seed=seed: fit_and_test(
                     TASKS[name],
-                    *tasks.validation_parts(name, seed),
+                    *tasks.validation_parts(name, seed, size),
                     **{"random_state": seed, **common, **CHOICES[choice]},
                 ),
                 task=name,
                 choice=choice,
                 seed=seed,
-                part=f"validation {json.dumps(common, sort_keys=True)}",
+                part=f"validation {size} {json.dumps(common, sort_keys=True)}",
             )
             for seed in seeds
         ]

@@ -1,0 +1,274 @@
+"""Prediction intervals with a guaranteed coverage, by split conformal prediction."""
+
+import inspect
+import math
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_cgcnn._estimators import CGCNNRegressor
+from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
+from sklearn_cgcnn._validation import check_crystals, check_regression_target
+from sklearn_cgcnn._versioned_state import VersionedState
+from sklearn_cgcnn.graphs import CrystalGraphs
+
+# A spread below this share of the median one counts as this share. Members of an
+# ensemble may agree on a crystal by chance, and its width would be zero.
+_SMALLEST_SHARE = 0.1
+
+
+class ConformalRegressor(
+    VersionedState,
+    RegressorMixin,  # type: ignore[misc]
+    MetaEstimatorMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    r"""Predict intervals that contain a chosen share of the true values.
+
+    Some crystals are held out for calibration. Their errors, divided by the spread that
+    the regressor predicts for them, are the scores
+
+    .. math:: s_i = |y_i - \hat y_i| / \sigma_i.
+
+    The interval of a new crystal is :math:`\hat y \pm q \sigma`, where q is the
+    :math:`\lceil (n + 1) c \rceil`-th smallest of the n scores, and c the confidence
+    level. If new crystals and those of the calibration are drawn at random from the
+    same distribution, the interval contains the true value with a probability from c to
+    :math:`c + 1 / (n + 1)` (Vovk et al. 2005; the upper bound holds if no two scores
+    are equal). This is true for any regressor and any spread. It is not true for
+    crystals of another kind, as with an element that the calibration lacks; for these,
+    coverage depends on how well the spread foresees the error.
+
+    Parameters
+    ----------
+    estimator : estimator or None, default=None
+        The regressor. A fitted one, as ``FrozenEstimator(model)``, is not trained
+        again, and `fit` uses all crystals for calibration. None means
+        ``CGCNNRegressor()``.
+    calibration_fraction : float, default=0.2
+        Fraction of the crystals that is held out for calibration.
+    scaled : bool or "auto", default="auto"
+        Whether to divide errors by the spread, which ``predict(X, return_std=True)`` of
+        the regressor returns. "auto" does so if it can. Without it, all intervals have
+        the same width.
+    random_state : int, RandomState instance or None, default=None
+        Determines which crystals are held out. Pass an int for the same result on every
+        call.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted regressor.
+    scores_ : ndarray of shape (n_calibration,)
+        Scores of the calibration crystals, in ascending order.
+
+    See Also
+    --------
+    EnsembleRegressor : A regressor that predicts a spread.
+
+    References
+    ----------
+    V. Vovk, A. Gammerman and G. Shafer, Algorithmic Learning in a Random World,
+    Springer (2005).
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.uncertainty import ConformalRegressor
+    >>> structures, energy = make_ionic_crystals(60, random_state=0, return_X_y=True)
+    >>> model = ConformalRegressor(CGCNNRegressor(max_epochs=5), random_state=0)
+    >>> intervals = model.fit(structures, energy).predict_interval(structures)
+    >>> intervals.shape
+    (60, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [BaseEstimator, None],
+        "calibration_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scaled": ["boolean", StrOptions({"auto"})],
+        "random_state": ["random_state"],
+    }
+
+    estimator_: Any
+    scores_: NDArray[np.float64]
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        calibration_fraction: float = 0.2,
+        scaled: bool | str = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.calibration_fraction = calibration_fraction
+        self.scaled = scaled
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train the regressor, and compute the scores of the crystals held out.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+        y : array-like of shape (n_crystals,)
+            Targets.
+
+        Returns
+        -------
+        ConformalRegressor
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If y does not match X or is two-dimensional, if no crystals are left to
+            train on, or if `scaled` is true and the regressor predicts no spread.
+        """
+        crystals = check_crystals(X, on_error="collect")
+        y = check_regression_target(y, len(crystals))
+        if y.ndim != 1:
+            raise ValueError(
+                f"y has shape {y.shape}, but intervals are for one target; fit a "
+                "ConformalRegressor for each column"
+            )
+        model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
+        scaled = self._check_scaled(model)
+        train, held_out = self._split(len(crystals))
+        if len(train):
+            model.fit(_take(crystals, train), y[train])
+        # Attributes appear when nothing can fail any more.
+        mean, spread = _predict(model, _take(crystals, held_out), scaled)
+        smallest = _SMALLEST_SHARE * float(np.nanmedian(spread))
+        scores = np.abs(y[held_out] - mean) / np.maximum(spread, smallest)
+        self.scores_ = np.sort(scores[np.isfinite(scores)])
+        self._smallest_spread, self._is_scaled = smallest, scaled
+        self.estimator_ = model
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Predict the property of crystals.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+
+        Returns
+        -------
+        ndarray of shape (n_crystals,)
+            What the regressor predicts.
+        """
+        check_is_fitted(self)
+        mean: NDArray[np.float64] = self.estimator_.predict(X)
+        return mean
+
+    def predict_interval(
+        self, X: Any, confidence_level: float = 0.9
+    ) -> NDArray[np.float64]:
+        """Predict an interval for each crystal.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+        confidence_level : float, default=0.9
+            Probability with which an interval contains the true value.
+
+        Returns
+        -------
+        ndarray of shape (n_crystals, 2)
+            Lower and upper ends, in the unit of the target. NaN for a crystal that
+            cannot become a graph, where these are collected.
+
+        Raises
+        ------
+        ValueError
+            If `confidence_level` is not between 0 and 1, or higher than the number of
+            calibration crystals allows: n of them allow up to n / (n + 1).
+        """
+        check_is_fitted(self)
+        quantile = self._quantile(confidence_level)
+        mean, spread = _predict(self.estimator_, X, self._is_scaled)
+        half = quantile * np.maximum(spread, self._smallest_spread)
+        return np.stack([mean - half, mean + half], axis=1)
+
+    def _check_scaled(self, model: Any) -> bool:
+        """Return whether to scale by the spread, which must then be predicted."""
+        has_spread = "return_std" in inspect.signature(model.predict).parameters
+        if self.scaled is True and not has_spread:
+            raise ValueError(
+                f"scaled=True needs a regressor that predicts a spread, but "
+                f"{type(model).__name__}.predict has no return_std; pass an "
+                "EnsembleRegressor, or scaled=False"
+            )
+        return has_spread and bool(self.scaled)
+
+    def _split(self, n_crystals: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the positions of the crystals to train on, and of those held out."""
+        if isinstance(self.estimator, FrozenEstimator):
+            return np.arange(0), np.arange(n_crystals)
+        n_held_out = math.ceil(self.calibration_fraction * n_crystals)
+        if n_held_out == n_crystals:
+            raise ValueError(
+                f"calibration_fraction={self.calibration_fraction} of {n_crystals} "
+                "crystals leaves none to train on; pass more crystals, or a smaller "
+                "fraction"
+            )
+        order = check_random_state(self.random_state).permutation(n_crystals)
+        return order[n_held_out:], order[:n_held_out]
+
+    def _quantile(self, confidence_level: float) -> float:
+        """Return the score that a new one exceeds with the complement of the level."""
+        n_scores = len(self.scores_)
+        if not 0 < confidence_level < 1:
+            raise ValueError(
+                f"confidence_level={confidence_level} must be between 0 and 1"
+            )
+        # Rounded, because 0.9 * 10 may be a little more than 9.
+        rank = math.ceil(round((n_scores + 1) * confidence_level, 9))
+        if rank > n_scores:
+            raise ValueError(
+                f"confidence_level={confidence_level} needs more than the {n_scores} "
+                "crystals of the calibration; hold out at least "
+                f"{math.ceil(confidence_level / (1 - confidence_level))}, or ask for "
+                f"at most {n_scores / (n_scores + 1):.4g}"
+            )
+        return float(self.scores_[rank - 1])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        return tags
+
+
+def _take(
+    crystals: list[Any] | CrystalGraphs, rows: NDArray[np.intp]
+) -> list[Any] | CrystalGraphs:
+    if isinstance(crystals, CrystalGraphs):
+        return crystals[rows]
+    return [crystals[row] for row in rows]
+
+
+def _predict(
+    model: Any, X: Any, scaled: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return predictions and spreads; without scaling, spreads of one."""
+    if scaled:
+        mean, spread = model.predict(X, return_std=True)
+        return mean, spread
+    mean = model.predict(X)
+    return mean, np.ones_like(mean)
