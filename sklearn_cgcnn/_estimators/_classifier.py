@@ -18,7 +18,7 @@ from sklearn_cgcnn._estimators._class_targets import ClassTargets
 from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
-from sklearn_cgcnn._training import CLASS_LOSSES, make_criterion
+from sklearn_cgcnn._training import CLASS_LOSSES, CLASSIFICATION_EPOCHS, make_criterion
 from sklearn_cgcnn._validation import check_class_target
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
 
@@ -75,8 +75,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         in the paper), or to each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
         Width of the hidden layers.
-    site_features : str, sequence, mapping or SiteFeatures, \
-            default="properties+learned"
+    site_features : str, sequence, mapping or SiteFeatures, default="properties+learned"
         Features of each site's element. "properties" uses the nine properties of the
         paper's Table II. A list of names, as in ``["group", "period"]``, uses some of
         them. "properties+learned" puts a learned vector beside the nine properties
@@ -127,9 +126,9 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
     weight_decay : float or "auto", default="auto"
         Weight decay as the optimizer defines it. It has no effect on optimizers without
         such a parameter. "auto" is 0.1 for "muon" and 0.01 for any other optimizer.
-    max_epochs : int or "auto", default=30
-        Number of passes over the training crystals. "auto" takes a fifth of the number
-        of crystals, but at least 100, and at most 200 or as many as 20,000 steps need.
+    max_epochs : int or "auto", default="auto"
+        Number of passes over the training crystals. "auto" takes as many as 2,000 steps
+        need, but at least 8 and at most 30.
     batch_size : int, default=64
         Largest number of crystals in a batch of the training.
     early_stopping : bool, default=False
@@ -241,7 +240,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
     """
 
     loss: str | Callable[[Tensor, Tensor], Tensor]
-
+    _epoch_rule = CLASSIFICATION_EPOCHS
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseCGCNN._parameter_constraints,
         "loss": [StrOptions(set(CLASS_LOSSES)), callable],
@@ -271,7 +270,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         lr: float = 0.01,
         lr_schedule: str | Callable[..., Any] = "one_cycle",
         weight_decay: float | Literal["auto"] = "auto",
-        max_epochs: int | Literal["auto"] = 30,
+        max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 64,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

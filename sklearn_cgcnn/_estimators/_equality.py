@@ -29,6 +29,8 @@ def is_equal(left: Any, right: Any) -> bool:
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         has_nan = left.dtype.kind in "fc" and right.dtype.kind in "fc"
         return np.array_equal(left, right, equal_nan=has_nan)
+    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
+        return False
     if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
         return is_equal(left.detach().cpu().numpy(), right.detach().cpu().numpy())
     if isinstance(left, Number | str | type | types.FunctionType):

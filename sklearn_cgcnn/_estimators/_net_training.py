@@ -2,7 +2,7 @@
 
 import copy
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import nn
@@ -20,6 +20,7 @@ from sklearn_cgcnn._estimators._pretrained import (
 from sklearn_cgcnn._training import (
     CrystalNet,
     DivergenceGuard,
+    EpochRule,
     FreezeLayers,
     KeepBestEpoch,
     PackedDataset,
@@ -27,7 +28,6 @@ from sklearn_cgcnn._training import (
     SaveEpochs,
     TargetEncoding,
     TrainingCheckpoint,
-    automatic_epochs,
     build_net,
     is_complete,
     make_optimizer_params,
@@ -72,6 +72,9 @@ _PARTS = ("train", "valid")
 
 class NetTraining(PersistentWeights, EstimatorParameters):
     """Base class that makes and trains the net of an estimator."""
+
+    #: What ``max_epochs="auto"`` stands for.
+    _epoch_rule: ClassVar[EpochRule]
 
     n_iter_: int
     best_epoch_: int | None
@@ -139,7 +142,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
     def _n_epochs(self, n_crystals: int) -> int:
         """Return the number of epochs to train on this many crystals."""
         if self.max_epochs == "auto":
-            return automatic_epochs(n_crystals, int(self.batch_size))
+            return self._epoch_rule.n_epochs(n_crystals, int(self.batch_size))
         return int(self.max_epochs)
 
     def _make_callbacks(self, schedule: Any, has_validation: bool) -> list[Any]:

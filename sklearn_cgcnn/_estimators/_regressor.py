@@ -17,7 +17,7 @@ from sklearn_cgcnn._estimators._base import BaseCGCNN
 from sklearn_cgcnn._estimators._number_targets import NumberTargets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
-from sklearn_cgcnn._training import LOSSES, make_criterion
+from sklearn_cgcnn._training import LOSSES, REGRESSION_EPOCHS, make_criterion
 from sklearn_cgcnn._validation import check_regression_target
 from sklearn_cgcnn.metrics import r2_score
 from sklearn_cgcnn.nn import Conv, EdgeBasis, Pooling, Readout
@@ -87,8 +87,7 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         in the paper), or to each site (L1) with ``readout="site"``.
     n_hidden_channels : int, default=128
         Width of the hidden layers.
-    site_features : str, sequence, mapping or SiteFeatures, \
-            default="properties+learned"
+    site_features : str, sequence, mapping or SiteFeatures, default="properties+learned"
         Features of each site's element. "properties" uses the nine properties of the
         paper's Table II. A list of names, as in ``["group", "period"]``, uses some of
         them. "properties+learned" puts a learned vector beside the nine properties
@@ -249,6 +248,7 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
     """
 
     loss: str | Callable[[Tensor, Tensor], Tensor]
+    _epoch_rule = REGRESSION_EPOCHS
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseCGCNN._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), callable],

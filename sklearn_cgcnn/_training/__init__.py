@@ -13,10 +13,12 @@ from sklearn_cgcnn._training._net import CrystalNet, is_complete
 from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn._training._recipe import (
     CLASS_LOSSES,
+    CLASSIFICATION_EPOCHS,
     LOSSES,
     OPTIMIZERS,
+    REGRESSION_EPOCHS,
     SCHEDULES,
-    automatic_epochs,
+    EpochRule,
     make_criterion,
     make_optimizer_params,
     make_schedule,
@@ -29,13 +31,16 @@ from sklearn_cgcnn._training._targets import (
 from sklearn_cgcnn._training._user_callbacks import prepare_callbacks
 
 __all__ = [
+    "CLASSIFICATION_EPOCHS",
     "CLASS_LOSSES",
     "LOSSES",
     "OPTIMIZERS",
+    "REGRESSION_EPOCHS",
     "SCHEDULES",
     "ClassEncoding",
     "CrystalNet",
     "DivergenceGuard",
+    "EpochRule",
     "FreezeLayers",
     "KeepBestEpoch",
     "NumberEncoding",
@@ -44,7 +49,6 @@ __all__ = [
     "SaveEpochs",
     "TargetEncoding",
     "TrainingCheckpoint",
-    "automatic_epochs",
     "build_net",
     "is_complete",
     "make_criterion",

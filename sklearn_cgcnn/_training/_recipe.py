@@ -2,7 +2,9 @@
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -29,32 +31,52 @@ CLASS_LOSSES: dict[str, type[nn.Module]] = {"cross_entropy": nn.CrossEntropyLoss
 SCHEDULES = {"constant", "one_cycle"}
 
 
-# Steps and epochs of a training with ``max_epochs="auto"``. Validation errors of the
-# default network: of 400 exfoliation energies, 17 % higher after 200 epochs than after
-# 100; of 800 phonon frequencies, 5 % lower after 200 than after 100, and equal after
-# 300; of 5,000 formation energies, 2 % lower after 200 than after 60.
-_N_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS, _EPOCHS_PER_CRYSTAL = 20_000, 100, 200, 0.2
+@dataclass(frozen=True)
+class EpochRule:
+    """How many epochs ``max_epochs="auto"`` stands for.
 
-
-def automatic_epochs(n_crystals: int, batch_size: int) -> int:
-    """Return the number of epochs that ``max_epochs="auto"`` stands for.
-
-    Parameters
+    Attributes
     ----------
-    n_crystals : int
-        Number of training crystals.
-    batch_size : int
-        Largest number of crystals in a batch.
-
-    Returns
-    -------
-    int
-        A fifth of the number of crystals, but no more than 200 or than 20,000 steps
-        take, and no fewer than 100.
+    n_steps : int
+        Number of steps that are enough for any number of crystals.
+    fewest, most : int
+        Limits of the number of epochs. `fewest` applies in any case.
+    per_crystal : float, default=inf
+        Largest number of epochs for each crystal.
     """
-    steps_per_epoch = -(-n_crystals // batch_size)
-    most = min(_N_STEPS // steps_per_epoch, _MOST_EPOCHS)
-    return max(min(int(_EPOCHS_PER_CRYSTAL * n_crystals), most), _FEWEST_EPOCHS)
+
+    n_steps: int
+    fewest: int
+    most: int
+    per_crystal: float = math.inf
+
+    def n_epochs(self, n_crystals: int, batch_size: int) -> int:
+        """Return the number of epochs.
+
+        Parameters
+        ----------
+        n_crystals : int
+            Number of training crystals.
+        batch_size : int
+            Largest number of crystals in a batch.
+
+        Returns
+        -------
+        int
+        """
+        by_steps = self.n_steps // -(-n_crystals // batch_size)
+        limit = min(by_steps, self.most, self.per_crystal * n_crystals)
+        return max(int(limit), self.fewest)
+
+
+# Validation errors of the default network: of 400 exfoliation energies, 17 % higher
+# after 200 epochs than after 100; of 800 phonon frequencies, 5 % lower after 200 than
+# after 100, and equal after 300; of 5,000 formation energies, 2 % lower after 200 than
+# after 60.
+REGRESSION_EPOCHS = EpochRule(20_000, 100, 200, per_crystal=0.2)
+# Classifiers overfit sooner: with 8,000 crystals, the area under the ROC curve (metals)
+# is 0.958 after 6 and after 12 epochs, and 0.944 after 30.
+CLASSIFICATION_EPOCHS = EpochRule(2_000, 8, 30)
 
 
 def make_criterion(loss: Any) -> nn.Module:

@@ -33,7 +33,7 @@ def test_early_stopping_uses_them_and_trains_on_all_of_x(
     estimator_class, graphs, target
 ):
     sizes = []
-    model = estimator_class(early_stopping=True, **SMALL, **EQ_5)
+    model = estimator_class(early_stopping=True, optimizer="adamw", **SMALL, **EQ_5)
     model.fit(graphs[:40], target[:40], X_val=graphs[40:], y_val=target[40:])
     sizes = model.net_.history[-1, "batches", :, "train_batch_size"]
     assert sum(sizes) == 40
@@ -45,7 +45,8 @@ def test_the_cycle_is_not_cut_short(graphs, ionic, schedule):
     model = CGCNNRegressor(
         early_stopping=True, n_iter_no_change=1, lr_schedule=schedule, lr=0.1, **SMALL
     )
-    model.set_params(max_epochs=40, **EQ_5).fit(graphs, ionic.target)
+    model.set_params(max_epochs=40, optimizer="adamw", **EQ_5)
+    model.fit(graphs, ionic.target)
     best = 1 + int(np.argmin(model.history_["valid_loss"]))
     assert model.best_epoch_ == best
     assert model.n_iter_ == (40 if schedule == "one_cycle" else best + 1)

@@ -9,7 +9,11 @@ import torch
 
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNRegressor
-from sklearn_cgcnn._training import _recipe, automatic_epochs
+from sklearn_cgcnn._training import (
+    CLASSIFICATION_EPOCHS,
+    REGRESSION_EPOCHS,
+    EpochRule,
+)
 
 
 @pytest.mark.parametrize(
@@ -121,25 +125,29 @@ def test_a_partial_keeps_the_weight_decay_that_it_sets(graphs, ionic):
 
 
 @pytest.mark.parametrize(
-    ("n_crystals", "batch_size", "n_epochs"),
+    ("rule", "n_crystals", "batch_size", "n_epochs"),
     [
-        *[(1, 64, 100), (504, 64, 100), (600, 64, 120), (1_000, 64, 200)],
-        *[(6_400, 64, 200), (8_000, 64, 160), (8_000, 32, 100), (8_000, 128, 200)],
-        *[(12_800, 64, 100), (10**6, 64, 100)],
+        *[(REGRESSION_EPOCHS, n, 64, 100) for n in (1, 504, 12_800, 10**6)],
+        *[(REGRESSION_EPOCHS, n, 64, 200) for n in (1_000, 6_400)],
+        (REGRESSION_EPOCHS, 600, 64, 120),
+        (REGRESSION_EPOCHS, 8_000, 64, 160),
+        (REGRESSION_EPOCHS, 8_000, 32, 100),
+        (REGRESSION_EPOCHS, 8_000, 128, 200),
+        *[(CLASSIFICATION_EPOCHS, n, 64, 30) for n in (1, 4_224)],
+        (CLASSIFICATION_EPOCHS, 8_000, 64, 16),
+        *[(CLASSIFICATION_EPOCHS, n, 64, 8) for n in (16_000, 10**6)],
     ],
 )
-def test_automatic_epochs(n_crystals, batch_size, n_epochs):
-    """A fifth of the crystals, from 100 to 200, and 20,000 steps at most."""
-    assert automatic_epochs(n_crystals, batch_size) == n_epochs
+def test_automatic_epochs(rule, n_crystals, batch_size, n_epochs):
+    assert rule.n_epochs(n_crystals, batch_size) == n_epochs
 
 
-def test_epochs_are_chosen_by_the_number_of_crystals(graphs, ionic, monkeypatch):
-    monkeypatch.setattr(_recipe, "_N_STEPS", 12)
-    monkeypatch.setattr(_recipe, "_FEWEST_EPOCHS", 2)
-    monkeypatch.setattr(_recipe, "_EPOCHS_PER_CRYSTAL", 0.3)
+def test_epochs_are_chosen_by_the_number_of_crystals(
+    graphs, estimator_class, target, monkeypatch
+):
+    rule = EpochRule(12, fewest=2, most=9, per_crystal=0.3)
+    monkeypatch.setattr(estimator_class, "_epoch_rule", rule)
     params = {**SMALL, "max_epochs": "auto", "batch_size": 10}
     for n_crystals, n_epochs in ((60, 2), (40, 3), (20, 6)):
-        model = CGCNNRegressor(**params).fit(
-            graphs[:n_crystals], ionic.target[:n_crystals]
-        )
+        model = estimator_class(**params).fit(graphs[:n_crystals], target[:n_crystals])
         assert model.n_iter_ == len(model.loss_curve_) == n_epochs

@@ -163,5 +163,14 @@ def test_jitter_that_parts_sites_hardly_moves_a_prediction(trained_on_real):
         shifts *= 1e-5 / np.linalg.norm(shifts, axis=1, keepdims=True)
         for site, shift in enumerate(shifts):
             structure.translate_sites([site], shift, frac_coords=False)
-    difference = abs(model.predict(moved) - model.predict(structures)).max()
-    assert difference <= 1e-3 * energies.std()
+    difference = abs(model.predict(moved) - model.predict(structures))
+    # A neighbor may cross the edge of the last shell, and be counted or not.
+    plain = CrystalGraphFeaturizer(merge_equivalent=False)
+    before, after = (
+        np.array([len(graph.distances) for graph in plain.transform(each)])
+        for each in (structures, moved)
+    )
+    same = before == after
+    assert same.mean() > 0.99
+    assert difference[same].max() <= 1e-5 * energies.std()
+    assert difference.max() <= 1e-2 * energies.std()
