@@ -87,8 +87,8 @@ def test_what_both_estimators_have_is_documented_alike(section):
     assert len(shared) >= (28 if section == "Parameters" else 5)
     # Classifiers train for fewer epochs, with another loss, hold out crystals of each
     # class, and record their accuracy.
-    other_default = {"max_epochs", "n_iter_no_change", "loss"}
-    other_text = {"early_stopping", "loss", "history_"}
+    other_default = {"n_iter_no_change", "loss"}
+    other_text = {"max_epochs", "early_stopping", "loss", "history_"}
     for name in shared:
         (header, text), (other_header, other) = regressor[name], classifier[name]
         assert (header == other_header) == (name not in other_default), name

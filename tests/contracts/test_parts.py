@@ -82,7 +82,7 @@ FRAME = pd.DataFrame(
     [[e.row / 4, e.group / 9, e.Z / 50] for e in ELEMENTS],
     index=[e.symbol for e in ELEMENTS],
 )
-SLOW = {"lr": 1e-3}  # without a norm, activations are large at first
+SLOW = {"lr": 3e-3}  # without a norm, activations are large at first
 PARTS = {
     "Eq. 5": EQ_5,
     "Eq. 5 as printed": {**EQ_5, "norm": None, **SLOW},
