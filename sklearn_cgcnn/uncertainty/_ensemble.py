@@ -123,7 +123,7 @@ class BaseEnsemble(
 
 
 class EnsembleRegressor(RegressorMixin, BaseEnsemble):  # type: ignore[misc]
-    """Several regressors: their mean predicts better, and their spread tells how well.
+    """Several regressors, whose predictions are averaged, and whose spread is known.
 
     The members differ in initial weights and in the order of batches alone. They are
     trained on the same crystals.
