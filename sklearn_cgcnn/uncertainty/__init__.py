@@ -1,5 +1,6 @@
 """How far a prediction can be trusted: ensembles, intervals, and scores of spreads."""
 
+from sklearn_cgcnn.uncertainty._applicability import ApplicabilityDomain
 from sklearn_cgcnn.uncertainty._conformal import ConformalRegressor
 from sklearn_cgcnn.uncertainty._displays import (
     ErrorSpreadDisplay,
@@ -15,14 +16,17 @@ from sklearn_cgcnn.uncertainty._scores import (
     sparsification_area,
     sparsification_curve,
 )
+from sklearn_cgcnn.uncertainty._spread import SpreadRegressor
 
 __all__ = [
+    "ApplicabilityDomain",
     "ConformalRegressor",
     "EnsembleClassifier",
     "EnsembleRegressor",
     "ErrorSpreadDisplay",
     "SparsificationDisplay",
     "SpreadCalibrationDisplay",
+    "SpreadRegressor",
     "binned_errors",
     "calibration_curve",
     "miscalibration_area",

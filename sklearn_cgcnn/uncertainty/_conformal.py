@@ -1,6 +1,5 @@
 """Prediction intervals with a guaranteed coverage, by split conformal prediction."""
 
-import inspect
 import math
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -9,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals, check_regression_target
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.uncertainty._held_out import hold_out, predicts_spread, take
 
 # A spread below this share of the median one counts as this share. Members of an
 # ensemble may agree on a crystal by chance, and its width would be zero.
@@ -145,9 +144,9 @@ class ConformalRegressor(
         scaled = self._check_scaled(model)
         train, held_out = self._split(len(crystals))
         if len(train):
-            model.fit(_take(crystals, train), y[train])
+            model.fit(take(crystals, train), y[train])
         # Attributes appear when nothing can fail any more.
-        mean, spread = _predict(model, _take(crystals, held_out), scaled)
+        mean, spread = _predict(model, take(crystals, held_out), scaled)
         smallest = _SMALLEST_SHARE * float(np.nanmedian(spread))
         scores = np.abs(y[held_out] - mean) / np.maximum(spread, smallest)
         self.scores_ = np.sort(scores[np.isfinite(scores)])
@@ -204,12 +203,12 @@ class ConformalRegressor(
 
     def _check_scaled(self, model: Any) -> bool:
         """Return whether to scale by the spread, which must then be predicted."""
-        has_spread = "return_std" in inspect.signature(model.predict).parameters
+        has_spread = predicts_spread(model)
         if self.scaled is True and not has_spread:
             raise ValueError(
                 f"scaled=True needs a regressor that predicts a spread, but "
                 f"{type(model).__name__}.predict has no return_std; pass an "
-                "EnsembleRegressor, or scaled=False"
+                "EnsembleRegressor or a SpreadRegressor, or scaled=False"
             )
         return has_spread and bool(self.scaled)
 
@@ -217,15 +216,12 @@ class ConformalRegressor(
         """Return the positions of the crystals to train on, and of those held out."""
         if isinstance(self.estimator, FrozenEstimator):
             return np.arange(0), np.arange(n_crystals)
-        n_held_out = math.ceil(self.calibration_fraction * n_crystals)
-        if n_held_out == n_crystals:
-            raise ValueError(
-                f"calibration_fraction={self.calibration_fraction} of {n_crystals} "
-                "crystals leaves none to train on; pass more crystals, or a smaller "
-                "fraction"
-            )
-        order = check_random_state(self.random_state).permutation(n_crystals)
-        return order[n_held_out:], order[:n_held_out]
+        return hold_out(
+            n_crystals,
+            "calibration_fraction",
+            self.calibration_fraction,
+            self.random_state,
+        )
 
     def _quantile(self, confidence_level: float) -> float:
         """Return the score that a new one exceeds with the complement of the level."""
@@ -253,14 +249,6 @@ class ConformalRegressor(
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
-
-
-def _take(
-    crystals: list[Any] | CrystalGraphs, rows: NDArray[np.intp]
-) -> list[Any] | CrystalGraphs:
-    if isinstance(crystals, CrystalGraphs):
-        return crystals[rows]
-    return [crystals[row] for row in rows]
 
 
 def _predict(

@@ -82,7 +82,7 @@ class BaseEnsemble(
             `warm_start` would have to remove members.
         """
         kept = self._members_to_keep()
-        untrained = type(self)._default() if self.estimator is None else self.estimator
+        untrained = self._untrained_member()
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=self.n_estimators)
         if sample_weight is not None:
@@ -94,6 +94,16 @@ class BaseEnsemble(
         )
         self.estimators_ = [*kept, *trained]
         return self
+
+    def _untrained_member(self) -> Any:
+        """Return the estimator that `fit` trains copies of.
+
+        Returns
+        -------
+        estimator
+            The parameter `estimator`, or what None stands for.
+        """
+        return type(self)._default() if self.estimator is None else self.estimator
 
     def _members_to_keep(self) -> list[Any]:
         """Return the members of the last fit that `warm_start` keeps."""

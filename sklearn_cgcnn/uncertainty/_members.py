@@ -1,0 +1,93 @@
+"""The fitted networks inside an estimator, of which an ensemble has several."""
+
+from typing import Any
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from sklearn_cgcnn._estimators import (
+    CGCNNClassifier,
+    CGCNNRegressor,
+    graphs_to_fit,
+    graphs_to_predict,
+    unwrap,
+)
+from sklearn_cgcnn.uncertainty._ensemble import BaseEnsemble
+
+
+def networks_of(estimator: Any) -> list[Any]:
+    """Return the fitted regressors or classifiers that an estimator consists of.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted: a CGCNNRegressor or a CGCNNClassifier, an ensemble of them, or a
+        Pipeline or a search that ends in one.
+
+    Returns
+    -------
+    list of CGCNNRegressor or CGCNNClassifier
+
+    Raises
+    ------
+    TypeError
+        If there is no estimator of this package inside.
+    """
+    inner = _thawed(estimator)
+    members = inner.estimators_ if isinstance(inner, BaseEnsemble) else [inner]
+    return [unwrap("estimator", member) for member in members]
+
+
+def shared_graphs(estimator: Any, X: Any) -> Any:
+    """Return the graphs that `fit` would make of X, so that they are made only once.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or not.
+    X : sequence of Structure, or CrystalGraphs
+        The crystals.
+
+    Returns
+    -------
+    CrystalGraphs, or X itself
+        X itself if a Pipeline or a search may make graphs in a way of its own.
+
+    Raises
+    ------
+    TypeError
+        If there is no estimator of this package inside.
+    """
+    _check_kind(estimator)
+    inner = _thawed(estimator)
+    if isinstance(estimator, FrozenEstimator):
+        first = inner.estimators_[0] if isinstance(inner, BaseEnsemble) else inner
+        return graphs_to_predict(first, X)
+    if isinstance(inner, BaseEnsemble):
+        inner = inner._untrained_member()
+    return graphs_to_fit(inner, X)
+
+
+def _check_kind(estimator: Any) -> None:
+    """Raise a TypeError if there is no estimator of this package inside."""
+    inner = estimator
+    while not isinstance(inner, CGCNNRegressor | CGCNNClassifier):
+        if isinstance(inner, Pipeline):
+            inner = inner.steps[-1][1]
+        elif isinstance(inner, BaseEnsemble):
+            inner = inner._untrained_member()
+        elif hasattr(inner, "estimator"):
+            inner = inner.estimator
+        elif hasattr(inner, "regressor"):
+            inner = inner.regressor
+        else:
+            raise TypeError(
+                f"estimator is or holds a {type(inner).__name__}; pass a "
+                "CGCNNRegressor or a CGCNNClassifier, an ensemble of them, or a "
+                "Pipeline or a search that ends in one"
+            )
+
+
+def _thawed(estimator: Any) -> Any:
+    is_frozen = isinstance(estimator, FrozenEstimator)
+    return estimator.estimator if is_frozen else estimator

@@ -1,0 +1,295 @@
+"""What crystals hold that no training crystal holds: elements, distances, densities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Element
+from scipy import sparse
+
+from sklearn_cgcnn.graphs import CrystalGraphs
+
+_N_NUMBERS = 119  # Atomic numbers from 0 to 118.
+# Strength of the ridge regression that explains distances by elements. An element in
+# two crystals, of which it is half, keeps half of its effect.
+_RIDGE = 0.5
+#: Share of the training crystals that lies beyond each limit.
+TAIL = 0.01
+# Relative differences of distances that are none.
+_EXACT = 1e-4
+# Rows whose leverage is computed at once, which bounds the memory.
+_BLOCK = 10_000
+
+
+@dataclass(frozen=True)
+class Excess:
+    """How far crystals leave the range of the training.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_crystals,)
+        0 within the range. 1 at twice its limits and beyond, and for new elements.
+    reasons : list of list of str
+        For each crystal, how it leaves the range.
+    """
+
+    values: NDArray[np.float64]
+    reasons: list[list[str]]
+
+
+class TrainingRange:
+    """Elements and distances of the training crystals.
+
+    Two kinds of distances are compared with those expected for the elements: the mean
+    length of all edges, which measures the density, and the shortest edge of each pair
+    of elements.
+    """
+
+    def fit(self, graphs: CrystalGraphs) -> Self:
+        """Learn the range.
+
+        Parameters
+        ----------
+        graphs : CrystalGraphs
+            Graphs of the training crystals, of which none failed.
+
+        Returns
+        -------
+        TrainingRange
+            This object.
+        """
+        self._elements = np.unique(graphs.atomic_numbers)
+        self._spacing = _LengthRange("mean neighbor distance", _mean_lengths)
+        self._contacts = _LengthRange("distance", _shortest_edges, only_low=True)
+        self._spacing.fit(graphs)
+        self._contacts.fit(graphs)
+        return self
+
+    def excess(self, graphs: CrystalGraphs) -> Excess:
+        """Compute how far crystals leave the range.
+
+        Parameters
+        ----------
+        graphs : CrystalGraphs
+            The crystals. Those that failed have no excess.
+
+        Returns
+        -------
+        Excess
+        """
+        parts = [
+            self._new_elements(graphs),
+            self._spacing.excess(graphs),
+            self._contacts.excess(graphs),
+        ]
+        values = np.max([part.values for part in parts], axis=0, initial=0.0)
+        reasons = [
+            [reason for found in crystal for reason in found]
+            for crystal in zip(*(part.reasons for part in parts), strict=True)
+        ]
+        return Excess(values, reasons)
+
+    def _new_elements(self, graphs: CrystalGraphs) -> Excess:
+        sites = np.flatnonzero(~np.isin(graphs.atomic_numbers, self._elements))
+        crystals = _owners(graphs)[sites].tolist()
+        numbers = graphs.atomic_numbers[sites].tolist()
+        values, reasons = _nothing_found(graphs)
+        for crystal, number in sorted(set(zip(crystals, numbers, strict=True))):
+            symbol = Element.from_Z(number).symbol
+            reasons[crystal].append(f"no training crystal contains {symbol}")
+            values[crystal] = 1.0
+        return Excess(values, reasons)
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """Distances, the elements that they depend on, and the crystals that they are of.
+
+    Attributes
+    ----------
+    logs : ndarray of shape (n_lengths,)
+        Logarithms of the distances in Å.
+    fractions : csr_array of shape (n_lengths, 119)
+        Share of each element in each distance, by atomic number.
+    crystals : ndarray of shape (n_lengths,)
+        Position of the crystal of each distance.
+    """
+
+    logs: NDArray[np.float64]
+    fractions: sparse.csr_array
+    crystals: NDArray[np.intp]
+
+
+class _LengthRange:
+    """Range of distances relative to those that the elements let expect.
+
+    The logarithm of the expected distance is a sum over elements, learned by ridge
+    regression.
+
+    Parameters
+    ----------
+    name : str
+        What the distances are, for the reasons.
+    measure : callable
+        Returns the distances of graphs.
+    only_low : bool, default=False
+        Whether long distances are without a limit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        measure: Callable[[CrystalGraphs], _Lengths],
+        only_low: bool = False,
+    ) -> None:
+        self._name = name
+        self._measure = measure
+        self._only_low = only_low
+
+    def fit(self, graphs: CrystalGraphs) -> Self:
+        """Learn the expected distances, and the limits of the deviations from them."""
+        lengths = self._measure(graphs)
+        self._mean = float(lengths.logs.mean())
+        self._is_new = np.isin(
+            np.arange(_N_NUMBERS), graphs.atomic_numbers, invert=True
+        )
+        gram = (lengths.fractions.T @ lengths.fractions).toarray()
+        inverse = np.linalg.inv(gram + _RIDGE * np.eye(_N_NUMBERS))
+        centered = lengths.logs - self._mean
+        self._effects = inverse @ (lengths.fractions.T @ centered)
+        # Deviations from what the other distances let expect, without refitting.
+        leverages = _leverages(lengths.fractions, inverse)
+        deviations = self._deviations(lengths) / (1 - leverages)
+        low = np.quantile(_lowest(deviations, lengths.crystals), TAIL)
+        high = np.quantile(-_lowest(-deviations, lengths.crystals), 1 - TAIL)
+        # Training crystals that are all alike deviate by rounding errors only.
+        self._low, self._high = min(float(low), -_EXACT), max(float(high), _EXACT)
+        return self
+
+    def excess(self, graphs: CrystalGraphs) -> Excess:
+        """Return how far crystals leave the limits."""
+        lengths = self._measure(graphs)
+        deviations = self._deviations(lengths)
+        # Nothing is expected of new elements.
+        deviations[lengths.fractions[:, self._is_new].sum(axis=1) > 0] = 0.0
+        beyond = _beyond(deviations, self._low)
+        if not self._only_low:
+            beyond = np.maximum(beyond, _beyond(deviations, self._high))
+        values, reasons = _nothing_found(graphs)
+        np.maximum.at(values, lengths.crystals, beyond)
+        for row in np.flatnonzero(beyond).tolist():
+            reason = self._reason(lengths, row, deviations[row])
+            reasons[lengths.crystals[row]].append(reason)
+        return Excess(values, reasons)
+
+    def _deviations(self, lengths: _Lengths) -> NDArray[np.float64]:
+        expected = self._mean + lengths.fractions @ self._effects
+        deviations: NDArray[np.float64] = lengths.logs - expected
+        return deviations
+
+    def _reason(self, lengths: _Lengths, row: int, deviation: float) -> str:
+        numbers = lengths.fractions[[row]].indices.tolist()
+        symbols = [Element.from_Z(number).symbol for number in sorted(set(numbers))]
+        length = np.exp(lengths.logs[row])
+        limit = self._low if deviation < 0 else self._high
+        return (
+            f"the {self._name} of {length:.2f} Å ({', '.join(symbols)}) is "
+            f"{_percent(deviation)} than expected for these elements; the limit is "
+            f"{_percent(limit)}"
+        )
+
+
+def element_fractions(graphs: CrystalGraphs) -> sparse.csr_array:
+    """Compute the fractions of the elements in crystals.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        The crystals.
+
+    Returns
+    -------
+    csr_array of shape (n_crystals, 119)
+        By atomic number. Zero for crystals that failed.
+    """
+    shape = len(graphs), _N_NUMBERS
+    counts = graphs.multiplicity.astype(float)
+    entries = (counts, (_owners(graphs), graphs.atomic_numbers))
+    numbers = sparse.coo_array(entries, shape=shape).tocsr()
+    sites = np.maximum(numbers.sum(axis=1), 1.0)
+    return (sparse.diags_array(1 / sites) @ numbers).tocsr()
+
+
+def _mean_lengths(graphs: CrystalGraphs) -> _Lengths:
+    """Return the geometric mean of all edges of each crystal."""
+    owners = _owners(graphs)
+    centers = graphs.edge_index[0]
+    counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
+    sums, totals = (
+        np.bincount(owners[centers], values, len(graphs))
+        for values in (counts * np.log(graphs.distances), counts)
+    )
+    crystals = np.flatnonzero(totals)
+    fractions = element_fractions(graphs)[crystals]
+    return _Lengths(sums[crystals] / totals[crystals], fractions, crystals)
+
+
+def _shortest_edges(graphs: CrystalGraphs) -> _Lengths:
+    """Return the shortest edge of each pair of elements in each crystal."""
+    centers, neighbors = graphs.edge_index
+    numbers = graphs.atomic_numbers.astype(np.int64)
+    pairs = np.sort(np.stack([numbers[centers], numbers[neighbors]]), axis=0)
+    crystals = _owners(graphs)[centers]
+    keys = (crystals * _N_NUMBERS + pairs[0]) * _N_NUMBERS + pairs[1]
+    order = np.lexsort((graphs.distances, keys))
+    # The first of each key is the shortest.
+    first = order[np.unique(keys[order], return_index=True)[1]]
+    rows = np.tile(np.arange(len(first)), 2)
+    entries = (np.full(len(rows), 0.5), (rows, pairs[:, first].ravel()))
+    fractions = sparse.coo_array(entries, shape=(len(first), _N_NUMBERS)).tocsr()
+    return _Lengths(np.log(graphs.distances[first]), fractions, crystals[first])
+
+
+def _leverages(
+    fractions: sparse.csr_array, inverse: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how much each distance determines its own expectation."""
+    leverages = np.empty(fractions.shape[0])
+    for start in range(0, len(leverages), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        shares = fractions[block].toarray()
+        leverages[block] = np.einsum("ij,ij->i", shares @ inverse, shares)
+    return leverages
+
+
+def _lowest(
+    values: NDArray[np.float64], crystals: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the lowest value of each crystal that has any."""
+    positions = np.unique(crystals, return_inverse=True)[1]
+    lowest = np.full(positions.max(initial=-1) + 1, np.inf)
+    np.minimum.at(lowest, positions, values)
+    return lowest
+
+
+def _beyond(deviations: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Return 0 up to a limit, and 1 at twice the limit and beyond."""
+    return np.clip(deviations / limit - 1, 0.0, 1.0)
+
+
+def _owners(graphs: CrystalGraphs) -> NDArray[np.intp]:
+    """Return the position of the crystal of each site."""
+    return np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))
+
+
+def _nothing_found(
+    graphs: CrystalGraphs,
+) -> tuple[NDArray[np.float64], list[list[str]]]:
+    return np.zeros(len(graphs)), [[] for _ in range(len(graphs))]
+
+
+def _percent(deviation: float) -> str:
+    share = np.expm1(deviation)
+    return f"{abs(share):.0%} {'shorter' if share < 0 else 'longer'}"
