@@ -7,6 +7,7 @@ from sklearn_cgcnn.uncertainty._displays import (
     SparsificationDisplay,
     SpreadCalibrationDisplay,
 )
+from sklearn_cgcnn.uncertainty._element_coverage import ElementCoverageDisplay
 from sklearn_cgcnn.uncertainty._ensemble import EnsembleClassifier, EnsembleRegressor
 from sklearn_cgcnn.uncertainty._scores import (
     binned_errors,
@@ -21,6 +22,7 @@ from sklearn_cgcnn.uncertainty._spread import SpreadRegressor
 __all__ = [
     "ApplicabilityDomain",
     "ConformalRegressor",
+    "ElementCoverageDisplay",
     "EnsembleClassifier",
     "EnsembleRegressor",
     "ErrorSpreadDisplay",
