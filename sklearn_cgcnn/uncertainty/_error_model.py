@@ -16,7 +16,8 @@ _SMALLEST_FEATURE = 0.05
 # hardly, those of elements and of the vectors as cross-validation decides.
 _LOG_SCALE, _ELEMENT_SCALE = 10.0, 3.0
 _STRENGTHS = np.logspace(-1, 3, 9)
-_MIN_CRYSTALS = 5
+#: Number of crystals that errors can be learned from.
+MIN_CRYSTALS = 5
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -58,10 +59,10 @@ class ErrorModel:
         ValueError
             If there are fewer than five crystals.
         """
-        if len(errors) < _MIN_CRYSTALS:
+        if len(errors) < MIN_CRYSTALS:
             raise ValueError(
                 f"{len(errors)} crystals are too few to learn errors from; hold out at "
-                f"least {_MIN_CRYSTALS}"
+                f"least {MIN_CRYSTALS}"
             )
         self._offsets = _SMALLEST_FEATURE * np.median(positive, axis=0) + _TINY
         logs = np.log(positive + self._offsets)
@@ -77,7 +78,7 @@ class ErrorModel:
         kinds = features[:, positive.shape[1] :] @ self._weights
         self._kinds = float(kinds.min()), float(kinds.max())
         # The mean of a logarithm is not the logarithm of the mean.
-        folds = KFold(_MIN_CRYSTALS, shuffle=True, random_state=0)
+        folds = KFold(MIN_CRYSTALS, shuffle=True, random_state=0)
         left_out = cross_val_predict(Ridge(ridge.alpha_), features, targets, cv=folds)
         self._scale = float(np.mean(errors / np.exp(left_out)))
         return self

@@ -15,7 +15,7 @@ from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._validation import check_crystals, check_regression_target
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._error_model import ErrorModel
+from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
 from sklearn_cgcnn.uncertainty._held_out import hold_out, predicts_spread, take
 from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
 from sklearn_cgcnn.uncertainty._training_domain import Location, TrainingDomain
@@ -182,11 +182,12 @@ class SpreadRegressor(
         mean, spread = _predict(model, graphs)
         located = domain.locate(networks_of(model), graphs)
         errors = _columns(np.abs(y - mean))
-        # Those beyond the range have a term of their own.
-        is_usual = located.is_known & (located.excess.values == 0)
         error_models = []
         for column in range(errors.shape[1]):
-            rows = np.flatnonzero(is_usual & np.isfinite(errors[:, column]))
+            known = located.is_known & np.isfinite(errors[:, column])
+            # Crystals beyond the range have a term of their own.
+            usual = np.flatnonzero(known & (located.excess.values == 0))
+            rows = usual if len(usual) >= MIN_CRYSTALS else np.flatnonzero(known)
             features = _features(located, spread, column, rows)
             error_models.append(ErrorModel().fit(errors[rows, column], *features))
         self._error_models = error_models
