@@ -79,11 +79,8 @@ class TrainingDomain:
             raise ValueError(
                 "a single training crystal has no distance from others; pass more"
             )
-        self._searches = [
-            NearestNeighbors().fit(network._embed_crystals(graphs))
-            for network in networks
-        ]
-        own = [_distances(search, None) for search in self._searches]
+        self._vectors = [network._embed_crystals(graphs) for network in networks]
+        own = [_distances(vectors, None) for vectors in self._vectors]
         # All are zero if all training crystals are alike.
         self._units = [float(np.median(each[:, 0])) or 1.0 for each in own]
         self._own = np.sort(self._average(own)[:, 0])
@@ -109,12 +106,11 @@ class TrainingDomain:
         is_known = np.isfinite(vectors[0]).all(axis=1)
         distances = np.full((len(graphs), len(_N_NEIGHBORS)), np.nan)
         if is_known.any():
-            distances[is_known] = self._average(
-                [
-                    _distances(search, rows[is_known])
-                    for search, rows in zip(self._searches, vectors, strict=True)
-                ]
-            )
+            each = [
+                _distances(training, rows[is_known])
+                for training, rows in zip(self._vectors, vectors, strict=True)
+            ]
+            distances[is_known] = self._average(each)
         return Location(
             distances=distances,
             vectors=vectors[0],
@@ -155,13 +151,14 @@ class TrainingDomain:
 
 
 def _distances(
-    search: NearestNeighbors, vectors: NDArray[np.float64] | None
+    training: NDArray[np.float64], vectors: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """Return mean distances to the nearest crystals; None means those of the training.
+    """Return mean distances to the nearest training crystals.
 
-    A training crystal is not its own neighbor.
+    None means those of the training crystals, which are not their own neighbors.
     """
-    n_others = search.n_samples_fit_ - (vectors is None)
+    n_others = len(training) - (vectors is None)
     numbers = [min(number, n_others) for number in _N_NEIGHBORS]
-    found = search.kneighbors(vectors, max(numbers))[0]
+    search = NearestNeighbors(n_neighbors=max(numbers)).fit(training)
+    found = search.kneighbors(vectors)[0]
     return np.stack([found[:, :number].mean(axis=1) for number in numbers], axis=1)

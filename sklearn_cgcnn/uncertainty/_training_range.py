@@ -1,8 +1,8 @@
 """What crystals hold that no training crystal holds: elements, distances, densities."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +61,8 @@ class TrainingRange:
             This object.
         """
         self._elements = np.unique(graphs.atomic_numbers)
-        self._spacing = _LengthRange("mean neighbor distance", _mean_lengths)
-        self._contacts = _LengthRange("distance", _shortest_edges, only_low=True)
-        self._spacing.fit(graphs)
-        self._contacts.fit(graphs)
+        self._spacing = SpacingRange().fit(graphs)
+        self._contacts = ContactRange().fit(graphs)
         return self
 
     def excess(self, graphs: CrystalGraphs) -> Excess:
@@ -122,31 +120,22 @@ class _Lengths:
     crystals: NDArray[np.intp]
 
 
-class _LengthRange:
-    """Range of distances relative to those that the elements let expect.
+class _LengthRange(ABC):
+    """Base class of ranges of distances relative to those that elements let expect.
 
     The logarithm of the expected distance is a sum over elements, learned by ridge
     regression.
-
-    Parameters
-    ----------
-    name : str
-        What the distances are, for the reasons.
-    measure : callable
-        Returns the distances of graphs.
-    only_low : bool, default=False
-        Whether long distances are without a limit.
     """
 
-    def __init__(
-        self,
-        name: str,
-        measure: Callable[[CrystalGraphs], _Lengths],
-        only_low: bool = False,
-    ) -> None:
-        self._name = name
-        self._measure = measure
-        self._only_low = only_low
+    #: What the distances are, for the reasons.
+    _name: ClassVar[str]
+    #: Whether long distances have a limit.
+    _limits_long: ClassVar[bool]
+
+    @staticmethod
+    @abstractmethod
+    def _measure(graphs: CrystalGraphs) -> _Lengths:
+        """Return the distances of graphs."""
 
     def fit(self, graphs: CrystalGraphs) -> Self:
         """Learn the expected distances, and the limits of the deviations from them."""
@@ -175,7 +164,7 @@ class _LengthRange:
         # Nothing is expected of new elements.
         deviations[lengths.fractions[:, self._is_new].sum(axis=1) > 0] = 0.0
         beyond = _beyond(deviations, self._low)
-        if not self._only_low:
+        if self._limits_long:
             beyond = np.maximum(beyond, _beyond(deviations, self._high))
         values, reasons = _nothing_found(graphs)
         np.maximum.at(values, lengths.crystals, beyond)
@@ -201,6 +190,46 @@ class _LengthRange:
         )
 
 
+class SpacingRange(_LengthRange):
+    """Range of the geometric mean of all edges of a crystal."""
+
+    _name, _limits_long = "mean neighbor distance", True
+
+    @staticmethod
+    def _measure(graphs: CrystalGraphs) -> _Lengths:
+        owners = _owners(graphs)
+        centers = graphs.edge_index[0]
+        counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
+        sums, totals = (
+            np.bincount(owners[centers], values, len(graphs))
+            for values in (counts * np.log(graphs.distances), counts)
+        )
+        crystals = np.flatnonzero(totals)
+        fractions = element_fractions(graphs)[crystals]
+        return _Lengths(sums[crystals] / totals[crystals], fractions, crystals)
+
+
+class ContactRange(_LengthRange):
+    """Range of the shortest edge of each pair of elements in a crystal."""
+
+    _name, _limits_long = "distance", False
+
+    @staticmethod
+    def _measure(graphs: CrystalGraphs) -> _Lengths:
+        centers, neighbors = graphs.edge_index
+        numbers = graphs.atomic_numbers.astype(np.int64)
+        pairs = np.sort(np.stack([numbers[centers], numbers[neighbors]]), axis=0)
+        crystals = _owners(graphs)[centers]
+        keys = (crystals * _N_NUMBERS + pairs[0]) * _N_NUMBERS + pairs[1]
+        order = np.lexsort((graphs.distances, keys))
+        # The first of each key is the shortest.
+        first = order[np.unique(keys[order], return_index=True)[1]]
+        rows = np.tile(np.arange(len(first)), 2)
+        entries = (np.full(len(rows), 0.5), (rows, pairs[:, first].ravel()))
+        fractions = sparse.coo_array(entries, shape=(len(first), _N_NUMBERS)).tocsr()
+        return _Lengths(np.log(graphs.distances[first]), fractions, crystals[first])
+
+
 def element_fractions(graphs: CrystalGraphs) -> sparse.csr_array:
     """Compute the fractions of the elements in crystals.
 
@@ -220,36 +249,6 @@ def element_fractions(graphs: CrystalGraphs) -> sparse.csr_array:
     numbers = sparse.coo_array(entries, shape=shape).tocsr()
     sites = np.maximum(numbers.sum(axis=1), 1.0)
     return (sparse.diags_array(1 / sites) @ numbers).tocsr()
-
-
-def _mean_lengths(graphs: CrystalGraphs) -> _Lengths:
-    """Return the geometric mean of all edges of each crystal."""
-    owners = _owners(graphs)
-    centers = graphs.edge_index[0]
-    counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
-    sums, totals = (
-        np.bincount(owners[centers], values, len(graphs))
-        for values in (counts * np.log(graphs.distances), counts)
-    )
-    crystals = np.flatnonzero(totals)
-    fractions = element_fractions(graphs)[crystals]
-    return _Lengths(sums[crystals] / totals[crystals], fractions, crystals)
-
-
-def _shortest_edges(graphs: CrystalGraphs) -> _Lengths:
-    """Return the shortest edge of each pair of elements in each crystal."""
-    centers, neighbors = graphs.edge_index
-    numbers = graphs.atomic_numbers.astype(np.int64)
-    pairs = np.sort(np.stack([numbers[centers], numbers[neighbors]]), axis=0)
-    crystals = _owners(graphs)[centers]
-    keys = (crystals * _N_NUMBERS + pairs[0]) * _N_NUMBERS + pairs[1]
-    order = np.lexsort((graphs.distances, keys))
-    # The first of each key is the shortest.
-    first = order[np.unique(keys[order], return_index=True)[1]]
-    rows = np.tile(np.arange(len(first)), 2)
-    entries = (np.full(len(rows), 0.5), (rows, pairs[:, first].ravel()))
-    fractions = sparse.coo_array(entries, shape=(len(first), _N_NUMBERS)).tocsr()
-    return _Lengths(np.log(graphs.distances[first]), fractions, crystals[first])
 
 
 def _leverages(

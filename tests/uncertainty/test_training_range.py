@@ -103,7 +103,7 @@ def test_limits_are_those_of_fits_without_the_crystal(crystals):
     deviations = []
     for left_out in range(40):
         rows = np.delete(np.arange(40), left_out)
-        lengths = _training_range._mean_lengths(graphs)
+        lengths = _training_range.SpacingRange._measure(graphs)
         shares, logs = lengths.fractions.toarray(), lengths.logs
         # The mean is that of all, which is not refitted.
         x, y = shares[rows], logs[rows] - logs.mean()
