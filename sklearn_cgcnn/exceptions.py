@@ -15,6 +15,7 @@ __all__ = [
     "FailedCrystalsWarning",
     "GraphFormatError",
     "GraphSettingsError",
+    "ModelFileError",
     "StructureError",
     "TrainingDivergedError",
 ]
@@ -70,6 +71,10 @@ class CIFDirectoryError(ValueError):
 
 class CheckpointFormatError(ValueError):
     """A file is damaged, or is not a checkpoint of the original program."""
+
+
+class ModelFileError(ValueError):
+    """A file is damaged, or does not contain a model of this package."""
 
 
 class DatasetUnavailableError(OSError):

@@ -17,6 +17,7 @@ PUBLIC_SUBMODULES = [
     "graphs",
     "inspection",
     "metrics",
+    "model_files",
     "nn",
     "presets",
     "uncertainty",

@@ -2,6 +2,7 @@
 
 from sklearn_cgcnn._estimators._classifier import CGCNNClassifier
 from sklearn_cgcnn._estimators._embedder import CrystalEmbedder
+from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor
 from sklearn_cgcnn._estimators._sharing import graphs_to_fit, graphs_to_predict
 from sklearn_cgcnn._estimators._unwrap import unwrap
@@ -10,6 +11,7 @@ __all__ = [
     "CGCNNClassifier",
     "CGCNNRegressor",
     "CrystalEmbedder",
+    "NetworkSpec",
     "graphs_to_fit",
     "graphs_to_predict",
     "unwrap",

@@ -1,0 +1,84 @@
+"""Crystals with their predictions, by which a loaded model can be checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from sklearn_cgcnn.exceptions import ModelFileError
+from sklearn_cgcnn.graphs import CrystalGraphs, read_cell
+
+# Predictions differ between machines by rounding, relative to their own spread.
+_TOLERANCE = 1e-3
+
+
+def reference_of(model: Any, structures: Sequence[Any]) -> dict[str, Any]:
+    """Return crystals and what a model predicts for them, for storing.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    structures : sequence of Structure
+        The crystals.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    TypeError
+        If these are graphs, which store no positions.
+    """
+    if isinstance(structures, CrystalGraphs):
+        raise TypeError("reference holds crystal graphs; pass the structures")
+    cells = [read_cell(structure) for structure in structures]
+    return {
+        "lattices": np.array([structure.lattice.matrix for structure in structures]),
+        "numbers": np.concatenate([cell.atomic_numbers for cell in cells]),
+        "positions": np.concatenate([each.frac_coords for each in structures]),
+        "n_sites": np.array([len(structure) for structure in structures]),
+        "predictions": _predict(model, structures),
+    }
+
+
+def check_reference(model: Any, reference: dict[str, Any]) -> None:
+    """Check that a model predicts what it predicted when it was stored.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    reference : dict of str to ndarray
+        What :func:`reference_of` returned.
+
+    Raises
+    ------
+    ModelFileError
+        If a prediction differs.
+    """
+    ends = np.cumsum(reference["n_sites"])[:-1]
+    structures = [
+        Structure(Lattice(matrix), numbers.tolist(), positions)
+        for matrix, numbers, positions in zip(
+            reference["lattices"],
+            np.split(reference["numbers"], ends),
+            np.split(reference["positions"], ends),
+            strict=True,
+        )
+    ]
+    expected, found = reference["predictions"], _predict(model, structures)
+    scale = np.ptp(expected) + np.abs(expected).mean()
+    difference = np.abs(found - expected).max()
+    if not difference <= _TOLERANCE * scale:
+        raise ModelFileError(
+            f"the model predicts {difference:.3g} away from what it predicted when it "
+            "was stored; this machine or release computes something else"
+        )
+
+
+def _predict(model: Any, structures: Sequence[Any]) -> Any:
+    method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    return np.asarray(getattr(model, method)(structures), dtype=np.float64)

@@ -1,0 +1,342 @@
+"""Model files: what comes back, what is refused, and what damage does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load, save_file
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+
+from helpers import SMALL
+from sklearn_cgcnn import (
+    CGCNNClassifier,
+    CGCNNRegressor,
+    CrystalEmbedder,
+    CrystalGraphFeaturizer,
+)
+from sklearn_cgcnn.exceptions import ModelFileError
+from sklearn_cgcnn.graphs import NearestNeighbors
+from sklearn_cgcnn.model_files import _files, load_model, read_card, save_model
+from sklearn_cgcnn.nn import SharedConv
+from sklearn_cgcnn.uncertainty import (
+    ApplicabilityDomain,
+    ConformalRegressor,
+    EnsembleClassifier,
+    EnsembleRegressor,
+    SpreadRegressor,
+)
+
+
+def small(**params):
+    return CGCNNRegressor(**{**SMALL, **params})
+
+
+@pytest.fixture(scope="module")
+def trained(ionic):
+    return small().fit(ionic.data, ionic.target)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def stored(trained, path):
+    """The file of a model, with a card and references."""
+    save_model(trained, path, card={"unit": "eV"})
+    return path
+
+
+SIX = NearestNeighbors(max_neighbors=6)
+MODELS = {
+    "regressor": small(),
+    "own graphs": small(featurizer=CrystalGraphFeaturizer(max_neighbors=6)),
+    "own rule": small(featurizer=CrystalGraphFeaturizer(connectivity=SIX)),
+    "own table": small(site_features=np.eye(101, 8, k=-1)),
+    "part by class": small(conv=SharedConv, norm=None),
+    "site readout": small(readout="site", random_state=np.random.RandomState(0)),
+    "ensemble": EnsembleRegressor(small(), 2, random_state=0),
+    "spread": SpreadRegressor(small(), random_state=0, held_out_fraction=0.3),
+    "intervals": ConformalRegressor(
+        SpreadRegressor(small(), random_state=0, held_out_fraction=0.3), random_state=0
+    ),
+    "pipeline": make_pipeline(CrystalGraphFeaturizer(), small()),
+    "spread of an ensemble": SpreadRegressor(
+        EnsembleRegressor(small(), 2, random_state=0),
+        random_state=0,
+        held_out_fraction=0.3,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_predictions_come_back(name, ionic, path):
+    model = clone(MODELS[name])
+    if name == "site readout":
+        model.set_params(random_state=0)
+    model.fit(ionic.data, ionic.target)
+    save_model(model, path)
+    loaded = load_model(path)
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(loaded.predict(ionic.data), model.predict(ionic.data))
+    if "spread" in name:
+        np.testing.assert_array_equal(
+            loaded.predict(ionic.data, return_std=True)[1],
+            model.predict(ionic.data, return_std=True)[1],
+        )
+    if name == "intervals":
+        np.testing.assert_array_equal(
+            loaded.predict_interval(ionic.data, 0.8),
+            model.predict_interval(ionic.data, 0.8),
+        )
+    assert repr(loaded) == repr(model)
+
+
+@pytest.mark.parametrize("labels", [[False, True], ["metal", "insulator"], [3, 7]])
+def test_classes_come_back(labels, ionic, path):
+    y = np.array(labels)[(ionic.target > np.median(ionic.target)).astype(int)]
+    one = CGCNNClassifier(**SMALL)
+    for model in (one, EnsembleClassifier(one, 2)):
+        model.fit(ionic.data, y)
+        save_model(model, path)
+        loaded = load_model(path)
+        np.testing.assert_array_equal(loaded.classes_, model.classes_)
+        assert loaded.classes_.dtype == model.classes_.dtype
+        np.testing.assert_array_equal(
+            loaded.predict_proba(ionic.data), model.predict_proba(ionic.data)
+        )
+
+
+def test_what_else_is_fitted_comes_back(trained, ionic, path):
+    domain = ApplicabilityDomain(FrozenEstimator(trained)).fit(ionic.data)
+    save_model(domain, path)
+    changed = ionic.data[0].copy()
+    changed.scale_lattice(0.3 * changed.volume)
+    loaded = load_model(path)
+    assert loaded.reasons([changed]) == domain.reasons([changed])
+    np.testing.assert_array_equal(
+        loaded.score_samples(ionic.data), domain.score_samples(ionic.data)
+    )
+    embedder = CrystalEmbedder(FrozenEstimator(trained)).fit(ionic.data)
+    save_model(embedder, path)
+    np.testing.assert_array_equal(
+        load_model(path).transform(ionic.data), embedder.transform(ionic.data)
+    )
+
+
+def test_a_loaded_model_can_be_trained_on(trained, ionic, stored):
+    loaded = load_model(stored)
+    again = clone(loaded).fit(ionic.data, ionic.target)
+    np.testing.assert_array_equal(
+        again.predict(ionic.data), trained.predict(ionic.data)
+    )
+    begun = small(pretrained=FrozenEstimator(loaded)).fit(ionic.data, ionic.target)
+    assert np.isfinite(begun.predict(ionic.data)).all()
+
+
+def test_the_card_is_read_without_the_model(stored):
+    card = read_card(stored)
+    assert card["unit"] == "eV"
+    assert card["model"] == "CGCNNRegressor"
+    assert card["library"].startswith("sklearn_cgcnn ")
+    assert card["format_version"] == 1
+
+
+def test_files_of_all_format_versions_load():
+    files = sorted(Path(__file__).with_name("stored").glob("*.safetensors"))
+    versions = [read_card(file)["format_version"] for file in files]
+    assert len(files) == _files.FORMAT_VERSION
+    assert set(versions) == {_files.FORMAT_VERSION}
+    for file in files:
+        load_model(file, check=True)
+
+
+def test_references_are_checked(trained, ionic, path):
+    save_model(trained, path, reference=ionic.data[:5])
+    load_model(path, check=True)
+    other = clone(trained).set_params(random_state=1).fit(ionic.data, ionic.target)
+    contents, arrays = _files._read(path)
+    encoder = _files.Encoder()
+    model = encoder.encode(other, "")
+    kept = {k: v for k, v in arrays.items() if k.startswith("reference")}
+    _files.write_container(
+        path, {**contents, "model": model}, {**encoder.arrays, **kept}
+    )
+    load_model(path)
+    with pytest.raises(ModelFileError, match="away from what it predicted"):
+        load_model(path, check=True)
+
+
+def test_without_references_nothing_can_be_checked(stored):
+    with pytest.raises(ModelFileError, match="no reference crystals"):
+        load_model(stored, check=True)
+
+
+class OwnConv(SharedConv):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (small(conv=OwnConv), r"conv is or contains .*OwnConv"),
+        (small(activation=torch.nn.ReLU()), r"activation is or contains torch.*ReLU"),
+        (make_pipeline(CrystalEmbedder(estimator=small()), Ridge()), "Ridge"),
+    ],
+)
+def test_classes_of_others_are_refused_by_name(model, message, ionic, path):
+    model = clone(model).fit(ionic.data, ionic.target)
+    path.write_text("before")
+    with pytest.raises(TypeError, match=message + r".*skops.io.dump or joblib.dump"):
+        save_model(model, path)
+    assert path.read_text() == "before"
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_what_is_not_a_model_is_refused(trained, graphs, path):
+    with pytest.raises(NotFittedError):
+        save_model(small(), path)
+    with pytest.raises(TypeError, match="pass the structures"):
+        save_model(trained, path, reference=graphs[:2])
+    with pytest.raises(TypeError, match="card"):
+        save_model(trained, path, card={"when": object()})
+    with pytest.raises(TypeError, match="card has the key 3"):
+        save_model(trained, path, card={3: "x"})
+    assert not path.exists()
+
+
+def test_other_files_are_refused(tmp_path, path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        load_model(path)
+    with pytest.raises(FileNotFoundError, match="not a file"):
+        load_model(tmp_path)
+    path.write_bytes(b"")
+    with pytest.raises(ModelFileError, match="not a safetensors file"):
+        load_model(path)
+    save_file({"a": np.ones(3)}, path)
+    with pytest.raises(ModelFileError, match="not one of save_model"):
+        load_model(path)
+
+
+def test_newer_files_say_so(stored, monkeypatch):
+    monkeypatch.setattr(_files, "FORMAT_VERSION", 0)
+    with pytest.raises(ModelFileError, match="format version 1, but this release"):
+        load_model(stored)
+    with pytest.raises(ModelFileError, match="format version 1"):
+        read_card(stored)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_is_noticed(stored, seed):
+    """250 files with a flipped bit, and 250 cut off; 1,000 of each over all seeds."""
+    whole = stored.read_bytes()
+    rng = np.random.RandomState(seed)
+    # Half of the flips hit the header, where they do most.
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for number in range(250):
+        place = rng.randint(header if number % 2 else len(whole))
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.randint(8)
+        stored.write_bytes(damaged)
+        with pytest.raises(ModelFileError):
+            load_model(stored)
+        stored.write_bytes(whole[: rng.randint(len(whole))])
+        with pytest.raises(ModelFileError):
+            load_model(stored)
+
+
+def forge(path, change):
+    """Change the contents of a file, and give it a valid checksum."""
+    contents, arrays = _files._read(path)
+    change(contents, arrays)
+    _files.write_container(path, contents, arrays)
+
+
+def deep(depth):
+    return json.loads("[" * depth + "]" * depth)
+
+
+HOSTILE = {
+    "another class": lambda c, a: c["model"].update({"$object": "os.system"}),
+    "a class that is none": lambda c, a: c["model"].update({"$object": ["x"]}),
+    "no class": lambda c, a: c.update(model={"state": {}}),
+    "no model": lambda c, a: c.pop("model"),
+    "text as model": lambda c, a: c.update(model="x"),
+    "no state": lambda c, a: c["model"].pop("state"),
+    "a state without parts": lambda c, a: c["model"].update(state={}),
+    "an array that is not there": lambda c, a: a.pop(sorted(a)[0]),
+    "deep": lambda c, a: c.update(model=deep(900)),
+    "deep state": lambda c, a: c["model"]["state"].update(lr=deep(60)),
+    "a tag of nothing": lambda c, a: c.update(model={"$module": "os"}),
+    "an unknown part": lambda c, a: spec(c).update(conv={"$part": "__import__"}),
+    "an unknown name": lambda c, a: spec(c).update(conv="../../etc/passwd"),
+    "an unknown rule": lambda c, a: c["model"]["state"].update(
+        featurizer={"$rule": {"rule": "os.system", "command": "true"}}
+    ),
+    "wide": lambda c, a: spec(c).update(n_site_channels=10**7),
+    "deep network": lambda c, a: spec(c).update(n_conv_layers=10**9),
+    "negative": lambda c, a: spec(c).update(n_site_channels=-1),
+    "other type": lambda c, a: spec(c).update(n_outputs="3"),
+    "list as version": lambda c, a: c.update(format_version=[1]),
+}
+
+
+def spec(contents):
+    return contents["model"]["state"]["_network_spec"]["$dict"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_forged_files_are_refused(name, stored):
+    forge(stored, HOSTILE[name])
+    with pytest.raises(ModelFileError):
+        load_model(stored)
+
+
+def test_a_path_in_a_file_is_not_followed(stored, tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps({"1": [1.0]}))
+    forge(stored, lambda c, a: spec(c).update(site_features=str(secret)))
+    with pytest.raises(ModelFileError):
+        load_model(stored)
+
+
+def test_huge_shapes_are_refused_before_memory_is_taken(stored):
+    whole = stored.read_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    name = next(key for key in header if key != "__metadata__")
+    header[name]["shape"] = [2**40, 2**20]
+    text = json.dumps(header).encode()
+    stored.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + size :])
+    with pytest.raises(ModelFileError):
+        load_model(stored)
+    stored.write_bytes((2**62).to_bytes(8, "little") + whole[8:])
+    with pytest.raises(ModelFileError):
+        load_model(stored)
+
+
+def test_other_readers_understand_the_weights(trained, stored):
+    arrays = load(stored.read_bytes())
+    weights = trained.net_.module_.state_dict()
+    for name, value in weights.items():
+        np.testing.assert_array_equal(arrays[f"_weights.{name}"], value.numpy())
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_new_process_predicts_the_same(trained, ionic, path, threads):
+    save_model(trained, path, reference=ionic.data[:5])
+    script = (
+        "import torch, sys; torch.set_num_threads(int(sys.argv[2]));"
+        "from sklearn_cgcnn.model_files import load_model;"
+        "load_model(sys.argv[1], check=True)"
+    )
+    subprocess.run([sys.executable, "-c", script, path, threads], check=True)
