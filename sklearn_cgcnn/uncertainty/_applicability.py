@@ -1,5 +1,6 @@
 """Whether crystals are like those that a model was trained on."""
 
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._estimators import CGCNNRegressor
-from sklearn_cgcnn._sklearn_compat import fit_context
+from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
 from sklearn_cgcnn.uncertainty._training_domain import TrainingDomain
@@ -35,6 +36,9 @@ class ApplicabilityDomain(
         one. A fitted one, as ``FrozenEstimator(model)``, is not trained again; `fit`
         must then be given the crystals that it was trained on. None means
         ``CGCNNRegressor()``.
+    n_references : int or None, default=None
+        Number of training crystals whose vectors are kept to compare with, drawn at
+        random. None keeps those of all. Fewer make the fitted object smaller.
 
     Attributes
     ----------
@@ -62,12 +66,16 @@ class ApplicabilityDomain(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [BaseEstimator, None],
+        "n_references": [Interval(Integral, 2, None, closed="left"), None],
     }
 
     estimator_: Any
 
-    def __init__(self, estimator: Any = None) -> None:
+    def __init__(
+        self, estimator: Any = None, *, n_references: int | None = None
+    ) -> None:
         self.estimator = estimator
+        self.n_references = n_references
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -95,7 +103,7 @@ class ApplicabilityDomain(
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
         graphs = shared_graphs(model, X)
         model.fit(graphs, y)
-        self._domain = TrainingDomain().fit(networks_of(model), graphs)
+        self._domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         self.estimator_ = model
         return self
 

@@ -1,7 +1,7 @@
 """Spreads of predictions, learned from the errors of crystals held out."""
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -55,6 +55,9 @@ class SpreadRegressor(
         and `y_val`. None means ``CGCNNRegressor()``.
     held_out_fraction : float, default=0.1
         Fraction of the crystals that is held out, unless `fit` is given `X_val`.
+    n_references : int or None, default=None
+        Number of training crystals whose vectors are kept to compare with, drawn at
+        random. None keeps those of all. Fewer make the fitted object smaller.
     random_state : int, RandomState instance or None, default=None
         Determines which crystals are held out. Pass an int for the same result on every
         call.
@@ -83,6 +86,7 @@ class SpreadRegressor(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [BaseEstimator, None],
+        "n_references": [Interval(Integral, 2, None, closed="left"), None],
         "held_out_fraction": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
     }
@@ -94,9 +98,11 @@ class SpreadRegressor(
         estimator: Any = None,
         *,
         held_out_fraction: float = 0.1,
+        n_references: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.estimator = estimator
+        self.n_references = n_references
         self.held_out_fraction = held_out_fraction
         self.random_state = random_state
 
@@ -133,7 +139,7 @@ class SpreadRegressor(
         train, held_out = self._split(X, y, X_val, y_val)
         graphs = shared_graphs(model, train[0])
         model.fit(graphs, train[1])
-        domain = TrainingDomain().fit(networks_of(model), graphs)
+        domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         deviation = np.nanmean(np.abs(train[1] - np.nanmean(train[1], axis=0)), axis=0)
         self._learn_errors(model, domain, *held_out)
         self._domain, self._deviation = domain, deviation

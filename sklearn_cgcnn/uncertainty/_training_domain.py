@@ -51,7 +51,16 @@ class TrainingDomain:
 
     Distances between vectors are Euclidean. They are divided by the median that the
     training crystals have among themselves, and averaged over networks.
+
+    Parameters
+    ----------
+    n_references : int or None, default=None
+        Number of training crystals whose vectors are kept, drawn at random. None keeps
+        those of all.
     """
+
+    def __init__(self, n_references: int | None = None) -> None:
+        self.n_references = n_references
 
     def fit(self, networks: Sequence[Any], X: Any) -> Self:
         """Store what is known of the training crystals.
@@ -79,7 +88,10 @@ class TrainingDomain:
             raise ValueError(
                 "a single training crystal has no distance from others; pass more"
             )
-        self._vectors = [network._embed_crystals(graphs) for network in networks]
+        # Always the same ones: the choice hardly matters.
+        order = np.random.RandomState(0).permutation(len(graphs))
+        kept = graphs[np.sort(order[: self.n_references])]
+        self._vectors = [network._embed_crystals(kept) for network in networks]
         own = [_distances(vectors, None) for vectors in self._vectors]
         # All are zero if all training crystals are alike.
         self._units = [float(np.median(each[:, 0])) or 1.0 for each in own]

@@ -89,6 +89,24 @@ def test_an_ensemble_contributes_its_spread(ionic, graphs):
     assert (std > 0).all()
 
 
+def test_fewer_references_make_a_smaller_model(trained, ionic):
+    parts = ionic.data[:40], ionic.target[:40], ionic.data[40:], ionic.target[40:]
+    whole, few = (
+        SpreadRegressor(FrozenEstimator(trained), n_references=n).fit(*parts)
+        for n in (None, 15)
+    )
+    (vectors,) = few._domain._vectors
+    assert vectors.shape == (15, 8)
+    assert len(pickle.dumps(few)) < len(pickle.dumps(whole))
+    # All elements of the training are known nevertheless.
+    assert (
+        few._domain._range.excess(trained.featurizer_.transform(parts[0])).values.max()
+        < 1
+    )
+    _, std = few.predict(ionic.data, return_std=True)
+    assert (std > 0).all()
+
+
 def test_several_outputs_have_spreads_of_their_own(ionic, graphs):
     y = np.stack([ionic.target, 100 * ionic.target], axis=1)
     spread = SpreadRegressor(small(), random_state=0, held_out_fraction=0.3)
