@@ -25,6 +25,7 @@ __all__ = [
     "model_files",
     "nn",
     "presets",
+    "pretrained",
     "uncertainty",
 ]
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         model_files,
         nn,
         presets,
+        pretrained,
         uncertainty,
     )
 else:

@@ -20,6 +20,7 @@ PUBLIC_SUBMODULES = [
     "model_files",
     "nn",
     "presets",
+    "pretrained",
     "uncertainty",
 ]
 

@@ -31,8 +31,8 @@ from sklearn_cgcnn.uncertainty._training_range import (
     TrainingRange,
 )
 
-# Objects of these classes are stored by their state. Nothing of them is called when a
-# file is read, except __setstate__ of those of this package.
+# Objects of these classes are stored by their state, and once each. Nothing of them is
+# called when a file is read, except __setstate__ of those of this package.
 _CLASSES: dict[str, type] = {
     each.__name__: each
     for each in (
@@ -73,6 +73,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self.arrays: dict[str, NDArray[Any]] = {}
+        self._objects: list[Any] = []
 
     def encode(self, value: Any, place: str) -> Any:
         """Return the JSON value of an object.
@@ -138,6 +139,9 @@ class Encoder:
         return {"$array": name, "scalar": isinstance(value, np.generic)}
 
     def _encode_object(self, value: Any, place: str) -> Any:
+        for number, known in enumerate(self._objects):
+            if known is value:
+                return {"$same": number}
         kind = type(value)
         if _CLASSES.get(kind.__name__) is not kind:
             name = value if isinstance(value, type) else kind
@@ -146,6 +150,7 @@ class Encoder:
                 "model file stores only what this package defines; store the model "
                 "with skops.io.dump or joblib.dump, or set another value"
             )
+        self._objects.append(value)
         state = value.__getstate__() if isinstance(value, VersionedState) else None
         items = self._encode_items(vars(value) if state is None else state, place)
         return {"$object": kind.__name__, "state": items}
@@ -162,6 +167,7 @@ class Decoder:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._arrays = arrays
+        self._objects: list[Any] = []
 
     def decode(self, value: Any, depth: int = 0) -> Any:
         """Return the object of a JSON value.
@@ -203,6 +209,8 @@ class Decoder:
             return float(value["$float"])
         if "$rule" in value:
             return edge_rule_from_dict(value["$rule"])
+        if "$same" in value:
+            return self._objects[int(value["$same"])]
         if value.get("$part") in _PARTS:
             return _PARTS[value["$part"]]
         raise ModelFileError(f"nothing can be made of {str(value)[:80]}")
@@ -221,9 +229,11 @@ class Decoder:
                 f"the class {str(name)[:80]!r} is unknown; a newer release of "
                 "sklearn_cgcnn may know it"
             )
-        state = self._items({"$dict": value["state"]}, depth)
         kind: Any = _CLASSES[name]
         made = kind.__new__(kind)
+        # In the order of the encoder: an object before those inside it.
+        self._objects.append(made)
+        state = self._items({"$dict": value["state"]}, depth)
         if isinstance(made, VersionedState):
             check_network(state)
             made.__setstate__(state)

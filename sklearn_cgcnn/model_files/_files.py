@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def save_model(
     encoder = Encoder()
     contents = {
         "format_version": FORMAT_VERSION,
-        "library": _library(),
+        "library": f"sklearn_cgcnn {version('sklearn-cgcnn')}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "card": encoder.encode(dict(card or {}), "card"),
         "model": encoder.encode(model, ""),
@@ -183,20 +184,14 @@ def read_card(path: str | PathLike[str]) -> dict[str, Any]:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return contents of the current version, and arrays."""
     contents, arrays = read_container(path)
-    version = contents.get("format_version")
-    while isinstance(version, int) and version in _UPGRADES:
-        contents = _UPGRADES[version](contents)
-        version = contents.get("format_version")
-    if version != FORMAT_VERSION:
+    found = contents.get("format_version")
+    while isinstance(found, int) and found in _UPGRADES:
+        contents = _UPGRADES[found](contents)
+        found = contents.get("format_version")
+    if found != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path} has format version {str(version)[:20]}, but this release of "
+            f"{path} has format version {str(found)[:20]}, but this release of "
             f"sklearn_cgcnn reads versions up to {FORMAT_VERSION}; load it with the "
             "release that stored it"
         )
     return contents, arrays
-
-
-def _library() -> str:
-    from sklearn_cgcnn import __version__
-
-    return f"sklearn_cgcnn {__version__}"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -21,8 +22,9 @@ def networks_of(estimator: Any) -> list[Any]:
     Parameters
     ----------
     estimator : estimator
-        Fitted: a CGCNNRegressor or a CGCNNClassifier, an ensemble of them, or a
-        Pipeline or a search that ends in one.
+        Fitted: a CGCNNRegressor or a CGCNNClassifier, an ensemble of them, a Pipeline
+        or a search that ends in one, or an estimator of this package around any of
+        these.
 
     Returns
     -------
@@ -34,6 +36,8 @@ def networks_of(estimator: Any) -> list[Any]:
         If there is no estimator of this package inside.
     """
     inner = _thawed(estimator)
+    while isinstance(inner, MetaEstimatorMixin) and hasattr(inner, "estimator_"):
+        inner = _thawed(inner.estimator_)
     members = inner.estimators_ if isinstance(inner, BaseEnsemble) else [inner]
     return [unwrap("estimator", member) for member in members]
 

@@ -181,6 +181,25 @@ class SpreadRegressor(
         std += located.excess.values[:, None] * self._deviation
         return mean, math.sqrt(2) * std.reshape(mean.shape)
 
+    def reasons(self, X: Any) -> list[list[str]]:
+        """Say how crystals leave the range of the training crystals.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+
+        Returns
+        -------
+        list of list of str
+            For each crystal its reasons, in words, as
+            :meth:`ApplicabilityDomain.reasons` returns them.
+        """
+        check_is_fitted(self)
+        graphs = shared_graphs(FrozenEstimator(self.estimator_), X)
+        located = self._domain.locate(networks_of(self.estimator_), graphs)
+        return located.excess.reasons
+
     def _learn_errors(
         self, model: Any, domain: TrainingDomain, X: Any, y: NDArray[np.float64]
     ) -> None:

@@ -133,6 +133,21 @@ def test_what_else_is_fitted_comes_back(trained, ionic, path):
     )
 
 
+def test_what_is_shared_is_stored_once(trained, ionic, path):
+    spread = SpreadRegressor(FrozenEstimator(trained)).fit(
+        ionic.data[:40], ionic.target[:40], ionic.data[40:], ionic.target[40:]
+    )
+    save_model(
+        ConformalRegressor(FrozenEstimator(spread)).fit(ionic.data, ionic.target), path
+    )
+    loaded = load_model(path)
+    assert loaded.estimator is loaded.estimator_
+    inner = loaded.estimator.estimator
+    assert inner.estimator.estimator is inner.estimator_.estimator
+    names = [name for name in load(path.read_bytes()) if "readout.output.bias" in name]
+    assert len(names) == 1
+
+
 def test_a_loaded_model_can_be_trained_on(trained, ionic, stored):
     loaded = load_model(stored)
     again = clone(loaded).fit(ionic.data, ionic.target)
@@ -277,6 +292,10 @@ HOSTILE = {
     "deep": lambda c, a: c.update(model=deep(900)),
     "deep state": lambda c, a: c["model"]["state"].update(lr=deep(60)),
     "a tag of nothing": lambda c, a: c.update(model={"$module": "os"}),
+    "an object before it is there": lambda c, a: c.update(model={"$same": 0}),
+    "a number of an object": lambda c, a: c["model"]["state"].update(
+        lr={"$same": 10**9}
+    ),
     "an unknown part": lambda c, a: spec(c).update(conv={"$part": "__import__"}),
     "an unknown name": lambda c, a: spec(c).update(conv="../../etc/passwd"),
     "an unknown rule": lambda c, a: c["model"]["state"].update(

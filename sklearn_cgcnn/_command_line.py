@@ -1,0 +1,198 @@
+"""The commands of the command line, each a few lines over the public functions."""
+
+import argparse
+import ast
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn_cgcnn._prediction_table import (
+    expand,
+    predict_table,
+    read_structures,
+    write_table,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None, default=None
+        What follows the name of the program. None means those of this process.
+
+    Returns
+    -------
+    int
+        The exit code: 0, or 1 if something failed. Bad arguments exit with 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (OSError, ValueError, TypeError) as error:
+        print(f"sklearn-cgcnn: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sklearn-cgcnn",
+        description="Predict properties of crystals from their structures.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_predict(commands)
+    _add_fit(commands)
+    _add_models(commands)
+    _add_import(commands)
+    return parser
+
+
+def _add_predict(commands: Any) -> None:
+    command = commands.add_parser(
+        "predict",
+        help="predict a property of crystals in files",
+        description="Predict a property of crystals. Files that cannot be read are "
+        "named on standard error, and the exit code is then 1.",
+    )
+    command.add_argument("model", help="name of a model of the package, or a file")
+    command.add_argument(
+        "files",
+        nargs="+",
+        help="CIF files, POSCAR files, folders of CIF files, or - to read names from "
+        "standard input, one a line",
+    )
+    command.add_argument("-o", "--output", type=Path, help="file to write the table to")
+    command.add_argument(
+        "--format", choices=("csv", "jsonl"), default="csv", help="default: csv"
+    )
+    command.add_argument(
+        "--level", type=float, default=0.9, help="confidence level; default: 0.9"
+    )
+    command.add_argument(
+        "-j", "--jobs", type=int, default=1, help="processes that read files"
+    )
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    command.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    model, card = _load(options.model)
+    files = expand(options.files)
+    crystals, failed = read_structures(files, options.jobs, verbose=not options.quiet)
+    with warnings.catch_warnings():
+        # The table says so of each crystal.
+        warnings.simplefilter("ignore")
+        rows, unfit = predict_table(model, crystals, card.get("unit"), options.level)
+    write_table(rows, options.format, options.output)
+    for name, reason in {**failed, **unfit}.items():
+        print(f"{name}: {reason}", file=sys.stderr)  # noqa: T201
+    return 1 if failed or unfit else 0
+
+
+def _load(name: str) -> tuple[Any, dict[str, Any]]:
+    """Return a model and its card, by the name of a model or of a file."""
+    from sklearn_cgcnn import model_files, pretrained
+
+    if name in pretrained.list_models():
+        return pretrained.load(name), pretrained.card(name)
+    if not Path(name).exists():
+        raise FileNotFoundError(
+            f"{name} is neither a file nor one of {', '.join(pretrained.list_models())}"
+        )
+    return model_files.load_model(name), model_files.read_card(name)
+
+
+def _add_fit(commands: Any) -> None:
+    command = commands.add_parser(
+        "fit",
+        help="train a model on a folder of CIF files",
+        description="Train a model on a folder with a table id_prop.csv and a file "
+        "<id>.cif for each crystal.",
+    )
+    command.add_argument("folder", type=Path, help="the folder")
+    command.add_argument("-o", "--output", type=Path, required=True, help="model file")
+    command.add_argument("--classify", action="store_true", help="predict classes")
+    command.add_argument("--unit", default="", help="unit of the property, for tables")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the estimator, such as max_epochs=50; may be repeated",
+    )
+    command.set_defaults(run=_fit)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+    from sklearn_cgcnn.datasets import load_cif_directory
+    from sklearn_cgcnn.model_files import save_model
+
+    estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
+    estimator.set_params(**dict(map(_parameter, options.set)))
+    crystals = load_cif_directory(options.folder, verbose=1)
+    estimator.fit(crystals.data, crystals.target)
+    card = {"unit": options.unit, "training crystals": len(crystals.data)}
+    save_model(estimator, options.output, card=card)
+    return 0
+
+
+def _parameter(assignment: str) -> tuple[str, Any]:
+    name, separator, value = assignment.partition("=")
+    if not separator:
+        raise ValueError(f"--set {assignment} is not of the form NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value  # a word without quotes
+
+
+def _add_models(commands: Any) -> None:
+    command = commands.add_parser(
+        "models",
+        help="list the models of the package",
+        description="List the models that come with the package: name, unit, error on "
+        "crystals that they were not trained on, and what they predict.",
+    )
+    command.set_defaults(run=_models)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from sklearn_cgcnn.pretrained import card, list_models
+
+    for name in list_models():
+        found = card(name)
+        measure = next(key for key in found if "error" in key or "ROC" in key)
+        print(  # noqa: T201
+            f"{name:30s} {found['unit']:12s} {measure} {found[measure]}; "
+            f"{found['property']}"
+        )
+    return 0
+
+
+def _add_import(commands: Any) -> None:
+    command = commands.add_parser(
+        "import",
+        help="convert a model of the original program",
+        description="Convert a checkpoint of the program of the paper's authors.",
+    )
+    command.add_argument("checkpoint", type=Path, help="a file *.pth.tar")
+    command.add_argument(
+        "--atom-init", type=Path, required=True, help="its atom_init.json"
+    )
+    command.add_argument("-o", "--output", type=Path, required=True, help="model file")
+    command.add_argument("--unit", default="", help="unit of the property, for tables")
+    command.set_defaults(run=_import)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from sklearn_cgcnn.checkpoints import load_original_checkpoint
+    from sklearn_cgcnn.model_files import save_model
+
+    model = load_original_checkpoint(options.checkpoint, options.atom_init)
+    save_model(model, options.output, card={"unit": options.unit})
+    return 0

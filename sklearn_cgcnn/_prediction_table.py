@@ -1,0 +1,196 @@
+"""Tables of predictions for crystals in files."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import delayed
+from pymatgen.core import Structure
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn._parallel import generator_of
+from sklearn_cgcnn._progress import progress_bar
+from sklearn_cgcnn.datasets._cif import read_cif
+from sklearn_cgcnn.uncertainty._members import networks_of
+
+
+def expand(names: Iterable[str]) -> list[Path]:
+    """Return the files that names stand for.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Files, folders of CIF files, or ``"-"`` for the lines of standard input.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no files at all.
+    """
+    files: list[Path] = []
+    for name in names:
+        if name == "-":
+            files += [Path(line.strip()) for line in sys.stdin if line.strip()]
+        elif Path(name).is_dir():
+            folder = sorted(Path(name).iterdir())
+            files += [each for each in folder if _is_cif(each)]
+        else:
+            files.append(Path(name))
+    if not files:
+        raise FileNotFoundError(f"no CIF files in {', '.join(names)}")
+    return files
+
+
+def read_structures(
+    files: Sequence[Path], n_jobs: int, *, verbose: bool
+) -> tuple[dict[str, Structure], dict[str, str]]:
+    """Read files.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        CIF files, or any other files that pymatgen reads, such as POSCAR.
+    n_jobs : int
+        Number of processes.
+    verbose : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    structures : dict of str to Structure
+        By the names of the files.
+    failed : dict of str to str
+        The reasons for files that cannot be read.
+    """
+    structures, failed = {}, {}
+    readings = generator_of(n_jobs)(delayed(_read)(file) for file in files)
+    with progress_bar(len(files), "reading", "file", int(verbose)) as bar:
+        for file, (structure, reason) in zip(files, readings, strict=True):
+            if structure is None:
+                failed[str(file)] = reason
+            else:
+                structures[str(file)] = structure
+            bar.update()
+    return structures, failed
+
+
+def predict_table(
+    model: Any, crystals: Mapping[str, Structure], unit: str | None, level: float
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Predict a property of crystals.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    crystals : mapping of str to Structure
+        Crystals by their ids.
+    unit : str or None
+        Unit of the property.
+    level : float
+        Confidence level of intervals.
+
+    Returns
+    -------
+    rows : list of dict of str to object
+        Id, formula, value and unit of each crystal; where the model has them, the ends
+        of its interval and how it leaves the range of the training crystals.
+    failed : dict of str to str
+        The reasons for crystals that cannot become graphs, by their ids.
+    """
+    if not crystals:
+        return [], {}
+    ids, structures = list(crystals), list(crystals.values())
+    featurizer = CrystalGraphFeaturizer.from_settings(
+        networks_of(model)[0].featurizer_.graph_settings(), on_error="collect"
+    )
+    graphs = featurizer.transform(structures)
+    good = np.flatnonzero(~graphs.is_failed)
+    failed = {ids[row]: reason for row, reason in graphs.failed.items()}
+    columns = _columns(model, graphs[good], level)
+    rows = [
+        {
+            "id": ids[row],
+            "formula": structures[row].reduced_formula,
+            **{name: values[place] for name, values in columns.items()},
+            "unit": unit or "",
+        }
+        for place, row in enumerate(good)
+    ]
+    return rows, failed
+
+
+def write_table(rows: Sequence[dict[str, Any]], form: str, path: Path | None) -> None:
+    """Write a table.
+
+    Parameters
+    ----------
+    rows : sequence of dict of str to object
+        Its rows.
+    form : {"csv", "jsonl"}
+        The format.
+    path : Path or None
+        The file. None means standard output.
+    """
+    if path is not None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            _write(rows, form, file)
+    else:
+        _write(rows, form, sys.stdout)
+
+
+def _write(rows: Sequence[dict[str, Any]], form: str, file: Any) -> None:
+    if form == "jsonl":
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+        return
+    table = csv.DictWriter(file, list(rows[0]) if rows else ["id"])
+    table.writeheader()
+    for row in rows:
+        if "warnings" in row:
+            row = {**row, "warnings": "; ".join(row["warnings"])}
+        table.writerow(row)
+
+
+def _columns(model: Any, graphs: Any, level: float) -> dict[str, list[Any]]:
+    """Return the columns that a model fills."""
+    if len(graphs) == 0:
+        return {}
+    values = np.asarray(model.predict(graphs))
+    columns = {"value": values.tolist()}
+    if hasattr(model, "predict_proba"):
+        columns["probability"] = model.predict_proba(graphs).max(axis=1).tolist()
+    if hasattr(model, "predict_interval"):
+        low, high = model.predict_interval(graphs, level).T
+        columns |= {"lower": low.tolist(), "upper": high.tolist()}
+    inner = model
+    while inner is not None and not hasattr(inner, "reasons"):
+        frozen = inner.estimator if isinstance(inner, FrozenEstimator) else None
+        inner = getattr(inner, "estimator_", frozen)
+    if inner is not None:
+        columns["warnings"] = inner.reasons(graphs)
+    return columns
+
+
+def _is_cif(file: Path) -> bool:
+    return file.suffix.lower() == ".cif" and not file.name.startswith(".")
+
+
+def _read(file: Path) -> tuple[Structure | None, str]:
+    """Return the crystal of a file, or the reason that there is none."""
+    if file.suffix.lower() == ".cif":
+        reading = read_cif(file)
+        return reading.structure, reading.reason or ""
+    try:
+        return Structure.from_file(file), ""
+    except Exception as error:  # noqa: BLE001
+        # pymatgen raises errors of any type for files that it cannot read.
+        return None, f"cannot be read: {error}"

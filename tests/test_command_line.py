@@ -1,0 +1,172 @@
+"""The command line: tables, files that fail, exit codes."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from helpers import SMALL
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn._command_line import main
+from sklearn_cgcnn.model_files import load_model, read_card, save_model
+from sklearn_cgcnn.uncertainty import ConformalRegressor, SpreadRegressor
+
+
+@pytest.fixture(scope="module")
+def folder(ionic, tmp_path_factory):
+    """A folder of CIF files with a table."""
+    folder = tmp_path_factory.mktemp("crystals")
+    lines = []
+    for number, (structure, energy) in enumerate(
+        zip(ionic.data, ionic.target, strict=True)
+    ):
+        structure.to(str(folder / f"c{number:02d}.cif"))
+        lines.append(f"c{number:02d},{energy}")
+    (folder / "id_prop.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(ionic, tmp_path_factory):
+    """Files of a regressor, of intervals and of a classifier."""
+    folder = tmp_path_factory.mktemp("models")
+    y = ionic.target
+    labels = np.where(y < np.median(y), "low", "high")
+    for name, model, target in (
+        ("plain", CGCNNRegressor(**SMALL), y),
+        (
+            "intervals",
+            ConformalRegressor(
+                SpreadRegressor(
+                    CGCNNRegressor(**SMALL), held_out_fraction=0.3, random_state=0
+                ),
+                random_state=0,
+            ),
+            y,
+        ),
+        ("classes", CGCNNClassifier(**SMALL), labels),
+    ):
+        model.fit(ionic.data, target)
+        save_model(model, folder / name, card={"unit": "eV"})
+    return folder
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_predictions_of_a_folder(folder, models, ionic, capsys):
+    assert main(["predict", str(models / "plain"), str(folder), "-q"]) == 0
+    rows = table(capsys.readouterr().out)
+    assert [row["id"][-7:-4] for row in rows] == [f"c{n:02d}" for n in range(60)]
+    predicted = load_model(models / "plain").predict(ionic.data)
+    values = [float(row["value"]) for row in rows]
+    # A CIF file has coordinates of limited precision.
+    np.testing.assert_allclose(values, predicted, rtol=1e-3)
+    assert {row["unit"] for row in rows} == {"eV"}
+    assert rows[0]["formula"] == ionic.data[0].reduced_formula
+
+
+def test_intervals_and_warnings(folder, models, ionic, capsys, tmp_path):
+    squeezed = ionic.data[0].copy()
+    squeezed.scale_lattice(0.3 * squeezed.volume)
+    squeezed.to(str(tmp_path / "POSCAR_squeezed"), fmt="poscar")
+    arguments = [str(folder / "c00.cif"), str(tmp_path / "POSCAR_squeezed"), "-q"]
+    model = str(models / "intervals")
+    assert main(["predict", model, *arguments, "--level", "0.8"]) == 0
+    usual, strange = table(capsys.readouterr().out)
+    low, high = load_model(model).predict_interval(ionic.data[:1], 0.8)[0]
+    assert float(usual["lower"]) == pytest.approx(low, rel=1e-3)
+    assert float(usual["upper"]) == pytest.approx(high, rel=1e-3)
+    assert usual["warnings"] == ""
+    assert "shorter" in strange["warnings"]
+    assert main(["predict", model, *arguments, "--format", "jsonl"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[0])["warnings"] == []
+    assert "shorter" in json.loads(lines[1])["warnings"][0]
+
+
+def test_classes_have_probabilities(folder, models, ionic, capsys):
+    assert main(["predict", str(models / "classes"), str(folder), "-q"]) == 0
+    rows = table(capsys.readouterr().out)
+    assert {row["value"] for row in rows} <= {"low", "high"}
+    probabilities = load_model(models / "classes").predict_proba(ionic.data)
+    found = [float(row["probability"]) for row in rows]
+    np.testing.assert_allclose(found, probabilities.max(axis=1), rtol=1e-2)
+
+
+def test_bad_files_are_named_and_the_others_predicted(folder, models, tmp_path, capsys):
+    bad = tmp_path / "bad.cif"
+    bad.write_text("data_x\n_cell_length_a oops\n")
+    arguments = [str(bad), str(folder / "c03.cif"), str(tmp_path / "missing.cif")]
+    assert main(["predict", str(models / "plain"), *arguments, "-q"]) == 1
+    captured = capsys.readouterr()
+    assert [row["id"] for row in table(captured.out)] == [str(folder / "c03.cif")]
+    assert str(bad) in captured.err
+    assert "missing.cif" in captured.err
+    assert main(["predict", str(models / "plain"), str(bad), "-q"]) == 1
+    assert table(capsys.readouterr().out) == []
+
+
+def test_names_come_from_standard_input(folder, models, capsys, monkeypatch):
+    names = "\n".join(str(folder / f"c{n:02d}.cif") for n in (4, 2)) + "\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(names))
+    assert main(["predict", str(models / "plain"), "-", "-q", "-j", "2"]) == 0
+    rows = table(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == names.split()
+
+
+def test_fit_then_predict_from_a_file(folder, tmp_path, ionic, capsys):
+    model, out = tmp_path / "model", tmp_path / "table.csv"
+    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
+    arguments = ["fit", str(folder), "-o", str(model), "--unit", "eV", *settings]
+    assert main([*arguments, "--set", "device=cpu"]) == 0
+    expected = CGCNNRegressor(**SMALL, device="cpu").fit(ionic.data, ionic.target)
+    assert repr(load_model(model)) == repr(expected)
+    assert read_card(model)["training crystals"] == 60
+    assert main(["predict", str(model), str(folder), "-o", str(out), "-q"]) == 0
+    assert len(table(out.read_text())) == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nothing", "x.cif"], "neither a file nor one of"),
+        (["fit", "nowhere", "-o", "m"], "nowhere is not a folder"),
+        (["fit", ".", "-o", "m", "--set", "lr"], "not of the form NAME=VALUE"),
+        (["fit", ".", "-o", "m", "--set", "colour=1"], "colour"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments, message, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_commands_without_arguments_explain_themselves(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", "--help"])
+    assert stopped.value.code == 0
+    assert "CIF" in capsys.readouterr().out
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("log_bulk_modulus") for line in lines)
+
+
+def test_it_runs_as_a_module(folder, models):
+    command = [sys.executable, "-m", "sklearn_cgcnn", "predict", models / "plain"]
+    done = subprocess.run(
+        [*command, folder / "c00.cif", "-q"], capture_output=True, text=True, check=True
+    )
+    assert len(table(done.stdout)) == 1
