@@ -1,6 +1,14 @@
 """Explain the predictions of a fitted model."""
 
+from sklearn_cgcnn.inspection._element_contributions import element_contributions
 from sklearn_cgcnn.inspection._embeddings import crystal_embeddings, site_embeddings
 from sklearn_cgcnn.inspection._site_contributions import site_contributions
+from sklearn_cgcnn.inspection._site_properties import with_site_contributions
 
-__all__ = ["crystal_embeddings", "site_contributions", "site_embeddings"]
+__all__ = [
+    "crystal_embeddings",
+    "element_contributions",
+    "site_contributions",
+    "site_embeddings",
+    "with_site_contributions",
+]

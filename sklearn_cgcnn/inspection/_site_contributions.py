@@ -43,6 +43,11 @@ def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
     ValueError
         If the estimator was fitted with another readout than ``"site"``.
 
+    See Also
+    --------
+    element_contributions : Their mean for each element.
+    with_site_contributions : Structures that carry them as a property of their sites.
+
     Examples
     --------
     >>> from sklearn_cgcnn import CGCNNRegressor
@@ -58,12 +63,26 @@ def site_contributions(estimator: Any, X: Any) -> list[NDArray[np.float64]]:
     True
     """
     model: Any = unwrap("estimator", estimator)
-    _check_readout(model)
+    check_site_readout(model)
     contributions: list[NDArray[np.float64]] = model._predict_contributions(X)
     return contributions
 
 
-def _check_readout(model: Any) -> None:
+def check_site_readout(model: Any) -> None:
+    """Check that a model is fitted, and predicts the mean of site contributions.
+
+    Parameters
+    ----------
+    model : CGCNNRegressor or CGCNNClassifier
+        The model.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    ValueError
+        If it was fitted with another readout than ``"site"``.
+    """
     check_is_fitted(model)
     readout = model.net_.module_.readout
     # A user's own forward method may combine the contributions in another way.

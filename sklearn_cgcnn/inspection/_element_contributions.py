@@ -1,0 +1,201 @@
+"""Mean contribution of the sites of each element."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Element
+
+from sklearn_cgcnn._estimators import CGCNNRegressor, graphs_to_predict, unwrap
+from sklearn_cgcnn._sklearn_compat import validate_params
+from sklearn_cgcnn.inspection._site_contributions import (
+    check_site_readout,
+    site_contributions,
+)
+
+
+@validate_params({"output": [Integral, None]}, prefer_skip_nested_validation=True)
+def element_contributions(
+    estimator: Any, X: Any, *, roles: Any = None, output: int | None = None
+) -> Any:
+    """Average the contributions of the sites of each element (paper, Figs. 3c and 3d).
+
+    For energies per site, a low mean marks elements that stabilize the crystals that
+    contain them. With `roles`, an element has a mean for each of its roles in a
+    structure, such as the two kinds of metal sites in perovskites.
+
+    Parameters
+    ----------
+    estimator : CGCNNRegressor, or estimator that ends in one
+        Estimator fitted with ``readout="site"``. A Pipeline or a search may contain it.
+    X : sequence of Structure, or CrystalGraphs
+        The crystals.
+    roles : sequence of (sequence of str), default=None
+        For each crystal, one label for each of its sites, in their order, such as
+        ``["A", "B", "anion", "anion", "anion"]``. None does not distinguish roles.
+    output : int, default=None
+        Position of the target, if the estimator was fitted on several.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per element, with its symbol as index, in the order of atomic numbers.
+        With `roles`, the index is a pair of role and element, with roles in
+        alphabetical order. The columns are
+
+        - "mean", the mean of the contributions of the sites, in the unit of the
+          targets;
+        - "std", their standard deviation, with divisor ``n_sites`` (that of a
+          population), so that it is zero for a single site;
+        - "n_sites", the number of these sites;
+        - "n_crystals", the number of crystals with such a site.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    StructureError
+        If a structure cannot become a graph.
+    TypeError
+        If `estimator` does not contain an estimator of this package, or if `roles` or
+        one of its items or labels is of another type.
+    ValueError
+        If the estimator is a classifier or was fitted with another readout than
+        ``"site"``, if `output` is not the position of a target or missing although
+        there are several, or if `roles` does not match the crystals or their sites.
+
+    See Also
+    --------
+    site_contributions : The contributions themselves.
+
+    Notes
+    -----
+    All sites of the cells count, so that a crystal weighs as much as it has sites in
+    the given cell. Crystals that failed contribute nothing.
+
+    Classifiers are refused, because their contributions are logits: adding a number to
+    the logits of all classes on an element changes no prediction, so that their mean
+    for one class has no meaning.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.inspection import element_contributions
+    >>> structures, energy = make_ionic_crystals(40, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(readout="site", max_epochs=5, random_state=0)
+    >>> model = model.fit(structures, energy)
+    >>> table = element_contributions(model, structures)
+    >>> list(table.columns)
+    ['mean', 'std', 'n_sites', 'n_crystals']
+    >>> list(table.index[:3])
+    ['Li', 'O', 'F']
+    """
+    model: Any = unwrap("estimator", estimator)
+    check_site_readout(model)
+    column = _choose_output(model, output)
+    graphs = graphs_to_predict(model, X)
+    labels = None if roles is None else _check_roles(roles, len(graphs))
+    contributions = site_contributions(model, graphs)
+    # The model may refuse crystals that did become graphs.
+    crystals = np.flatnonzero([len(values) > 0 for values in contributions])
+    known = graphs[crystals]
+    counts = np.diff(known.site_map_offsets)
+    # One row per site, also if there are none.
+    values = np.concatenate(contributions).reshape(-1, len(model.target_mean_))
+    sites = {
+        "number": known.expand_sites(known.atomic_numbers).astype(np.int64),
+        "crystal": np.repeat(crystals, counts),
+        "contribution": values[:, column],
+    }
+    if labels is not None:
+        sites["role"] = _roles_of_sites(labels, crystals, counts)
+    return _average(sites)
+
+
+def _choose_output(model: Any, output: int | None) -> int:
+    if not isinstance(model, CGCNNRegressor):
+        raise ValueError(
+            f"estimator is or holds a {type(model).__name__}, whose contributions are "
+            "logits, of which only differences between classes have a meaning; average "
+            "differences of the columns of site_contributions, or pass a CGCNNRegressor"
+        )
+    n_outputs = len(model.target_mean_)
+    if output is None and n_outputs > 1:
+        raise ValueError(
+            f"output is None, but the estimator was fitted on {n_outputs} targets; "
+            f"choose one by its position, from 0 to {n_outputs - 1}"
+        )
+    chosen = 0 if output is None else int(output)
+    if not 0 <= chosen < n_outputs:
+        raise ValueError(
+            f"output={chosen}, but the positions of the {n_outputs} target(s) of the "
+            f"estimator are 0 to {n_outputs - 1}; choose one of them"
+        )
+    return chosen
+
+
+def _check_roles(roles: Any, n_crystals: int) -> list[list[str]]:
+    """Return the labels of each crystal. Their number is not checked."""
+    items = _as_list(roles, "roles", "one sequence of labels for each crystal")
+    if len(items) != n_crystals:
+        raise ValueError(
+            f"roles has {len(items)} items, but X has {n_crystals} crystals; pass one "
+            "sequence of labels for each crystal"
+        )
+    return [_check_labels(item, f"roles[{index}]") for index, item in enumerate(items)]
+
+
+def _check_labels(item: Any, name: str) -> list[str]:
+    labels = _as_list(item, name, "one label for each site, in a list")
+    for site, label in enumerate(labels):
+        if not isinstance(label, str):
+            raise TypeError(
+                f"{name}[{site}] is of type {type(label).__name__}, but labels must be "
+                "str; convert it"
+            )
+    return labels
+
+
+def _as_list(values: Any, name: str, remedy: str) -> list[Any]:
+    # A str is a sequence of its letters, which are seldom meant as labels.
+    if isinstance(values, list | tuple) or np.ndim(values) > 0:
+        return list(values)
+    raise TypeError(f"{name} is of type {type(values).__name__}; pass {remedy}")
+
+
+def _roles_of_sites(
+    labels: list[list[str]], crystals: NDArray[np.intp], counts: NDArray[np.int64]
+) -> NDArray[np.object_]:
+    """Return the labels of all sites of these crystals, one after another."""
+    for row, count in zip(crystals, counts, strict=True):
+        if len(labels[row]) != count:
+            raise ValueError(
+                f"roles[{row}] has {len(labels[row])} labels, but X[{row}] has {count} "
+                "sites; pass one label for each site, in their order"
+            )
+    joined = [label for row in crystals for label in labels[row]]
+    return np.array(joined, dtype=object)
+
+
+def _average(sites: dict[str, NDArray[Any]]) -> Any:
+    """Return statistics by element, and by role if sites have one."""
+    import pandas as pd
+
+    keys = [name for name in ("role", "number") if name in sites]
+    groups = pd.DataFrame(sites).groupby(keys)  # sorted
+    values = groups["contribution"]
+    statistics = {
+        "mean": values.mean(),
+        "std": values.std(ddof=0),
+        "n_sites": values.size(),
+        "n_crystals": groups["crystal"].nunique(),
+    }
+    table = pd.DataFrame(statistics).rename(index=_symbol, level="number")
+    return table.rename_axis(index={"number": "element"})
+
+
+def _symbol(number: int) -> str:
+    symbol: str = Element.from_Z(number).symbol
+    return symbol
