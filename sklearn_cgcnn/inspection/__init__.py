@@ -1,11 +1,13 @@
-"""Explain the predictions of a fitted model."""
+"""Explain the predictions of a fitted model, and draw how good they are."""
 
 from sklearn_cgcnn.inspection._element_contributions import element_contributions
 from sklearn_cgcnn.inspection._embeddings import crystal_embeddings, site_embeddings
+from sklearn_cgcnn.inspection._periodic_table_display import PeriodicTableDisplay
 from sklearn_cgcnn.inspection._site_contributions import site_contributions
 from sklearn_cgcnn.inspection._site_properties import with_site_contributions
 
 __all__ = [
+    "PeriodicTableDisplay",
     "crystal_embeddings",
     "element_contributions",
     "site_contributions",

@@ -21,9 +21,9 @@ def element_contributions(
 ) -> Any:
     """Average the contributions of the sites of each element (paper, Figs. 3c and 3d).
 
-    For energies per site, a low mean marks elements that stabilize the crystals that
-    contain them. With `roles`, an element has a mean for each of its roles in a
-    structure, such as the two kinds of metal sites in perovskites.
+    The means show how the model distributes a property among the elements. With
+    `roles`, an element has a mean for each of its roles in a structure, such as the two
+    kinds of metal sites in perovskites.
 
     Parameters
     ----------
@@ -68,9 +68,15 @@ def element_contributions(
     See Also
     --------
     site_contributions : The contributions themselves.
+    PeriodicTableDisplay : Draws the means.
 
     Notes
     -----
+    The training compares only the mean over the sites of a crystal with the target. How
+    a model distributes the property among the sites is therefore not unique, and models
+    that predict equally well may differ in it. Compare the means of several models
+    before you draw conclusions from them.
+
     All sites of the cells count, so that a crystal weighs as much as it has sites in
     the given cell. Crystals that failed contribute nothing.
 
