@@ -2,11 +2,15 @@
 
 from sklearn_cgcnn.inspection._element_contributions import element_contributions
 from sklearn_cgcnn.inspection._embeddings import crystal_embeddings, site_embeddings
+from sklearn_cgcnn.inspection._loss_curve_display import LossCurveDisplay
+from sklearn_cgcnn.inspection._parity_display import ParityDisplay
 from sklearn_cgcnn.inspection._periodic_table_display import PeriodicTableDisplay
 from sklearn_cgcnn.inspection._site_contributions import site_contributions
 from sklearn_cgcnn.inspection._site_properties import with_site_contributions
 
 __all__ = [
+    "LossCurveDisplay",
+    "ParityDisplay",
     "PeriodicTableDisplay",
     "crystal_embeddings",
     "element_contributions",
