@@ -36,11 +36,12 @@ class CrystalEmbedder(
 
     Parameters
     ----------
-    pretrained : FrozenEstimator or None, default=None
+    pretrained : FrozenEstimator, str or None, default=None
         Fitted estimator whose vectors to use, as ``FrozenEstimator(model)``
-        (:class:`sklearn.frozen.FrozenEstimator`), which `clone` keeps. `model` is a
-        CGCNNRegressor or a CGCNNClassifier, or a Pipeline or a search that ends in
-        one. `fit` then trains nothing. With None, `fit` trains `estimator`.
+        (:class:`sklearn.frozen.FrozenEstimator`), which `clone` keeps, or the name of a
+        model of :mod:`sklearn_cgcnn.pretrained`. `model` is a CGCNNRegressor or a
+        CGCNNClassifier, or a Pipeline or a search that ends in one. `fit` then trains
+        nothing. With None, `fit` trains `estimator`.
     estimator : CGCNNRegressor, CGCNNClassifier or None, default=None
         The estimator that `fit` trains on X and y, if `pretrained` is None. None means
         ``CGCNNRegressor()``.
@@ -72,13 +73,13 @@ class CrystalEmbedder(
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "pretrained": [BaseEstimator, None],
+        "pretrained": [BaseEstimator, str, None],
         "estimator": [BaseCGCNN, None],
     }
 
     def __init__(
         self,
-        pretrained: FrozenEstimator | None = None,
+        pretrained: FrozenEstimator | str | None = None,
         *,
         estimator: BaseCGCNN | None = None,
     ) -> None:

@@ -35,7 +35,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
     """Base class that declares, validates and stores parameters."""
 
     featurizer: CrystalGraphFeaturizer | None
-    pretrained: FrozenEstimator | None
+    pretrained: FrozenEstimator | str | None
     freeze: int | str | list[str] | None
     conv: str | type[Conv]
     pooling: str | type[Pooling]
@@ -71,7 +71,7 @@ class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "featurizer": [CrystalGraphFeaturizer, None],
-        "pretrained": [BaseEstimator, None],
+        "pretrained": [BaseEstimator, str, None],
         "freeze": [
             Interval(Integral, 0, None, closed="left"),
             StrOptions({"convolutions"}),

@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from sklearn.base import clone, is_classifier
@@ -28,8 +30,9 @@ def pretrained_model(pretrained: Any) -> PersistentWeights:
 
     Parameters
     ----------
-    pretrained : FrozenEstimator
-        A fitted estimator of this package, or a Pipeline or a search that ends in one.
+    pretrained : FrozenEstimator or str
+        A fitted estimator of this package, a Pipeline or a search that ends in one, or
+        the name of a model that comes with the package.
 
     Returns
     -------
@@ -40,14 +43,16 @@ def pretrained_model(pretrained: Any) -> PersistentWeights:
     TypeError
         If it is not frozen, or does not contain an estimator of this package.
     ValueError
-        If it is not fitted.
+        If it is not fitted, or if there is no model of this name.
     """
+    if isinstance(pretrained, str):
+        pretrained = _load(pretrained)
     if not isinstance(pretrained, FrozenEstimator):
         raise TypeError(
             f"pretrained is a {type(pretrained).__name__}, whose weights "
             "sklearn.base.clone would drop in a search or in cross-validation; pass "
             "pretrained=FrozenEstimator(model), with FrozenEstimator from "
-            "sklearn.frozen"
+            "sklearn.frozen, or the name of a model"
         )
     model = unwrap("pretrained", pretrained)
     try:
@@ -58,6 +63,12 @@ def pretrained_model(pretrained: Any) -> PersistentWeights:
             "before you freeze it"
         ) from error
     return model
+
+
+@lru_cache(maxsize=1)
+def _load(name: str) -> FrozenEstimator:
+    """Return a model of sklearn_cgcnn.pretrained, whose files use this package."""
+    return FrozenEstimator(import_module("sklearn_cgcnn.pretrained").load(name))
 
 
 def inherited_spec(

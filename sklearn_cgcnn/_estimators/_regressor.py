@@ -47,11 +47,12 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
     featurizer : CrystalGraphFeaturizer or None, default=None
         Turns structures into graphs. None uses the default settings, or the settings of
         the graphs passed to `fit`.
-    pretrained : FrozenEstimator or None, default=None
+    pretrained : FrozenEstimator, str or None, default=None
         Fitted estimator whose weights the training begins from, as
         ``FrozenEstimator(model)`` (:class:`sklearn.frozen.FrozenEstimator`), which
-        `clone` keeps. `model` is an estimator of this package, or a Pipeline or a
-        search that ends in one. Parameters of the network and `featurizer` are taken
+        `clone` keeps, or the name of a model of :mod:`sklearn_cgcnn.pretrained`.
+        `model` is an estimator of this package, or a Pipeline or a search that ends in
+        one. Parameters of the network and `featurizer` are taken
         from it; those set to another value raise an error. Targets are standardized
         anew. The output layer gets new random weights if the outputs differ: other
         classes, or another number of targets. None draws random weights.
@@ -258,7 +259,7 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         self,
         *,
         featurizer: CrystalGraphFeaturizer | None = None,
-        pretrained: FrozenEstimator | None = None,
+        pretrained: FrozenEstimator | str | None = None,
         freeze: int | str | list[str] | None = None,
         conv: str | type[Conv] = "gated_update",
         pooling: str | type[Pooling] = "mean",

@@ -17,7 +17,7 @@ def unwrap(name: str, estimator: Any) -> PersistentWeights:
         Name of the argument, for messages.
     estimator : estimator
         A CGCNNRegressor or CGCNNClassifier, or a Pipeline, a search, a
-        FrozenEstimator or a TransformedTargetRegressor that ends in one.
+        FrozenEstimator, a TransformedTargetRegressor or another estimator around one.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def _inner(name: str, model: Any) -> Any:
         return model.estimator
     if isinstance(model, Pipeline):
         return model.steps[-1][1]
-    for fitted in ("best_estimator_", "regressor_"):
+    for fitted in ("best_estimator_", "regressor_", "estimator_"):
         if hasattr(model, fitted):
             return getattr(model, fitted)
     if hasattr(model, "estimator") and hasattr(model, "refit"):
