@@ -96,12 +96,27 @@ class PersistentWeights(VersionedState):
         return build_net(
             self._network_spec.restore(weights),
             criterion=torch.nn.Identity(),
+            optimizer=_NoOptimizer,
             encoding=self._encoding(),
             device=device,
             batch_size=params["batch_size"],
             compiled=params["compile"],
             matmul_precision=params["matmul_precision"],
         )
+
+
+class _NoOptimizer:
+    """Stands for the optimizer of a net that only predicts.
+
+    The first optimizer of a process makes torch import its compiler, which takes
+    seconds.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
 
 
 def complete_weights(
