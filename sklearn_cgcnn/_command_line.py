@@ -31,11 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        _check_output(getattr(options, "output", None))
         code: int = options.run(options)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ArithmeticError, ImportError) as error:
         print(f"sklearn-cgcnn: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return code
+
+
+def _check_output(path: Path | None) -> None:
+    """Check before the work that its result can be written."""
+    if path is not None and not path.parent.is_dir():
+        raise FileNotFoundError(f"--output {path}: {path.parent} is not a folder")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,7 +110,10 @@ def _load(name: str) -> tuple[Any, dict[str, Any]]:
         raise FileNotFoundError(
             f"{name} is neither a file nor one of {', '.join(pretrained.list_models())}"
         )
-    return model_files.load_model(name), model_files.read_card(name)
+    model, card = model_files.load_model(name), model_files.read_card(name)
+    if not hasattr(model, "predict"):
+        raise TypeError(f"{name} holds a {card['model']}, which predicts no property")
+    return model, card
 
 
 def _add_fit(commands: Any) -> None:
@@ -133,7 +143,11 @@ def _fit(options: argparse.Namespace) -> int:
     from sklearn_cgcnn.model_files import save_model
 
     estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
-    estimator.set_params(**dict(map(_parameter, options.set)))
+    settings = dict(map(_parameter, options.set))
+    try:
+        estimator.set_params(**settings)
+    except AttributeError as error:  # a part of a parameter that is not set
+        raise ValueError(f"--set names no parameter: {error}") from error
     crystals = load_cif_directory(options.folder, verbose=1)
     estimator.fit(crystals.data, crystals.target)
     card = {"unit": options.unit, "training crystals": len(crystals.data)}

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 from joblib import delayed
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
+from sklearn_cgcnn._validation import find_unknown_elements
 from sklearn_cgcnn.datasets._cif import read_cif
+from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
 
 
@@ -102,8 +105,8 @@ def predict_table(
     Returns
     -------
     rows : list of dict of str to object
-        Id, formula, value and unit of each crystal; where the model has them, the ends
-        of its interval and how it leaves the range of the training crystals.
+        Id, formula, value and unit of each crystal, how it is unlike the training
+        crystals, and where the model has them, the ends of its interval.
     failed : dict of str to str
         The reasons for crystals that cannot become graphs, by their ids.
     """
@@ -114,6 +117,9 @@ def predict_table(
         networks_of(model)[0].featurizer_.graph_settings(), on_error="collect"
     )
     graphs = featurizer.transform(structures)
+    for network in networks_of(model):
+        elements = network._network_spec.known_elements()
+        graphs = graphs.with_failed(find_unknown_elements(graphs, elements))
     good = np.flatnonzero(~graphs.is_failed)
     failed = {ids[row]: reason for row, reason in graphs.failed.items()}
     columns = _columns(model, graphs[good], level)
@@ -160,10 +166,13 @@ def _write(rows: Sequence[dict[str, Any]], form: str, file: Any) -> None:
         table.writerow(row)
 
 
-def _columns(model: Any, graphs: Any, level: float) -> dict[str, list[Any]]:
+def _columns(model: Any, graphs: CrystalGraphs, level: float) -> dict[str, list[Any]]:
     """Return the columns that a model fills."""
     if len(graphs) == 0:
         return {}
+    if isinstance(model, Pipeline):
+        # In a model file, nothing but a featurizer can come before.
+        model = model.steps[-1][1]
     values = np.asarray(model.predict(graphs))
     columns = {"value": values.tolist()}
     if hasattr(model, "predict_proba"):
@@ -175,9 +184,25 @@ def _columns(model: Any, graphs: Any, level: float) -> dict[str, list[Any]]:
     while inner is not None and not hasattr(inner, "reasons"):
         frozen = inner.estimator if isinstance(inner, FrozenEstimator) else None
         inner = getattr(inner, "estimator_", frozen)
-    if inner is not None:
-        columns["warnings"] = inner.reasons(graphs)
+    columns["warnings"] = (
+        _new_elements(model, graphs) if inner is None else inner.reasons(graphs)
+    )
     return columns
+
+
+def _new_elements(model: Any, graphs: CrystalGraphs) -> list[list[str]]:
+    """Name the elements of each crystal that no training crystal contains."""
+    elements = networks_of(model)[0]._elements
+    if elements is None:
+        return [[] for _ in range(len(graphs))]
+    numbers = [np.unique(graph.atomic_numbers) for graph in graphs]
+    return [
+        [
+            f"no training crystal contains {Element.from_Z(number).symbol}"
+            for number in np.setdiff1d(each, elements).tolist()
+        ]
+        for each in numbers
+    ]
 
 
 def _is_cif(file: Path) -> bool:

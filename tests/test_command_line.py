@@ -139,6 +139,8 @@ def test_fit_then_predict_from_a_file(folder, tmp_path, ionic, capsys):
         (["fit", "nowhere", "-o", "m"], "nowhere is not a folder"),
         (["fit", ".", "-o", "m", "--set", "lr"], "not of the form NAME=VALUE"),
         (["fit", ".", "-o", "m", "--set", "colour=1"], "colour"),
+        (["fit", ".", "-o", "m", "--set", "featurizer__x=1"], "no parameter"),
+        (["fit", ".", "-o", "no/m"], "no is not a folder"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments, message, capsys):
@@ -170,3 +172,29 @@ def test_it_runs_as_a_module(folder, models):
         [*command, folder / "c00.cif", "-q"], capture_output=True, text=True, check=True
     )
     assert len(table(done.stdout)) == 1
+
+
+def test_new_elements_are_named_by_any_model(models, ionic, tmp_path, capsys):
+    changed = ionic.data[0].copy()
+    changed.replace_species({changed[0].specie: "Pu"})
+    changed.to(str(tmp_path / "new.cif"))
+    assert main(["predict", str(models / "plain"), str(tmp_path), "-q"]) == 0
+    (row,) = table(capsys.readouterr().out)
+    assert row["warnings"] == "no training crystal contains Pu"
+
+
+def test_elements_without_features_leave_the_others(ionic, tmp_path, capsys):
+    features = {symbol: [1.0] for symbol in set(ionic.data[0].symbol_set)}
+    model = CGCNNRegressor(**SMALL, site_features=features)
+    same = [each for each in ionic.data if set(each.symbol_set) <= set(features)]
+    model.fit(same * 2, [1.0, 2.0] * len(same))
+    save_model(model, tmp_path / "model")
+    other = next(
+        each for each in ionic.data if not set(each.symbol_set) & set(features)
+    )
+    same[0].to(str(tmp_path / "a.cif"))
+    other.to(str(tmp_path / "b.cif"))
+    assert main(["predict", str(tmp_path / "model"), str(tmp_path), "-q"]) == 1
+    captured = capsys.readouterr()
+    assert [row["id"][-5:] for row in table(captured.out)] == ["a.cif"]
+    assert "b.cif" in captured.err

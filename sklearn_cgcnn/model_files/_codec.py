@@ -14,7 +14,7 @@ from sklearn_cgcnn._estimators import CGCNNClassifier, CGCNNRegressor, CrystalEm
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.exceptions import ModelFileError
-from sklearn_cgcnn.graphs import EdgeRule, edge_rule_from_dict
+from sklearn_cgcnn.graphs import EDGE_RULES, EdgeRule, edge_rule_from_dict
 from sklearn_cgcnn.model_files._networks import check_network
 from sklearn_cgcnn.uncertainty import (
     ApplicabilityDomain,
@@ -31,8 +31,8 @@ from sklearn_cgcnn.uncertainty._training_range import (
     TrainingRange,
 )
 
-# Objects of these classes are stored by their state, and once each. Nothing of them is
-# called when a file is read, except __setstate__ of those of this package.
+# Objects of these classes are stored by their state, and once each. On reading,
+# __setstate__ of those of this package builds networks, and nothing else is called.
 _CLASSES: dict[str, type] = {
     each.__name__: each
     for each in (
@@ -60,6 +60,10 @@ _PARTS = {
 }
 # Containers inside containers, far beyond what any model needs.
 _MAX_DEPTH = 50
+# Characters of a list of texts, such as class labels, after padding.
+_MAX_TEXT = 1_000_000
+# Parameters that name places on the machine of whoever stored the model.
+_PLACES = ("checkpoint_dir", "memory")
 
 
 class Encoder:
@@ -105,7 +109,7 @@ class Encoder:
             return items if isinstance(value, list) else {"$tuple": items}
         if isinstance(value, Mapping):
             return {"$dict": self._encode_items(value, place)}
-        if isinstance(value, EdgeRule):
+        if isinstance(value, EdgeRule) and type(value) in EDGE_RULES.values():
             return {"$rule": value.to_dict()}
         if isinstance(value, type) and _PARTS.get(value.__name__) is value:
             return {"$part": value.__name__}
@@ -125,7 +129,9 @@ class Encoder:
 
     def _encode_array(self, value: Any, place: str) -> Any:
         array = np.asarray(value)
-        if array.dtype.kind == "U":
+        if array.dtype == object and all(isinstance(each, str) for each in array.flat):
+            array = array.astype(np.str_)
+        if array.dtype.kind == "U" and array.ndim == 1:
             return {"$text": array.tolist()}
         if array.dtype.kind not in "biuf":
             raise TypeError(
@@ -152,7 +158,9 @@ class Encoder:
             )
         self._objects.append(value)
         state = value.__getstate__() if isinstance(value, VersionedState) else None
-        items = self._encode_items(vars(value) if state is None else state, place)
+        state = vars(value) if state is None else state
+        kept = {k: None if k in _PLACES else each for k, each in state.items()}
+        items = self._encode_items(kept, place)
         return {"$object": kind.__name__, "state": items}
 
 
@@ -166,8 +174,9 @@ class Decoder:
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays = arrays
+        self._arrays = dict(arrays)
         self._objects: list[Any] = []
+        self._unfinished: set[int] = set()
 
     def decode(self, value: Any, depth: int = 0) -> Any:
         """Return the object of a JSON value.
@@ -204,13 +213,13 @@ class Decoder:
         if "$tuple" in value:
             return tuple(self.decode(list(value["$tuple"]), depth))
         if "$text" in value:
-            return np.array(value["$text"], dtype=np.str_)
+            return self._text(value["$text"])
         if "$float" in value:
             return float(value["$float"])
         if "$rule" in value:
             return edge_rule_from_dict(value["$rule"])
         if "$same" in value:
-            return self._objects[int(value["$same"])]
+            return self._same(value["$same"])
         if value.get("$part") in _PARTS:
             return _PARTS[value["$part"]]
         raise ModelFileError(f"nothing can be made of {str(value)[:80]}")
@@ -219,8 +228,22 @@ class Decoder:
         return {name: self.decode(item, depth) for name, item in value["$dict"].items()}
 
     def _array(self, value: dict[str, Any], depth: int) -> Any:
-        array = self._arrays[value["$array"]]
-        return array[()] if value["scalar"] else array.copy()
+        # Each array belongs to one place, so that the file bounds the memory.
+        array = self._arrays.pop(value["$array"])
+        return array[()] if value["scalar"] else array
+
+    def _text(self, values: list[str]) -> NDArray[np.str_]:
+        # numpy pads all texts to the length of the longest.
+        if len(values) * max(map(len, values), default=0) > _MAX_TEXT:
+            raise ModelFileError("a list of texts is too long")
+        return np.array(values, dtype=np.str_)
+
+    def _same(self, number: Any) -> Any:
+        if type(number) is not int or not 0 <= number < len(self._objects):
+            raise ModelFileError("a reference to no object")
+        if number in self._unfinished:
+            raise ModelFileError("an object contains itself")
+        return self._objects[number]
 
     def _object(self, value: dict[str, Any], depth: int) -> Any:
         name = value["$object"]
@@ -232,11 +255,24 @@ class Decoder:
         kind: Any = _CLASSES[name]
         made = kind.__new__(kind)
         # In the order of the encoder: an object before those inside it.
+        number = len(self._objects)
         self._objects.append(made)
+        self._unfinished.add(number)
         state = self._items({"$dict": value["state"]}, depth)
+        self._unfinished.remove(number)
+        _check_names(kind, state)
         if isinstance(made, VersionedState):
             check_network(state)
             made.__setstate__(state)
         else:
             vars(made).update(state)
         return made
+
+
+def _check_names(kind: type, state: dict[str, Any]) -> None:
+    """Refuse a state that would replace methods, or that names places."""
+    for name, value in state.items():
+        if name.startswith("__") or callable(getattr(kind, name, None)):
+            raise ModelFileError(f"{name[:80]!r} is not part of the state of an object")
+        if name in _PLACES and value is not None:
+            raise ModelFileError(f"{name} names a place on another machine")

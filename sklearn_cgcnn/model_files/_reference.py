@@ -31,16 +31,28 @@ def reference_of(model: Any, structures: Sequence[Any]) -> dict[str, Any]:
     ------
     TypeError
         If these are graphs, which store no positions.
+    ValueError
+        If there are none, or the model has no prediction for one of them.
     """
     if isinstance(structures, CrystalGraphs):
         raise TypeError("reference holds crystal graphs; pass the structures")
+    if len(structures) == 0:
+        raise ValueError("reference has no crystals; pass some, or None")
     cells = [read_cell(structure) for structure in structures]
+    predictions = _predict(model, structures)
+    if not np.isfinite(predictions).all():
+        row = int(
+            np.argmin(np.isfinite(predictions.reshape(len(cells), -1)).all(axis=1))
+        )
+        raise ValueError(
+            f"the model has no prediction for reference[{row}]; leave this crystal out"
+        )
     return {
         "lattices": np.array([structure.lattice.matrix for structure in structures]),
         "numbers": np.concatenate([cell.atomic_numbers for cell in cells]),
         "positions": np.concatenate([each.frac_coords for each in structures]),
         "n_sites": np.array([len(structure) for structure in structures]),
-        "predictions": _predict(model, structures),
+        "predictions": predictions,
     }
 
 
@@ -59,17 +71,11 @@ def check_reference(model: Any, reference: dict[str, Any]) -> None:
     ModelFileError
         If a prediction differs.
     """
-    ends = np.cumsum(reference["n_sites"])[:-1]
-    structures = [
-        Structure(Lattice(matrix), numbers.tolist(), positions)
-        for matrix, numbers, positions in zip(
-            reference["lattices"],
-            np.split(reference["numbers"], ends),
-            np.split(reference["positions"], ends),
-            strict=True,
-        )
-    ]
-    expected, found = reference["predictions"], _predict(model, structures)
+    try:
+        expected = reference["predictions"]
+        found = _predict(model, _structures(reference))
+    except Exception as error:
+        raise ModelFileError("the reference crystals cannot be predicted") from error
     scale = np.ptp(expected) + np.abs(expected).mean()
     difference = np.abs(found - expected).max()
     if not difference <= _TOLERANCE * scale:
@@ -79,6 +85,20 @@ def check_reference(model: Any, reference: dict[str, Any]) -> None:
         )
 
 
+def _structures(reference: dict[str, Any]) -> list[Structure]:
+    ends = np.cumsum(reference["n_sites"])[:-1]
+    return [
+        Structure(Lattice(matrix), numbers.tolist(), positions)
+        for matrix, numbers, positions in zip(
+            reference["lattices"],
+            np.split(reference["numbers"], ends),
+            np.split(reference["positions"], ends),
+            strict=True,
+        )
+    ]
+
+
 def _predict(model: Any, structures: Sequence[Any]) -> Any:
-    method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    methods = ("predict_proba", "predict", "score_samples", "transform")
+    method = next(name for name in methods if hasattr(model, name))
     return np.asarray(getattr(model, method)(structures), dtype=np.float64)

@@ -147,6 +147,11 @@ class ConformalRegressor(
             model.fit(take(crystals, train), y[train])
         # Attributes appear when nothing can fail any more.
         mean, spread = _predict(model, take(crystals, held_out), scaled)
+        if mean.shape != (len(held_out),):
+            raise ValueError(
+                f"the regressor predicts an array of shape {mean.shape}, but intervals "
+                "are for one target; train it on a y with one axis"
+            )
         smallest = _SMALLEST_SHARE * float(np.nanmedian(spread))
         scores = np.abs(y[held_out] - mean) / np.maximum(spread, smallest)
         self.scores_ = np.sort(scores[np.isfinite(scores)])

@@ -210,6 +210,11 @@ class SpreadRegressor(
     ) -> None:
         graphs = shared_graphs(FrozenEstimator(model), X)
         mean, spread = _predict(model, graphs)
+        if y.shape != mean.shape:
+            raise ValueError(
+                f"y_val has shape {y.shape}, but the regressor predicts {mean.shape}; "
+                "pass the targets that it was trained on, in the same shape"
+            )
         located = domain.locate(networks_of(model), graphs)
         errors = _columns(np.abs(y - mean))
         error_models = []
@@ -245,6 +250,12 @@ class SpreadRegressor(
             self.held_out_fraction,
             self.random_state,
         )
+        if len(held_out) < MIN_CRYSTALS:
+            raise ValueError(
+                f"held_out_fraction={self.held_out_fraction} of {len(crystals)} "
+                f"crystals holds out {len(held_out)}, but errors are learned from "
+                f"{MIN_CRYSTALS} or more; pass more crystals, or a larger fraction"
+            )
         return (take(crystals, rest), y[rest]), (take(crystals, held_out), y[held_out])
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -83,7 +83,9 @@ class TrainingDomain:
             If there is a single crystal.
         """
         graphs = graphs_to_predict(networks[0], X)
-        graphs = graphs[np.flatnonzero(~graphs.is_failed)]
+        # Crystals that failed, also those with an element that a network does not know.
+        known = np.isfinite(networks[0]._embed_crystals(graphs)).all(axis=1)
+        graphs = graphs[np.flatnonzero(known)]
         if len(graphs) < 2:
             raise ValueError(
                 "a single training crystal has no distance from others; pass more"
@@ -93,7 +95,7 @@ class TrainingDomain:
         kept = graphs[np.sort(order[: self.n_references])]
         self._vectors = [network._embed_crystals(kept) for network in networks]
         own = [_distances(vectors, None) for vectors in self._vectors]
-        # All are zero if all training crystals are alike.
+        # The median is zero if most training crystals have a copy.
         self._units = [float(np.median(each[:, 0])) or 1.0 for each in own]
         self._own = np.sort(self._average(own)[:, 0])
         self._range = TrainingRange().fit(graphs)

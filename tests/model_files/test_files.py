@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,35 @@ def test_without_references_nothing_can_be_checked(stored):
         load_model(stored, check=True)
 
 
+@pytest.mark.parametrize("change", [{}, {"n_sites": "x"}, {"lattices": [1.0]}])
+def test_damaged_references_are_refused(trained, ionic, path, change):
+    save_model(trained, path, reference=ionic.data[:2])
+    forge(path, lambda c, a: c.update(reference={"$dict": change}))
+    load_model(path)
+    with pytest.raises(ModelFileError, match="cannot be predicted"):
+        load_model(path, check=True)
+
+
+def test_places_are_not_stored(ionic, path, tmp_path):
+    model = small(checkpoint_dir=str(tmp_path / "c")).fit(ionic.data, ionic.target)
+    save_model(model, path)
+    assert load_model(path).checkpoint_dir is None
+
+
+def test_references_of_what_does_not_predict(trained, ionic, path):
+    frozen = FrozenEstimator(trained)
+    for model in (CrystalEmbedder(frozen), ApplicabilityDomain(frozen)):
+        save_model(model.fit(ionic.data), path, reference=ionic.data[:3])
+        load_model(path, check=True)
+    with pytest.raises(ValueError, match="reference has no crystals"):
+        save_model(trained, path, reference=[])
+
+
+@dataclass(frozen=True)
+class OwnRule(NearestNeighbors):
+    """An edge rule of a user."""
+
+
 class OwnConv(SharedConv):
     pass
 
@@ -203,6 +233,10 @@ class OwnConv(SharedConv):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
+        (
+            small(featurizer=CrystalGraphFeaturizer(connectivity=OwnRule())),
+            r"connectivity is or contains .*OwnRule",
+        ),
         (small(conv=OwnConv), r"conv is or contains .*OwnConv"),
         (small(activation=torch.nn.ReLU()), r"activation is or contains torch.*ReLU"),
         (make_pipeline(CrystalEmbedder(estimator=small()), Ridge()), "Ridge"),
@@ -293,6 +327,17 @@ HOSTILE = {
     "deep state": lambda c, a: c["model"]["state"].update(lr=deep(60)),
     "a tag of nothing": lambda c, a: c.update(model={"$module": "os"}),
     "an object before it is there": lambda c, a: c.update(model={"$same": 0}),
+    "itself": lambda c, a: c["model"]["state"].update(featurizer={"$same": 0}),
+    "a number below zero": lambda c, a: c["model"]["state"].update(lr={"$same": -1}),
+    "an array twice": lambda c, a: c["model"]["state"].update(
+        lr={"$array": "target_mean_", "scalar": False}
+    ),
+    "a long text": lambda c, a: c["model"]["state"].update(
+        lr={"$text": [""] * 20_000 + ["x" * 20_000]}
+    ),
+    "a method": lambda c, a: c["model"]["state"].update(predict="x"),
+    "a dunder": lambda c, a: c["model"]["state"].update(__class__="x"),
+    "a folder": lambda c, a: c["model"]["state"].update(checkpoint_dir="/tmp/x"),
     "a number of an object": lambda c, a: c["model"]["state"].update(
         lr={"$same": 10**9}
     ),

@@ -180,6 +180,29 @@ def test_intervals_are_scaled_by_it(model, ionic):
     assert np.corrcoef(high - low, std)[0, 1] > 0.99
 
 
+def test_targets_of_another_shape_are_refused(trained, ionic):
+    X, y = ionic.data, ionic.target
+    spread = SpreadRegressor(FrozenEstimator(trained))
+    with pytest.raises(ValueError, match=r"y_val has shape \(20, 1\)"):
+        spread.fit(X[:40], y[:40], X[40:], y[40:, None])
+    two_axes = small().fit(X[:40], y[:40, None])
+    with pytest.raises(ValueError, match="intervals are for one target"):
+        ConformalRegressor(FrozenEstimator(two_axes)).fit(X[40:], y[40:])
+
+
+def test_elements_that_the_network_does_not_know(ionic):
+    features = {symbol: [1.0] for each in ionic.data[1:] for symbol in each.symbol_set}
+    for symbol in ionic.data[0].symbol_set:
+        features.pop(symbol, None)
+    model = small(site_features=features, on_error="collect")
+    spread = SpreadRegressor(model, random_state=0, held_out_fraction=0.3)
+    with pytest.warns(UserWarning, match="graph"):
+        spread.fit(ionic.data, ionic.target)
+    _, std = spread.predict(ionic.data, return_std=True)
+    assert np.isnan(std[0])
+    assert np.isfinite(std).any()
+
+
 def test_pickling_and_cloning_change_nothing(model, ionic):
     again = pickle.loads(pickle.dumps(model))
     for one, two in zip(
@@ -195,7 +218,7 @@ def test_pickling_and_cloning_change_nothing(model, ionic):
     ("params", "more", "error", "message"),
     [
         ({"held_out_fraction": 0.999}, {}, ValueError, "leaves none to train on"),
-        ({"held_out_fraction": 0.05}, {}, ValueError, "crystals are too few"),
+        ({"held_out_fraction": 0.05}, {}, ValueError, "holds out 3, but errors"),
         ({"held_out_fraction": 1.0}, {}, ValueError, "held_out_fraction"),
         ({}, {"X_val": []}, ValueError, "pass both, or neither"),
         ({"estimator": Ridge()}, {}, TypeError, "Ridge"),
