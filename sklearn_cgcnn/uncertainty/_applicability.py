@@ -96,7 +96,8 @@ class ApplicabilityDomain(
         Raises
         ------
         TypeError
-            If `estimator` holds no estimator of this package.
+            If `estimator` holds no estimator of this package, or is a Pipeline whose
+            steps may change crystals.
         ValueError
             If there is a single crystal.
         """

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -13,6 +12,7 @@ from sklearn_cgcnn._estimators import (
     graphs_to_predict,
     unwrap,
 )
+from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn.uncertainty._ensemble import BaseEnsemble
 
 
@@ -35,11 +35,25 @@ def networks_of(estimator: Any) -> list[Any]:
     TypeError
         If there is no estimator of this package inside.
     """
-    inner = _thawed(estimator)
-    while isinstance(inner, MetaEstimatorMixin) and hasattr(inner, "estimator_"):
-        inner = _thawed(inner.estimator_)
-    members = inner.estimators_ if isinstance(inner, BaseEnsemble) else [inner]
-    return [unwrap("estimator", member) for member in members]
+    inner = estimator
+    while not isinstance(inner, BaseEnsemble):
+        contained = _contained(inner)
+        if contained is None:
+            return [unwrap("estimator", inner)]
+        inner = contained
+    return [unwrap("estimator", member) for member in inner.estimators_]
+
+
+def _contained(model: Any) -> Any:
+    """Return the fitted estimator inside another one, or None."""
+    if isinstance(model, FrozenEstimator):
+        return model.estimator
+    if isinstance(model, Pipeline):
+        return model.steps[-1][1]
+    for name in ("best_estimator_", "regressor_", "estimator_"):
+        if hasattr(model, name):
+            return getattr(model, name)
+    return None
 
 
 def shared_graphs(estimator: Any, X: Any) -> Any:
@@ -77,6 +91,7 @@ def _check_kind(estimator: Any) -> None:
     inner = estimator
     while not isinstance(inner, CGCNNRegressor | CGCNNClassifier):
         if isinstance(inner, Pipeline):
+            _check_steps(inner)
             inner = inner.steps[-1][1]
         elif isinstance(inner, BaseEnsemble):
             inner = inner._untrained_member()
@@ -89,6 +104,17 @@ def _check_kind(estimator: Any) -> None:
                 f"estimator is or holds a {type(inner).__name__}; pass a "
                 "CGCNNRegressor or a CGCNNClassifier, an ensemble of them, or a "
                 "Pipeline or a search that ends in one"
+            )
+
+
+def _check_steps(pipeline: Pipeline) -> None:
+    """Refuse steps that may change crystals, which are compared as they are given."""
+    for name, step in pipeline.steps[:-1]:
+        if not isinstance(step, CrystalGraphFeaturizer):
+            raise TypeError(
+                f"the step {name!r} of the Pipeline is a {type(step).__name__}, which "
+                "may change crystals; make the estimator that you call here the last "
+                "step of the Pipeline instead"
             )
 
 

@@ -6,7 +6,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    clone,
+    is_regressor,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -134,13 +140,19 @@ class SpreadRegressor(
         Raises
         ------
         TypeError
-            If `estimator` holds no estimator of this package.
+            If `estimator` holds no regressor of this package, or is a Pipeline whose
+            steps may change crystals.
         ValueError
             If y does not match X, if only one of `X_val` and `y_val` is given, if
             neither is and the regressor is frozen, or if too few crystals are left to
             train on.
         """
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
+        if not is_regressor(model):
+            raise TypeError(
+                f"estimator is a {type(model).__name__}, which is not a regressor; its "
+                "predict_proba says how sure it is of a class"
+            )
         train, held_out = self._split(X, y, X_val, y_val)
         graphs = shared_graphs(model, train[0])
         model.fit(graphs, train[1])

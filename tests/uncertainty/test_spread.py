@@ -9,9 +9,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.uncertainty import (
     ConformalRegressor,
     EnsembleRegressor,
@@ -172,6 +173,17 @@ def test_pipelines_searches_and_cross_validation(ionic):
     assert search.predict(ionic.data).shape == (60,)
 
 
+def test_ensembles_in_searches_and_frozen_twice(ionic, graphs):
+    ensemble = EnsembleRegressor(small(), 2, random_state=0)
+    search = GridSearchCV(ensemble, {"estimator__lr": [1e-2]}, cv=2)
+    spread = SpreadRegressor(search, random_state=0, held_out_fraction=0.3)
+    spread.fit(graphs, ionic.target)
+    assert len(spread._domain._vectors) == 2
+    twice = FrozenEstimator(FrozenEstimator(ensemble.fit(graphs, ionic.target)))
+    parts = graphs[:40], ionic.target[:40], graphs[40:], ionic.target[40:]
+    assert len(SpreadRegressor(twice).fit(*parts)._domain._vectors) == 2
+
+
 def test_intervals_are_scaled_by_it(model, ionic):
     conformal = ConformalRegressor(FrozenEstimator(model))
     conformal.fit(ionic.data[40:], ionic.target[40:])
@@ -222,6 +234,13 @@ def test_pickling_and_cloning_change_nothing(model, ionic):
         ({"held_out_fraction": 1.0}, {}, ValueError, "held_out_fraction"),
         ({}, {"X_val": []}, ValueError, "pass both, or neither"),
         ({"estimator": Ridge()}, {}, TypeError, "Ridge"),
+        ({"estimator": CGCNNClassifier(**SMALL)}, {}, TypeError, "not a regressor"),
+        (
+            {"estimator": make_pipeline(FunctionTransformer(), small())},
+            {},
+            TypeError,
+            "'functiontransformer' of the Pipeline",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(graphs, ionic, params, more, error, message):
