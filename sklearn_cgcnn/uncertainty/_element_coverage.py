@@ -48,8 +48,8 @@ class ElementCoverageDisplay:
     >>> structures, energy = make_ionic_crystals(60, random_state=0, return_X_y=True)
     >>> intervals = [[-20.0, 0.0]] * 60
     >>> display = ElementCoverageDisplay.from_predictions(energy, intervals, structures)
-    >>> display.elements[:3]
-    ['O', 'F', 'Na']
+    >>> display.elements  # those in at least ten crystals
+    ['F', 'Te']
     """
 
     ax_: Any
