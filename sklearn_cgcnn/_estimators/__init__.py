@@ -5,13 +5,14 @@ from sklearn_cgcnn._estimators._embedder import CrystalEmbedder
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor
 from sklearn_cgcnn._estimators._sharing import graphs_to_fit, graphs_to_predict
-from sklearn_cgcnn._estimators._unwrap import unwrap
+from sklearn_cgcnn._estimators._unwrap import contained_estimator, unwrap
 
 __all__ = [
     "CGCNNClassifier",
     "CGCNNRegressor",
     "CrystalEmbedder",
     "NetworkSpec",
+    "contained_estimator",
     "graphs_to_fit",
     "graphs_to_predict",
     "unwrap",

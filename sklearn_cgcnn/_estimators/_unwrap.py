@@ -33,7 +33,7 @@ def unwrap(name: str, estimator: Any) -> PersistentWeights:
     """
     model = estimator
     while not isinstance(model, PersistentWeights):
-        inner = _inner(name, model)
+        inner = contained_estimator(name, model)
         if inner is None:
             raise TypeError(
                 f"{name} is or holds a {type(model).__name__}; pass a CGCNNRegressor "
@@ -43,8 +43,26 @@ def unwrap(name: str, estimator: Any) -> PersistentWeights:
     return model
 
 
-def _inner(name: str, model: Any) -> Any:
-    """Return the estimator inside another one, or None."""
+def contained_estimator(name: str, model: Any) -> Any:
+    """Return the estimator inside another one.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for messages.
+    model : estimator
+        A Pipeline, a search, a FrozenEstimator, or another estimator around one.
+
+    Returns
+    -------
+    estimator or None
+        None if there is nothing inside.
+
+    Raises
+    ------
+    ValueError
+        If a search is not fitted.
+    """
     if isinstance(model, FrozenEstimator):
         return model.estimator
     if isinstance(model, Pipeline):

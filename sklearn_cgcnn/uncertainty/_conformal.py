@@ -15,7 +15,8 @@ from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals, check_regression_target
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._held_out import hold_out, predicts_spread, take
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._members import predicts_spread
 
 # A spread below this share of the median one counts as this share. Members of an
 # ensemble may agree on a crystal by chance, and its width would be zero.

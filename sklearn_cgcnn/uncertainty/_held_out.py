@@ -1,6 +1,5 @@
 """Crystals held out of the training, to learn the errors of predictions from."""
 
-import inspect
 import math
 from typing import Any
 
@@ -68,18 +67,3 @@ def take(
     if isinstance(crystals, CrystalGraphs):
         return crystals[rows]
     return [crystals[row] for row in rows]
-
-
-def predicts_spread(model: Any) -> bool:
-    """Return whether the `predict` of a regressor accepts `return_std`.
-
-    Parameters
-    ----------
-    model : estimator
-        The regressor.
-
-    Returns
-    -------
-    bool
-    """
-    return "return_std" in inspect.signature(model.predict).parameters

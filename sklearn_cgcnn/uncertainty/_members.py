@@ -1,5 +1,6 @@
 """The fitted networks inside an estimator, of which an ensemble has several."""
 
+import inspect
 from typing import Any
 
 from sklearn.frozen import FrozenEstimator
@@ -8,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn_cgcnn._estimators import (
     CGCNNClassifier,
     CGCNNRegressor,
+    contained_estimator,
     graphs_to_fit,
     graphs_to_predict,
     unwrap,
@@ -37,23 +39,26 @@ def networks_of(estimator: Any) -> list[Any]:
     """
     inner = estimator
     while not isinstance(inner, BaseEnsemble):
-        contained = _contained(inner)
+        contained = contained_estimator("estimator", inner)
         if contained is None:
             return [unwrap("estimator", inner)]
         inner = contained
     return [unwrap("estimator", member) for member in inner.estimators_]
 
 
-def _contained(model: Any) -> Any:
-    """Return the fitted estimator inside another one, or None."""
-    if isinstance(model, FrozenEstimator):
-        return model.estimator
-    if isinstance(model, Pipeline):
-        return model.steps[-1][1]
-    for name in ("best_estimator_", "regressor_", "estimator_"):
-        if hasattr(model, name):
-            return getattr(model, name)
-    return None
+def predicts_spread(model: Any) -> bool:
+    """Return whether the `predict` of a regressor accepts `return_std`.
+
+    Parameters
+    ----------
+    model : estimator
+        The regressor.
+
+    Returns
+    -------
+    bool
+    """
+    return "return_std" in inspect.signature(model.predict).parameters
 
 
 def shared_graphs(estimator: Any, X: Any) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from sklearn_cgcnn._estimators import graphs_to_predict
+from sklearn_cgcnn._validation import find_unknown_elements
 from sklearn_cgcnn.uncertainty._training_range import (
     Excess,
     TrainingRange,
@@ -83,9 +84,9 @@ class TrainingDomain:
             If there is a single crystal.
         """
         graphs = graphs_to_predict(networks[0], X)
-        # Crystals that failed, also those with an element that a network does not know.
-        known = np.isfinite(networks[0]._embed_crystals(graphs)).all(axis=1)
-        graphs = graphs[np.flatnonzero(known)]
+        elements = networks[0]._network_spec.known_elements()
+        graphs = graphs.with_failed(find_unknown_elements(graphs, elements))
+        graphs = graphs[np.flatnonzero(~graphs.is_failed)]
         if len(graphs) < 2:
             raise ValueError(
                 "a single training crystal has no distance from others; pass more"
