@@ -138,7 +138,8 @@ class BaseCGCNN(NetTraining, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
-            spec = self._current_spec()
+            fitted = None if previous is None else self._network_spec
+            spec = self._current_spec(len(crystals), fitted)
             if previous is None:
                 spec.build()  # parts that do not fit together fail before any work
             else:
@@ -156,6 +157,7 @@ class BaseCGCNN(NetTraining, ABC):
                 rng, spec, previous, valid, schedule=self.lr_schedule, n_epochs=n_epochs
             )
             spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
+            self._fit_baseline(train, previous)
             self._learn_elements(data.graphs, previous)
             self._set_checkpoint(train, valid)
             return self._train(train, n_epochs)
@@ -185,7 +187,7 @@ class BaseCGCNN(NetTraining, ABC):
                 resolve_device(self.device, self.compile)
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
-                spec = self._current_spec()
+                spec = self._current_spec(fitted=self._network_spec)
                 spec.check_continues(self._network_spec, "partial_fit", "call fit")
             data = self._training_data(crystals, targets, weights, spec, encode)
             if previous is None or not self._can_reuse_net():
@@ -196,8 +198,10 @@ class BaseCGCNN(NetTraining, ABC):
                 spec.check_own_parts(
                     self.net_.module_, data.graphs, self.matmul_precision
                 )
+            dataset = data.pack(self.net_.device)
+            self._fit_baseline(dataset, previous)
             self._learn_elements(data.graphs, previous)
-            return self._train(data.pack(self.net_.device), 1)
+            return self._train(dataset, 1)
 
     def _check_validation(
         self, X: Any, y: Any, sample_weight: Any

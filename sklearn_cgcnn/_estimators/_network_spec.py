@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from sklearn_cgcnn._estimators._equality import is_equal
 from sklearn_cgcnn._ops import autocast
 from sklearn_cgcnn._training import PackedDataset
-from sklearn_cgcnn.graphs import CrystalGraphs, element_table
+from sklearn_cgcnn.graphs import (
+    PROPERTIES,
+    CrystalGraphs,
+    element_table,
+    scaled_properties,
+)
 from sklearn_cgcnn.nn import (
     ACTIVATIONS,
     CGCNN,
@@ -26,6 +31,7 @@ from sklearn_cgcnn.nn import (
     Conv,
     EdgeBasis,
     LearnedSiteFeatures,
+    LinearBaseline,
     NoEdgeFeatures,
     Pooling,
     Readout,
@@ -67,6 +73,7 @@ class NetworkSpec:
     norm : str, callable or None
     activation : str or callable
     dropout : float
+    baseline : "linear" or None
     """
 
     site_features: NDArray[np.float32] | str | SiteFeatures
@@ -82,6 +89,7 @@ class NetworkSpec:
     norm: str | Callable[[int], nn.Module] | None
     activation: str | Callable[[Tensor], Tensor]
     dropout: float
+    baseline: str | None = None  # a classifier has none
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], n_outputs: int) -> Self:
@@ -105,6 +113,7 @@ class NetworkSpec:
             If `site_features` is not a valid table.
         """
         names = {each.name for each in fields(cls)} - {"site_features", "n_outputs"}
+        names &= set(params)
         values = {name: copy.deepcopy(params[name]) for name in names}
         site_features = params["site_features"]
         if isinstance(site_features, SiteFeatures):
@@ -142,6 +151,7 @@ class NetworkSpec:
             "pooling": _part_class("pooling", spec.pooling, POOLINGS, Pooling),
             "readout": _part_class("readout", spec.readout, READOUTS, Readout),
             "norm": NORMS[spec.norm] if isinstance(spec.norm, str) else spec.norm,
+            "baseline": _baseline(spec.baseline, spec.n_outputs),
         }
         with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -292,6 +302,13 @@ def _edge_basis(edge_basis: str | EdgeBasis | None) -> EdgeBasis:
     if edge_basis is None:
         return NoEdgeFeatures()
     return EDGE_BASES[edge_basis]() if isinstance(edge_basis, str) else edge_basis
+
+
+def _baseline(name: str | None, n_outputs: int) -> LinearBaseline | None:
+    if name is None:
+        return None
+    table = torch.tensor(scaled_properties())
+    return LinearBaseline(table, list(PROPERTIES).index("electronegativity"), n_outputs)
 
 
 def _activation(activation: Any) -> Callable[[Tensor], Tensor]:

@@ -1,5 +1,6 @@
 """Training: skorch's loop over batches of crystals."""
 
+from sklearn_cgcnn._training._baseline import fit_baseline
 from sklearn_cgcnn._training._build import build_net
 from sklearn_cgcnn._training._callbacks import (
     DivergenceGuard,
@@ -50,6 +51,7 @@ __all__ = [
     "TargetEncoding",
     "TrainingCheckpoint",
     "build_net",
+    "fit_baseline",
     "is_complete",
     "make_criterion",
     "make_optimizer_params",

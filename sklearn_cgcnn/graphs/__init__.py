@@ -3,7 +3,12 @@
 from sklearn_cgcnn.graphs._build import build_graphs
 from sklearn_cgcnn.graphs._cells import Cell, read_cell, sole_atomic_number
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
-from sklearn_cgcnn.graphs._elements import element_table, one_hot_site_features
+from sklearn_cgcnn.graphs._elements import (
+    PROPERTIES,
+    element_table,
+    one_hot_site_features,
+    scaled_properties,
+)
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._failures import Failure, structure_error
 from sklearn_cgcnn.graphs._neighbors import (
@@ -19,6 +24,7 @@ from sklearn_cgcnn.graphs._settings import describe_differences, graph_settings
 
 __all__ = [
     "EDGE_RULES",
+    "PROPERTIES",
     "Cell",
     "CrystalGraphs",
     "EdgeRule",
@@ -35,6 +41,7 @@ __all__ = [
     "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",
+    "scaled_properties",
     "sole_atomic_number",
     "structure_error",
 ]

@@ -1,5 +1,6 @@
 """The network of the paper, part by part: torch modules that take a batch."""
 
+from sklearn_cgcnn.nn._baseline import LinearBaseline
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._cgcnn import CGCNN
 from sklearn_cgcnn.nn._conv import Conv
@@ -47,6 +48,7 @@ __all__ = [
     "GatedUpdateConv",
     "GaussianBasis",
     "LearnedSiteFeatures",
+    "LinearBaseline",
     "MeanPooling",
     "NoEdgeFeatures",
     "OneHotBasis",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from sklearn_cgcnn.nn._baseline import LinearBaseline
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._conv import Conv
 from sklearn_cgcnn.nn._edge_basis import EdgeBasis
@@ -53,6 +54,8 @@ class CGCNN(nn.Module):
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after each hidden
         layer.
+    baseline : LinearBaseline or None, default=None
+        Linear model whose prediction is added to the output. None adds nothing.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class CGCNN(nn.Module):
         norm: Callable[[int], nn.Module] | None = BatchNorm,
         activation: Callable[[Tensor], Tensor] = softplus,
         dropout: float = 0.0,
+        baseline: LinearBaseline | None = None,
     ) -> None:
         super().__init__()
         self.site_features = site_features
@@ -93,6 +97,7 @@ class CGCNN(nn.Module):
             activation,
             dropout,
         )
+        self.baseline = baseline
 
     def forward(self, batch: CrystalGraphBatch) -> Tensor:
         """Predict.
@@ -108,7 +113,7 @@ class CGCNN(nn.Module):
         """
         features, batch = self.featurize(batch)
         output: Tensor = self.readout(self.convolve(features, batch), batch)
-        return output
+        return output if self.baseline is None else output + self.baseline(batch)
 
     def contributions(self, batch: CrystalGraphBatch) -> Tensor:
         """Predict the contribution of each site, for a readout that applies to sites.
@@ -134,7 +139,31 @@ class CGCNN(nn.Module):
                 "contributions of sites; use SiteReadout"
             )
         features, batch = self.featurize(batch)
-        return self.readout.contributions(self.convolve(features, batch), batch)
+        values = self.readout.contributions(self.convolve(features, batch), batch)
+        if self.baseline is not None:
+            values = values + self.baseline.site_values(batch)
+        return values
+
+    def baseline_descriptors(self, batch: CrystalGraphBatch) -> Tensor:
+        """Compute what the linear baseline knows of each crystal.
+
+        Parameters
+        ----------
+        batch : CrystalGraphBatch
+            The crystals.
+
+        Returns
+        -------
+        Tensor of shape (n_crystals, n_descriptors)
+
+        Raises
+        ------
+        TypeError
+            If the network has no baseline.
+        """
+        if self.baseline is None:
+            raise TypeError("the network has no baseline; build it with one")
+        return batch.mean_over_sites(self.baseline.site_descriptors(batch))
 
     def crystal_vectors(self, batch: CrystalGraphBatch) -> Tensor:
         """Compute the pooled vector of each crystal (paper, Eq. S16).

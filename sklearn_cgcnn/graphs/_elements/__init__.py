@@ -6,6 +6,7 @@ from sklearn_cgcnn.graphs._elements._properties import (
     ElementProperty,
     element_property,
     one_hot_site_features,
+    scaled_properties,
 )
 from sklearn_cgcnn.graphs._elements._table import element_table
 
@@ -16,4 +17,5 @@ __all__ = [
     "element_property",
     "element_table",
     "one_hot_site_features",
+    "scaled_properties",
 ]

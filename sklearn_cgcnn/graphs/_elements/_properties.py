@@ -117,6 +117,21 @@ def element_property(name: str) -> NDArray[np.float64]:
     return _values(name).copy()
 
 
+def scaled_properties() -> NDArray[np.float32]:
+    """Return all properties of all elements, with mean zero and variance one.
+
+    Returns
+    -------
+    ndarray of shape (104, n_properties), float32
+        The values by atomic number, in the order of `PROPERTIES`. Missing values are
+        the mean, zero.
+    """
+    values = np.column_stack([_values(name) for name in PROPERTIES])
+    scaled = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    filled: NDArray[np.float32] = np.nan_to_num(scaled).astype(np.float32)
+    return filled
+
+
 def one_hot_site_features(
     properties: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
