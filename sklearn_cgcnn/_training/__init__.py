@@ -10,7 +10,7 @@ from sklearn_cgcnn._training._callbacks import (
 from sklearn_cgcnn._training._checkpoint import SaveEpochs, TrainingCheckpoint
 from sklearn_cgcnn._training._device import resolve_device
 from sklearn_cgcnn._training._net import CrystalNet, is_complete
-from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._training._packed import CrystalDataset, PackedDataset
 from sklearn_cgcnn._training._recipe import (
     CLASS_LOSSES,
     CLASSIFICATION_EPOCHS,
@@ -23,6 +23,7 @@ from sklearn_cgcnn._training._recipe import (
     make_optimizer_params,
     make_schedule,
 )
+from sklearn_cgcnn._training._streamed import StreamedDataset, make_dataset
 from sklearn_cgcnn._training._targets import (
     ClassEncoding,
     NumberEncoding,
@@ -38,6 +39,7 @@ __all__ = [
     "REGRESSION_EPOCHS",
     "SCHEDULES",
     "ClassEncoding",
+    "CrystalDataset",
     "CrystalNet",
     "DivergenceGuard",
     "EpochRule",
@@ -47,11 +49,13 @@ __all__ = [
     "PackedDataset",
     "Progress",
     "SaveEpochs",
+    "StreamedDataset",
     "TargetEncoding",
     "TrainingCheckpoint",
     "build_net",
     "is_complete",
     "make_criterion",
+    "make_dataset",
     "make_optimizer_params",
     "make_schedule",
     "prepare_callbacks",
