@@ -494,7 +494,9 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             )
             raise structure_error(failures, len(graphs), remedy)
 
-    def _build(self, structures: Iterable[IStructure | Failure]) -> CrystalGraphs:
+    def _build(
+        self, structures: Iterable[IStructure | Failure], first: int | None = None
+    ) -> CrystalGraphs:
         return build_graphs(
             structures,
             self._edge_rule(),
@@ -502,6 +504,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             on_error=self.on_error,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
+            first=first,
         )
 
     def __sklearn_is_fitted__(self) -> bool:
