@@ -26,6 +26,7 @@ __all__ = [
     "nn",
     "presets",
     "pretrained",
+    "streams",
     "uncertainty",
 ]
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         nn,
         presets,
         pretrained,
+        streams,
         uncertainty,
     )
 else:

@@ -3,26 +3,36 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self, cast
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast, overload
 
 from pymatgen.core.structure import IStructure
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
+from sklearn_cgcnn._sklearn_compat import (
+    Interval,
+    StrOptions,
+    fit_context,
+    validate_params,
+)
 from sklearn_cgcnn._validation import check_crystals
 from sklearn_cgcnn._versioned_state import State, VersionedState
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs import (
     EDGE_RULES,
+    AnyGraphs,
     CrystalGraphs,
     EdgeRule,
     Failure,
+    ShardedCrystalGraphs,
     build_graphs,
     describe_differences,
     edge_rule_from_dict,
     graph_settings,
     structure_error,
+    write_shards,
 )
 
 # The parameters that a rule passed as `connectivity` replaces, with their defaults.
@@ -238,7 +248,15 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             check_crystals(X, on_error=self.on_error)
         return self
 
-    def transform(self, X: Any) -> CrystalGraphs:
+    @overload
+    def transform(  # numpydoc ignore=GL08
+        self, X: ShardedCrystalGraphs
+    ) -> ShardedCrystalGraphs: ...
+
+    @overload
+    def transform(self, X: Any) -> CrystalGraphs: ...  # numpydoc ignore=GL08
+
+    def transform(self, X: Any) -> AnyGraphs:
         """Make the graphs of crystals.
 
         Parameters
@@ -246,7 +264,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         X : sequence or iterator of Structure, or CrystalGraphs
             The crystals. An iterator is read while the graphs are made, so that the
             structures of a large file need not be in memory together. Graphs made with
-            the same settings are returned unchanged.
+            the same settings are returned unchanged, also those on disk.
 
         Returns
         -------
@@ -273,12 +291,118 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         self._validate_params()
         if isinstance(X, Iterator):
             return self._build(_check_each(X, self.on_error))
-        crystals = check_crystals(X, on_error=self.on_error)
-        if isinstance(crystals, CrystalGraphs):
+        crystals = check_crystals(X, on_error=self.on_error, on_disk=True)
+        if isinstance(crystals, AnyGraphs):
             self.check_settings(crystals)
             self._check_failed(crystals)
             return crystals
         return self._build(crystals)
+
+    @validate_params(
+        {
+            "path": [str, PathLike],
+            "if_exists": [StrOptions({"raise", "resume", "append"})],
+            "shard_size": [Interval(Integral, 1, None, closed="left")],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def transform_to_disk(
+        self,
+        X: Any,
+        path: str | PathLike[str],
+        *,
+        if_exists: str = "raise",
+        shard_size: int = 2048,
+    ) -> ShardedCrystalGraphs:
+        """Make the graphs of crystals in a folder, which may be larger than memory.
+
+        The graphs are written in shards of up to `shard_size` crystals, while the
+        structures are read. Each file is complete before the folder lists it. If the
+        process is killed, or the disk is full, the folder holds the shards that were
+        finished. The same call with ``if_exists="resume"`` makes the others. The files
+        are then the same, byte by byte, as without the interrupt.
+
+        Parameters
+        ----------
+        X : sequence or iterator of Structure
+            The crystals. An iterator is read while the graphs are made.
+        path : str or path-like
+            The folder. Missing parent folders are created too.
+        if_exists : {"raise", "resume", "append"}, default="raise"
+            What to do if the folder exists.
+
+            - "raise" raises an error.
+            - "resume" ends an interrupted call. X must hold the same crystals in the
+              same order. Those that were written are skipped, after a comparison of
+              their numbers of sites. If there is nothing left to do, the folder remains
+              as it is.
+            - "append" adds the crystals to those of a complete folder.
+        shard_size : int, default=2048
+            Largest number of crystals in a shard. A shard ends earlier if its crystals
+            have more than 262,144 sites. Ignored if the folder exists.
+
+        Returns
+        -------
+        ShardedCrystalGraphs
+            The graphs of the folder, in the order in which they were written.
+
+        Raises
+        ------
+        StructureError
+            As :meth:`transform` does, but for the shard that holds the first crystal
+            that cannot become a graph. Shards before it are kept. With
+            ``on_error="collect"``, all crystals may fail.
+        TypeError
+            If X is not a container of structures. Also if an item is no crystal, and
+            `on_error` is "raise".
+        ValueError
+            If X is empty. If `if_exists` is "resume" and X differs from what was
+            written, or "append" and the folder is incomplete.
+        GraphSettingsError
+            If the folder holds graphs that were made with other settings.
+        FileExistsError
+            If the folder exists and `if_exists` is "raise", or holds something else.
+        OSError
+            If the disk is full. What was written before is kept.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from sklearn_cgcnn import CrystalGraphFeaturizer
+        >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+        >>> structures = make_ionic_crystals(10, random_state=0).data
+        >>> featurizer = CrystalGraphFeaturizer()
+        >>> with TemporaryDirectory() as folder:
+        ...     path = f"{folder}/graphs"
+        ...     first = featurizer.transform_to_disk(iter(structures[:6]), path)
+        ...     all_ = featurizer.transform_to_disk(
+        ...         structures[6:], path, if_exists="append"
+        ...     )
+        ...     len(first), len(all_)
+        (6, 10)
+        """
+        self._validate_params()
+        if isinstance(X, Iterator):
+            structures: Any = _check_each(X, self.on_error)
+        else:
+            structures = check_crystals(X, on_error=self.on_error, on_disk=True)
+        if isinstance(structures, AnyGraphs):
+            raise TypeError(
+                f"X is of type {type(X).__name__}, but must hold structures; pass "
+                "those that the graphs were made of, or store graphs with "
+                "CrystalGraphs.save"
+            )
+        return write_shards(
+            structures,
+            self._edge_rule(),
+            Path(path),
+            merge_equivalent=self.merge_equivalent,
+            on_error=self.on_error,
+            if_exists=if_exists,
+            shard_size=int(shard_size),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Do nothing: graphs are not a table and cannot be put into a DataFrame.
@@ -295,12 +419,12 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         return self
 
-    def check_settings(self, graphs: CrystalGraphs) -> None:
+    def check_settings(self, graphs: AnyGraphs) -> None:
         """Check that graphs have the settings of this featurizer.
 
         Parameters
         ----------
-        graphs : CrystalGraphs
+        graphs : CrystalGraphs or ShardedCrystalGraphs
             Graphs that were made before.
 
         Raises
@@ -358,7 +482,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
                 f"object replaces the parameter {parameter} of the featurizer; {remedy}"
             )
 
-    def _check_failed(self, graphs: CrystalGraphs) -> None:
+    def _check_failed(self, graphs: AnyGraphs) -> None:
         if graphs.failed and self.on_error == "raise":
             failures = {
                 index: Failure(f"has no graph: {reason}")
@@ -370,7 +494,9 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             )
             raise structure_error(failures, len(graphs), remedy)
 
-    def _build(self, structures: Iterable[IStructure | Failure]) -> CrystalGraphs:
+    def _build(
+        self, structures: Iterable[IStructure | Failure], first: int | None = None
+    ) -> CrystalGraphs:
         return build_graphs(
             structures,
             self._edge_rule(),
@@ -378,6 +504,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
             on_error=self.on_error,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
+            first=first,
         )
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -395,10 +522,10 @@ def _check_each(
 ) -> Iterator[IStructure | Failure]:
     """Yield the structures of an iterator, each one checked when it is read."""
     for index, crystal in enumerate(crystals):
-        if isinstance(crystal, CrystalGraphs):
+        if isinstance(crystal, AnyGraphs):
             raise TypeError(
-                f"X[{index}] is of type CrystalGraphs, but an iterator must yield "
-                "structures; pass CrystalGraphs.concatenate(list(X)) instead"
+                f"X[{index}] is of type {type(crystal).__name__}, but an iterator must "
+                "yield structures; pass CrystalGraphs.concatenate(list(X)) instead"
             )
         checked = check_crystals([crystal], on_error=on_error, first=index)
         yield from cast(list[IStructure | Failure], checked)

@@ -21,6 +21,7 @@ PUBLIC_SUBMODULES = [
     "nn",
     "presets",
     "pretrained",
+    "streams",
     "uncertainty",
 ]
 

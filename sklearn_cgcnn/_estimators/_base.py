@@ -29,9 +29,10 @@ from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
+    CrystalDataset,
     CrystalNet,
-    PackedDataset,
     is_complete,
+    make_dataset,
     resolve_device,
 )
 from sklearn_cgcnn._validation import (
@@ -40,10 +41,12 @@ from sklearn_cgcnn._validation import (
     check_sample_weight,
     find_unknown_elements,
 )
-from sklearn_cgcnn.graphs import CrystalGraphs
-
-# Methods of net or network that return one row per crystal. Others return one per site.
-_OF_CRYSTALS = {"infer", "crystal_vectors"}
+from sklearn_cgcnn.graphs import (
+    AnyGraphs,
+    CrystalGraphs,
+    ShardedCrystalGraphs,
+    chunks_of,
+)
 
 
 class BaseCGCNN(NetTraining, ABC):
@@ -134,7 +137,7 @@ class BaseCGCNN(NetTraining, ABC):
         previous = getattr(self, "net_", None) if self.warm_start else None
         self._check_checkpoint()
         with self._restored_on_error():
-            crystals = check_crystals(X, on_error=self._on_error())
+            crystals = check_crystals(X, on_error=self._on_error(), on_disk=True)
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
@@ -177,7 +180,7 @@ class BaseCGCNN(NetTraining, ABC):
             )
         previous = getattr(self, "net_", None)
         with self._restored_on_error():
-            crystals = check_crystals(X, on_error=self._on_error())
+            crystals = check_crystals(X, on_error=self._on_error(), on_disk=True)
             weights = check_sample_weight(sample_weight, len(crystals))
             encode = encode_first if previous is None else self._encode_more
             targets = encode(y, weights)
@@ -219,7 +222,7 @@ class BaseCGCNN(NetTraining, ABC):
                 f"{given} is given without {missing}; pass both or neither"
             )
         with _named_x_val():
-            crystals = check_crystals(X, on_error=self._on_error())
+            crystals = check_crystals(X, on_error=self._on_error(), on_disk=True)
         n_crystals = len(crystals)
         targets = self._encode_more_target(y, n_crystals, "y_val")
         weights = check_sample_weight(sample_weight, n_crystals, "sample_weight_val")
@@ -248,7 +251,7 @@ class BaseCGCNN(NetTraining, ABC):
         if self.featurizer is not None:
             copied: CrystalGraphFeaturizer = clone(self.featurizer)
             return copied
-        if isinstance(crystals, CrystalGraphs):
+        if isinstance(crystals, AnyGraphs):
             settings = crystals.settings
             return CrystalGraphFeaturizer.from_settings(
                 settings, **self._featurizer_params()
@@ -265,9 +268,10 @@ class BaseCGCNN(NetTraining, ABC):
         own = self.featurizer
         return self.on_error if own is None else str(own.on_error)
 
-    def _make_graphs(self, crystals: Any, spec: NetworkSpec) -> CrystalGraphs:
+    def _make_graphs(self, crystals: Any, spec: NetworkSpec) -> AnyGraphs:
         """Return the graphs. Crystals without features for an element fail too."""
-        if isinstance(crystals, CrystalGraphs):
+        graphs: AnyGraphs
+        if isinstance(crystals, AnyGraphs):
             # Those that failed were collected on purpose.
             self.featurizer_.check_settings(crystals)
             graphs = crystals
@@ -281,9 +285,7 @@ class BaseCGCNN(NetTraining, ABC):
         warn_of_long_edges(graphs)
         return graphs
 
-    def _learn_elements(
-        self, graphs: CrystalGraphs, previous: CrystalNet | None
-    ) -> None:
+    def _learn_elements(self, graphs: AnyGraphs, previous: CrystalNet | None) -> None:
         """Remember which elements the network has been trained on."""
         before: Any = np.array([], dtype=np.int64)
         if previous is not None:
@@ -327,7 +329,7 @@ class BaseCGCNN(NetTraining, ABC):
         validation: tuple[Any, Targets, NDArray[np.float64]] | None,
         spec: NetworkSpec,
         rng: np.random.RandomState,
-    ) -> tuple[PackedDataset, PackedDataset | None]:
+    ) -> tuple[CrystalDataset, CrystalDataset | None]:
         """Return the crystals for training and those for validation, on the device."""
         device = resolve_device(self.device)
         if validation is not None:
@@ -365,50 +367,83 @@ class BaseCGCNN(NetTraining, ABC):
 
     def _predict_outputs(self, X: Any) -> NDArray[np.float32]:
         """Return the outputs of the network, of shape (n_crystals, n_outputs)."""
-        return self._evaluate(X, "infer")[1]
+        return self._evaluate(X, "infer")
 
     def _predict_contributions(self, X: Any) -> list[NDArray[np.float64]]:
         """Return the contributions of the sites of each crystal, in their order.
 
         Each array has shape (n_sites,) or (n_sites, n_outputs).
         """
-        graphs, outputs = self._evaluate(X, "contributions")
-        return _split_sites(graphs, self._decode(outputs))
+        return self._evaluate_sites(X, "contributions", self._decode)
 
     def _embed_crystals(self, X: Any) -> NDArray[np.float64]:
         """Return the pooled vectors, of shape (n_crystals, n_site_channels)."""
-        return self._evaluate(X, "crystal_vectors")[1].astype(np.float64)
+        return self._evaluate(X, "crystal_vectors").astype(np.float64)
 
     def _embed_sites(self, X: Any) -> list[NDArray[np.float64]]:
         """Return the vectors of the sites of each crystal, in their order."""
-        graphs, vectors = self._evaluate(X, "site_vectors")
-        return _split_sites(graphs, vectors.astype(np.float64))
+        return self._evaluate_sites(
+            X, "site_vectors", lambda vectors: vectors.astype(np.float64)
+        )
 
     def _n_embedding_channels(self) -> int:
         check_is_fitted(self)
         return int(self._network_spec.n_site_channels)
 
-    def _evaluate(
-        self, X: Any, method: str
-    ) -> tuple[CrystalGraphs, NDArray[np.float32]]:
-        """Return graphs, and what a method of the network computes of them.
+    def _evaluate(self, X: Any, method: str) -> NDArray[np.float32]:
+        """Return what a method of net or network computes of each crystal.
 
-        Rows of crystals that failed are NaN. Rows of their sites do not exist.
+        Rows of crystals that failed are NaN.
         """
-        check_is_fitted(self)
-        crystals = check_crystals(X, on_error=self.featurizer_.on_error)
-        graphs = self._make_graphs(crystals, self._network_spec)
-        if self._elements is not None:
-            warn_of_new_elements(graphs, self._elements)
+        graphs = self._graphs_to_evaluate(X)
         is_known = ~graphs.is_failed
         known = graphs if is_known.all() else graphs[is_known]
-        dataset = PackedDataset(known, device=self.net_.device)
-        values: NDArray[np.float32] = self.net_.evaluate(dataset, method).numpy()
-        if known is not graphs and method in _OF_CRYSTALS:
+        values = self._evaluate_known(known, method)
+        if known is not graphs:
             filled = np.full((len(graphs), *values.shape[1:]), np.nan, values.dtype)
             filled[is_known] = values
             values = filled
-        return graphs, values
+        return values
+
+    def _evaluate_known(self, graphs: AnyGraphs, method: str) -> NDArray[np.float32]:
+        """Return what a method computes of crystals that all have graphs."""
+        order = None
+        if isinstance(graphs, ShardedCrystalGraphs):
+            order = graphs.reading_order()
+        if order is not None:
+            graphs = graphs[order]
+        dataset = make_dataset(graphs, device=self.net_.device)
+        values: NDArray[np.float32] = self.net_.evaluate(dataset, method).numpy()
+        return values if order is None else values[np.argsort(order)]
+
+    def _evaluate_sites(
+        self,
+        X: Any,
+        method: str,
+        convert: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    ) -> list[NDArray[np.float64]]:
+        """Return what a method of the network computes of the sites of each crystal.
+
+        Crystals that failed have no sites.
+        """
+        graphs = self._graphs_to_evaluate(X)
+        of_crystals = [np.empty(0)] * len(graphs)
+        for positions, part in chunks_of(graphs):
+            known = part[~part.is_failed] if part.failed else part
+            values = convert(self._evaluate_known(known, method))
+            pairs = zip(positions.tolist(), _split_sites(part, values), strict=True)
+            for position, of_sites in pairs:
+                of_crystals[position] = of_sites
+        return of_crystals
+
+    def _graphs_to_evaluate(self, X: Any) -> AnyGraphs:
+        """Return the graphs of crystals to predict, and warn of what is unlike them."""
+        check_is_fitted(self)
+        crystals = check_crystals(X, on_error=self.featurizer_.on_error, on_disk=True)
+        graphs = self._make_graphs(crystals, self._network_spec)
+        if self._elements is not None:
+            warn_of_new_elements(graphs, self._elements)
+        return graphs
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_cgcnn._training import CrystalNet, PackedDataset
+from sklearn_cgcnn._training import CrystalDataset, CrystalNet, StreamedDataset
 
 _NAMED_ONLY = types.BuiltinFunctionType | types.ModuleType
 _PLAIN = None | bool | int | float | complex | str | bytes
@@ -19,8 +19,8 @@ _PLAIN = None | bool | int | float | complex | str | bytes
 def training_fingerprint(
     params: Mapping[str, Any],
     net: CrystalNet,
-    train: PackedDataset,
-    valid: PackedDataset | None,
+    train: CrystalDataset,
+    valid: CrystalDataset | None,
 ) -> str:
     """Return a hash that two trainings share only if they give the same result.
 
@@ -33,9 +33,9 @@ def training_fingerprint(
         Parameters that shape the training.
     net : CrystalNet
         The net before the training.
-    train : PackedDataset
+    train : CrystalDataset
         Training crystals.
-    valid : PackedDataset or None
+    valid : CrystalDataset or None
         Held-out crystals.
 
     Returns
@@ -47,13 +47,20 @@ def training_fingerprint(
     content.add(dict(params))
     content.add(net.seed)
     content.add(net.module_)
-    content.add(_tensors(train))
-    content.add(None if valid is None else _tensors(valid))
+    content.add(_contents(train))
+    content.add(None if valid is None else _contents(valid))
     return content.hexdigest()[:32]
 
 
-def _tensors(dataset: PackedDataset) -> dict[str, torch.Tensor]:
-    return {k: v for k, v in vars(dataset).items() if isinstance(v, torch.Tensor)}
+def _contents(dataset: CrystalDataset) -> dict[str, Any]:
+    contents: dict[str, Any] = {
+        k: v for k, v in vars(dataset).items() if isinstance(v, torch.Tensor)
+    }
+    if isinstance(dataset, StreamedDataset):
+        # The size of the buffer decides how crystals are shuffled.
+        graphs = dataset.graphs
+        contents["graphs"] = [graphs.identity(), graphs.rows(), graphs.buffer_nbytes]
+    return contents
 
 
 class _ContentHash:

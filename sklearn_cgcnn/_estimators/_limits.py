@@ -1,6 +1,7 @@
 """Warn of crystals that a model cannot know much about."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from pymatgen.core.periodic_table import Element
 
 from sklearn_cgcnn._messages import listing
 from sklearn_cgcnn.exceptions import ExtrapolationWarning, FailedCrystalsWarning
-from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.graphs import AnyGraphs, CrystalGraphs, chunks_of
 
 # Å. In crystals, the twelfth neighbor of a site is nearer. Longer edges cross vacuum,
 # and no feature of the default edge basis tells their lengths apart.
@@ -16,12 +17,12 @@ _LONG_EDGE = 8.0
 _MAX_LISTED = 10  # that a warning describes
 
 
-def elements_of(graphs: CrystalGraphs) -> NDArray[np.int64]:
+def elements_of(graphs: AnyGraphs) -> NDArray[np.int64]:
     """Return the atomic numbers of the elements in some crystals.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
 
     Returns
@@ -29,15 +30,18 @@ def elements_of(graphs: CrystalGraphs) -> NDArray[np.int64]:
     ndarray of shape (n_elements,), int64
         In ascending order.
     """
-    return np.unique(graphs.atomic_numbers).astype(np.int64)
+    is_present = np.zeros(256, dtype=bool)
+    for _, part in chunks_of(graphs):
+        is_present[part.atomic_numbers] = True
+    return np.flatnonzero(is_present)
 
 
-def warn_of_long_edges(graphs: CrystalGraphs) -> None:
+def warn_of_long_edges(graphs: AnyGraphs) -> None:
     """Warn of crystals with edges across vacuum.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
 
     Warns
@@ -45,14 +49,18 @@ def warn_of_long_edges(graphs: CrystalGraphs) -> None:
     ExtrapolationWarning
         Once, with the number of these crystals and the first of them.
     """
-    long = np.flatnonzero(graphs.distances > _LONG_EDGE)
-    if not len(long):
+    found, longest = list[int](), 0.0
+    for positions, part in chunks_of(
+        graphs, lambda shard: shard.longest_edge > _LONG_EDGE
+    ):
+        long = np.flatnonzero(part.distances > _LONG_EDGE)
+        sites = np.searchsorted(part.edge_offsets, long, side="right") - 1
+        found += positions[np.unique(_crystal_of(part, sites))].tolist()
+        longest = max(longest, part.distances[long].max(initial=0.0))
+    if not found:
         return
-    sites = np.searchsorted(graphs.edge_offsets, long, side="right") - 1
-    crystals = np.unique(_crystal_of(graphs, sites))
-    longest = graphs.distances[long].max()
     warnings.warn(
-        f"{_first_of(crystals)} edges longer than {_LONG_EDGE:g} Å (up to "
+        f"{_first_of(found)} edges longer than {_LONG_EDGE:g} Å (up to "
         f"{longest:.1f} Å), like those of a molecule in a box or a slab in vacuum. The "
         "network cannot tell such lengths apart; set cutoff=8 of the featurizer, or "
         "see the limits of validity in the documentation",
@@ -61,12 +69,12 @@ def warn_of_long_edges(graphs: CrystalGraphs) -> None:
     )
 
 
-def warn_of_new_elements(graphs: CrystalGraphs, known: NDArray[np.int64]) -> None:
+def warn_of_new_elements(graphs: AnyGraphs, known: NDArray[np.int64]) -> None:
     """Warn of crystals with elements that no training crystal had.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
     known : ndarray of shape (n_elements,), int64
         Atomic numbers of the elements of the training crystals.
@@ -76,26 +84,31 @@ def warn_of_new_elements(graphs: CrystalGraphs, known: NDArray[np.int64]) -> Non
     ExtrapolationWarning
         Once, with the elements, the number of these crystals and the first of them.
     """
-    is_new = ~np.isin(graphs.atomic_numbers, known)
-    if not is_new.any():
+    new, found = set[int](), list[int]()
+    for positions, part in chunks_of(
+        graphs, lambda shard: not np.isin(shard.elements, known).all()
+    ):
+        is_new = ~np.isin(part.atomic_numbers, known)
+        new.update(part.atomic_numbers[is_new].tolist())
+        crystals = np.unique(_crystal_of(part, np.flatnonzero(is_new)))
+        found += positions[crystals].tolist()
+    if not found:
         return
-    new = elements_of(graphs)
-    symbols = [Element.from_Z(int(z)).symbol for z in new[~np.isin(new, known)]]
-    crystals = np.unique(_crystal_of(graphs, np.flatnonzero(is_new)))
+    symbols = [Element.from_Z(z).symbol for z in sorted(new)]
     warnings.warn(
-        f"{_first_of(crystals)} elements that no training crystal has "
+        f"{_first_of(found)} elements that no training crystal has "
         f"({', '.join(symbols)}); predictions for them are extrapolations",
         ExtrapolationWarning,
         stacklevel=2,
     )
 
 
-def warn_of_failed(graphs: CrystalGraphs, name: str = "X") -> None:
+def warn_of_failed(graphs: AnyGraphs, name: str = "X") -> None:
     """Warn of crystals that are left out because they cannot become graphs.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         Graphs of which some failed.
     name : str, default="X"
         Name of the argument.
@@ -119,8 +132,8 @@ def _crystal_of(graphs: CrystalGraphs, sites: NDArray[np.intp]) -> NDArray[np.in
     return crystals
 
 
-def _first_of(crystals: NDArray[np.intp]) -> str:
+def _first_of(crystals: Sequence[int]) -> str:
     """Return the subject of a sentence about some crystals."""
     others = len(crystals) - 1
     more = f" and {others} other crystal{'s' * (others > 1)}" if others else ""
-    return f"X[{crystals[0]}]{more} {'have' if others else 'has'}"
+    return f"X[{min(crystals)}]{more} {'have' if others else 'has'}"

@@ -18,12 +18,12 @@ from sklearn_cgcnn._estimators._pretrained import (
     pretrained_network,
 )
 from sklearn_cgcnn._training import (
+    CrystalDataset,
     CrystalNet,
     DivergenceGuard,
     EpochRule,
     FreezeLayers,
     KeepBestEpoch,
-    PackedDataset,
     Progress,
     SaveEpochs,
     TargetEncoding,
@@ -107,7 +107,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         rng: np.random.RandomState,
         spec: NetworkSpec,
         previous: CrystalNet | None,
-        valid: PackedDataset | None,
+        valid: CrystalDataset | None,
         schedule: Any,
         n_epochs: int,
     ) -> None:
@@ -180,7 +180,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         return pretrained_network(spec, self, pretrained_model(self.pretrained), seed)
 
     def _set_checkpoint(
-        self, train: PackedDataset, valid: PackedDataset | None
+        self, train: CrystalDataset, valid: CrystalDataset | None
     ) -> None:
         """Let the net save its progress, if `checkpoint_dir` is set."""
         if self.checkpoint_dir is None:
@@ -234,7 +234,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         params = self._net_params
         return params is not None and is_equal(self._current_net_params(), params)
 
-    def _train(self, dataset: PackedDataset, epochs: int) -> Self:
+    def _train(self, dataset: CrystalDataset, epochs: int) -> Self:
         try:
             self.net_.train(dataset, epochs)
         finally:

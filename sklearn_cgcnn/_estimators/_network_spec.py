@@ -16,8 +16,9 @@ from sklearn_cgcnn._ops import autocast
 from sklearn_cgcnn._training import PackedDataset
 from sklearn_cgcnn.graphs import (
     PROPERTIES,
-    CrystalGraphs,
+    AnyGraphs,
     element_table,
+    in_memory,
     scaled_properties,
 )
 from sklearn_cgcnn.nn import (
@@ -220,7 +221,7 @@ class NetworkSpec:
                 )
 
     def check_own_parts(
-        self, module: CGCNN, graphs: CrystalGraphs, matmul_precision: str
+        self, module: CGCNN, graphs: AnyGraphs, matmul_precision: str
     ) -> None:
         """Check on two crystals that the user's own parts work.
 
@@ -228,7 +229,7 @@ class NetworkSpec:
         ----------
         module : CGCNN
             Network built from this spec.
-        graphs : CrystalGraphs
+        graphs : CrystalGraphs or ShardedCrystalGraphs
             The training crystals.
         matmul_precision : {"float32", "tf32", "bfloat16"}
             Precision of matrix products.
@@ -248,7 +249,8 @@ class NetworkSpec:
             return
         rows = torch.arange(min(2, len(graphs)))
         device = next(module.parameters()).device
-        batch, _ = PackedDataset(graphs[: len(rows)], device=device)[rows]
+        few = in_memory(graphs[: len(rows)])
+        batch, _ = PackedDataset(few, device=device)[rows]
         parts = ", ".join(f"{name}={part}" for name, part in own.items())
         try:
             with autocast(device, matmul_precision):

@@ -4,7 +4,7 @@ from typing import Any
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
 from sklearn_cgcnn._validation import check_crystals
-from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.graphs import AnyGraphs
 
 
 def graphs_to_fit(estimator: Any, X: Any) -> Any:
@@ -20,10 +20,11 @@ def graphs_to_fit(estimator: Any, X: Any) -> Any:
     Returns
     -------
     CrystalGraphs, or X itself
-        X itself if the estimator is not one of this package: a Pipeline or a search
-        may turn structures into graphs in a way of its own.
+        X itself if X holds graphs, in memory or on disk. Also if the estimator is not
+        one of this package: a Pipeline or a search may turn structures into graphs in a
+        way of its own.
     """
-    if not isinstance(estimator, BaseCGCNN) or isinstance(X, CrystalGraphs):
+    if not isinstance(estimator, BaseCGCNN) or isinstance(X, AnyGraphs):
         return X
     crystals = check_crystals(X, on_error=estimator._on_error())
     return estimator._make_featurizer(crystals).transform(crystals)
@@ -42,9 +43,10 @@ def graphs_to_predict(estimator: Any, X: Any) -> Any:
     Returns
     -------
     CrystalGraphs, or X itself
-        X itself if the estimator is not one of this package.
+        X itself if X holds graphs, in memory or on disk. Also if the estimator is not
+        one of this package.
     """
-    if not isinstance(estimator, BaseCGCNN) or isinstance(X, CrystalGraphs):
+    if not isinstance(estimator, BaseCGCNN) or isinstance(X, AnyGraphs):
         return X
     crystals = check_crystals(X, on_error=estimator.featurizer_.on_error)
     return estimator.featurizer_.transform(crystals)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from sklearn_cgcnn._training import PackedDataset
-from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn._training import CrystalDataset, make_dataset
+from sklearn_cgcnn.graphs import AnyGraphs, ShardedCrystalGraphs
 
 
 class Targets(NamedTuple):
@@ -32,7 +32,7 @@ class TrainingData(NamedTuple):
 
     Attributes
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
     targets : Targets
         Their targets.
@@ -40,7 +40,7 @@ class TrainingData(NamedTuple):
         Weights in the loss.
     """
 
-    graphs: CrystalGraphs
+    graphs: AnyGraphs
     targets: Targets
     weights: NDArray[np.float64]
 
@@ -114,8 +114,11 @@ class TrainingData(NamedTuple):
             ) from error
         return self.take(train), self.take(valid)
 
-    def pack(self, device: torch.device | str) -> PackedDataset:
-        """Return the crystals as tensors on a device.
+    def pack(self, device: torch.device | str) -> CrystalDataset:
+        """Return the crystals as a dataset, whose tensors are on a device.
+
+        Graphs on disk that do not fit into a buffer are brought into the order of the
+        files: each pass without shuffling then reads every file once.
 
         Parameters
         ----------
@@ -124,8 +127,12 @@ class TrainingData(NamedTuple):
 
         Returns
         -------
-        PackedDataset
+        CrystalDataset
         """
+        if isinstance(self.graphs, ShardedCrystalGraphs):
+            order = self.graphs.reading_order()
+            if order is not None:
+                return self.take(order).pack(device)
         weights = torch.tensor(self.weights).float()
         given, encoded = self.targets
-        return PackedDataset(self.graphs, encoded, weights, device, given)
+        return make_dataset(self.graphs, encoded, weights, device, given)

@@ -11,7 +11,7 @@ from sklearn_cgcnn._training._callbacks import (
 from sklearn_cgcnn._training._checkpoint import SaveEpochs, TrainingCheckpoint
 from sklearn_cgcnn._training._device import resolve_device
 from sklearn_cgcnn._training._net import CrystalNet, is_complete
-from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._training._packed import CrystalDataset, PackedDataset
 from sklearn_cgcnn._training._recipe import (
     CLASS_LOSSES,
     CLASSIFICATION_EPOCHS,
@@ -24,6 +24,7 @@ from sklearn_cgcnn._training._recipe import (
     make_optimizer_params,
     make_schedule,
 )
+from sklearn_cgcnn._training._streamed import StreamedDataset, make_dataset
 from sklearn_cgcnn._training._targets import (
     ClassEncoding,
     NumberEncoding,
@@ -39,6 +40,7 @@ __all__ = [
     "REGRESSION_EPOCHS",
     "SCHEDULES",
     "ClassEncoding",
+    "CrystalDataset",
     "CrystalNet",
     "DivergenceGuard",
     "EpochRule",
@@ -48,12 +50,14 @@ __all__ = [
     "PackedDataset",
     "Progress",
     "SaveEpochs",
+    "StreamedDataset",
     "TargetEncoding",
     "TrainingCheckpoint",
     "build_net",
     "fit_baseline",
     "is_complete",
     "make_criterion",
+    "make_dataset",
     "make_optimizer_params",
     "make_schedule",
     "prepare_callbacks",

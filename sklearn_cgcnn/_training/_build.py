@@ -8,7 +8,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_cgcnn._training._net import CrystalNet
-from sklearn_cgcnn._training._packed import BatchIterator, PackedDataset
+from sklearn_cgcnn._training._packed import BatchIterator, CrystalDataset
 from sklearn_cgcnn._training._targets import TargetEncoding
 from sklearn_cgcnn.nn import Dropout
 
@@ -21,7 +21,7 @@ def build_net(
     batch_size: int,
     callbacks: Iterable[Callback | tuple[str, Callback]] = (),
     encoding: TargetEncoding | None = None,
-    valid: PackedDataset | None = None,
+    valid: CrystalDataset | None = None,
     seed: int = 0,
     has_trained_weights: bool = False,
     compiled: bool | Literal["auto"] = False,
@@ -40,7 +40,7 @@ def build_net(
         Parameters of :class:`skorch.NeuralNet`.
     encoding : TargetEncoding or None, default=None
         What the outputs of the network mean.
-    valid : PackedDataset or None, default=None
+    valid : CrystalDataset or None, default=None
         Held-out crystals, on which the validation loss is computed after every epoch.
     seed, has_trained_weights, compiled, matmul_precision
         Attributes of :class:`CrystalNet`.

@@ -3,7 +3,7 @@
 import torch
 
 from sklearn_cgcnn._ops import can_compile
-from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._training._packed import CrystalDataset
 
 # Seconds that compiled loops save in training, for each step and for each edge of an
 # epoch, and in prediction for each edge. Measured with the default network on one core
@@ -14,7 +14,7 @@ _LEAST_SAVED = 2.5
 
 
 def is_worth_compiling(
-    dataset: PackedDataset, device: torch.device, n_epochs: int, n_steps: int
+    dataset: CrystalDataset, device: torch.device, n_epochs: int, n_steps: int
 ) -> bool:
     """Return whether to sum over the edges of a dataset in compiled loops.
 
@@ -23,7 +23,7 @@ def is_worth_compiling(
 
     Parameters
     ----------
-    dataset : PackedDataset
+    dataset : CrystalDataset
         The crystals.
     device : torch.device
         The device that the network runs on.
@@ -38,7 +38,7 @@ def is_worth_compiling(
         False for a GPU, for which torch compiles anew in each process, and where Numba
         cannot be imported.
     """
-    n_edges = len(dataset.distances)
+    n_edges = dataset.n_edges
     saved = n_edges * _SAVED_IN_PREDICTION
     if n_epochs:
         saved = n_epochs * (n_steps * _SAVED_A_STEP + n_edges * _SAVED_AN_EDGE)

@@ -20,8 +20,8 @@ from sklearn_cgcnn._training._interrupts import InterruptWatch
 from sklearn_cgcnn._training._packed import (
     BatchIterator,
     BatchTargets,
+    CrystalDataset,
     EdgeBoundedIterator,
-    PackedDataset,
     Sample,
 )
 from sklearn_cgcnn._training._statistics import OF_A_TRAINING, NetWithStatistics
@@ -145,7 +145,7 @@ class CrystalNet(NetWithStatistics):
             )
         return losses * weight.view(-1, *[1] * (losses.ndim - 1)) * present, present
 
-    def train(self, dataset: PackedDataset, epochs: int) -> None:
+    def train(self, dataset: CrystalDataset, epochs: int) -> None:
         """Train for several epochs, or until a callback stops the training.
 
         A callback stops it by `StopTraining`, or at the begin or the end of an epoch by
@@ -155,7 +155,7 @@ class CrystalNet(NetWithStatistics):
 
         Parameters
         ----------
-        dataset : PackedDataset
+        dataset : CrystalDataset
             Training crystals.
         epochs : int
             Number of epochs.
@@ -172,7 +172,7 @@ class CrystalNet(NetWithStatistics):
             for guard in self._guards():
                 guard.release()
 
-    def _train_and_finish(self, dataset: PackedDataset, epochs: int) -> None:
+    def _train_and_finish(self, dataset: CrystalDataset, epochs: int) -> None:
         saved = self.checkpoint and self.checkpoint.load(self.device)
         if saved and saved["is_finished"]:
             restore_training(self, saved)
@@ -326,12 +326,12 @@ class CrystalNet(NetWithStatistics):
             for _, callback in self.callbacks_
         )
 
-    def check_last_step(self, dataset: PackedDataset) -> None:
+    def check_last_step(self, dataset: CrystalDataset) -> None:
         """Check that the last step did not diverge, as no loss has been computed since.
 
         Parameters
         ----------
-        dataset : PackedDataset
+        dataset : CrystalDataset
             Training crystals.
 
         Raises
@@ -352,12 +352,12 @@ class CrystalNet(NetWithStatistics):
         callbacks = [callback for _, callback in self.callbacks_]
         return [each for each in callbacks if isinstance(each, DivergenceGuard)]
 
-    def predict_batches(self, dataset: PackedDataset) -> Tensor:
+    def predict_batches(self, dataset: CrystalDataset) -> Tensor:
         """Predict for all crystals of a dataset, in order.
 
         Parameters
         ----------
-        dataset : PackedDataset
+        dataset : CrystalDataset
 
         Returns
         -------
@@ -366,12 +366,12 @@ class CrystalNet(NetWithStatistics):
         """
         return self._evaluate(dataset, self.infer)
 
-    def evaluate(self, dataset: PackedDataset, method: str) -> Tensor:
+    def evaluate(self, dataset: CrystalDataset, method: str) -> Tensor:
         """Compute something of all crystals of a dataset, in order.
 
         Parameters
         ----------
-        dataset : PackedDataset
+        dataset : CrystalDataset
         method : str
             ``"infer"``, or the name of a method of the module that takes a batch, such
             as ``"contributions"``.
@@ -387,7 +387,7 @@ class CrystalNet(NetWithStatistics):
         return self._evaluate(dataset, lambda batch: self._compute(function, batch))
 
     def _evaluate(
-        self, dataset: PackedDataset, infer: Callable[[CrystalGraphBatch], Tensor]
+        self, dataset: CrystalDataset, infer: Callable[[CrystalGraphBatch], Tensor]
     ) -> Tensor:
         """Concatenate the results of a function for all batches, without training."""
         self._set_training(False)
@@ -400,7 +400,7 @@ class CrystalNet(NetWithStatistics):
         return torch.cat(outputs).cpu()
 
     def _execution(
-        self, dataset: PackedDataset, epochs: int = 0
+        self, dataset: CrystalDataset, epochs: int = 0
     ) -> AbstractContextManager[None]:
         """Return the context in which the module runs: precision and compiled loops.
 

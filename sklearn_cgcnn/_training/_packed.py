@@ -1,5 +1,6 @@
 """Packed graphs as tensors, and the batches gathered from them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,14 +30,14 @@ class BatchTargets:
         Sample weights.
     rows : Tensor of shape (n_crystals,), int64
         Positions of the crystals in their dataset, on the CPU.
-    dataset : PackedDataset
+    dataset : CrystalDataset
         The dataset that the batch was gathered from.
     """
 
     values: Tensor
     weights: Tensor
     rows: Tensor
-    dataset: "PackedDataset"
+    dataset: "CrystalDataset"
 
     @property
     def y(self) -> NDArray[Any]:
@@ -52,13 +53,13 @@ Sample = tuple[CrystalGraphBatch, BatchTargets]
 
 
 # A Dataset of skorch, whose scoring callbacks then find X and y.
-class PackedDataset(Dataset):  # type: ignore[misc]
-    """Graphs, targets and sample weights as tensors on one device.
+class CrystalDataset(Dataset, ABC):  # type: ignore[misc]
+    """Crystals with targets and sample weights, from which batches are gathered.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
-        The crystals.
+    sizes : ndarray of shape (n_crystals, 2), int64
+        Number of sites and edges of each crystal.
     targets : Tensor of shape (n_crystals, ...) or None, default=None
         Targets. None means zeros.
     weights : Tensor of shape (n_crystals,) or None, default=None
@@ -67,6 +68,87 @@ class PackedDataset(Dataset):  # type: ignore[misc]
         Device that stores the tensors.
     y : ndarray of shape (n_crystals, ...) or None, default=None
         Targets as they were passed to the estimator. None means `targets` itself.
+    """
+
+    def __init__(
+        self,
+        sizes: NDArray[np.int64],
+        targets: Tensor | None,
+        weights: Tensor | None,
+        device: torch.device | str,
+        y: NDArray[Any] | None,
+    ) -> None:
+        # Kept on the CPU: the size of a batch must be known without reading the GPU.
+        self.sizes = torch.tensor(sizes)  # (n_crystals, 2): sites and edges
+        if targets is None:
+            targets = torch.zeros(len(sizes))
+        if weights is None:
+            weights = torch.ones(len(sizes))
+        self.targets, self.weights = targets.to(device), weights.to(device)
+        self.y = targets.cpu().numpy() if y is None else y
+
+    @property
+    def X(self) -> "CrystalDataset":  # noqa: N802
+        """The dataset itself, which `predict` of the net accepts."""
+        return self
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges of all crystals together."""
+        return int(self.sizes[:, 1].sum())
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, rows: Tensor) -> Sample:
+        """Gather crystals, their targets and their weights.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_crystals,), int64
+            Positions of the crystals.
+
+        Returns
+        -------
+        batch : CrystalGraphBatch
+        targets : BatchTargets
+        """
+        return next(self.batches(rows, [len(rows)]))
+
+    def shuffle(self, generator: torch.Generator | None) -> Tensor:
+        """Draw the order of an epoch.
+
+        Parameters
+        ----------
+        generator : torch.Generator or None
+            Source of randomness.
+
+        Returns
+        -------
+        Tensor of shape (n_crystals,), int64
+            Positions of the crystals.
+        """
+        return torch.randperm(len(self), generator=generator)
+
+    @abstractmethod
+    def batches(
+        self,
+        rows: Tensor,
+        lengths: Sequence[int],
+        prepare: Prepare | None = None,
+    ) -> Iterator[Sample]:
+        """Gather crystals batch by batch, as :meth:`PackedDataset.batches` does."""
+
+
+class PackedDataset(CrystalDataset):
+    """Graphs, targets and sample weights as tensors on one device.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        The crystals.
+    targets, weights, device, y
+        As in :class:`CrystalDataset`.
     """
 
     def __init__(
@@ -92,39 +174,9 @@ class PackedDataset(Dataset):  # type: ignore[misc]
         self.edge_weights = tensor(graphs.edge_weights.astype(np.int32))
         self.site_offsets = tensor(graphs.site_offsets)
         self.edge_offsets = tensor(graphs.edge_offsets)
-        # Kept on the CPU: the size of a batch must be known without reading the GPU.
         edge_ends = graphs.edge_offsets[graphs.site_offsets]
         sizes = np.diff([graphs.site_offsets, edge_ends]).T
-        self.sizes = torch.tensor(sizes)  # (n_crystals, 2): sites and edges
-        if targets is None:
-            targets = torch.zeros(len(graphs))
-        if weights is None:
-            weights = torch.ones(len(graphs))
-        self.targets, self.weights = targets.to(device), weights.to(device)
-        self.y = targets.cpu().numpy() if y is None else y
-
-    @property
-    def X(self) -> "PackedDataset":  # noqa: N802
-        """The dataset itself, which `predict` of the net accepts."""
-        return self
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, rows: Tensor) -> Sample:
-        """Gather crystals, their targets and their weights.
-
-        Parameters
-        ----------
-        rows : Tensor of shape (n_crystals,), int64
-            Positions of the crystals.
-
-        Returns
-        -------
-        batch : CrystalGraphBatch
-        targets : BatchTargets
-        """
-        return next(self.batches(rows, [len(rows)]))
+        super().__init__(sizes, targets, weights, device, y)
 
     def batches(
         self,
@@ -155,7 +207,7 @@ class PackedDataset(Dataset):  # type: ignore[misc]
         sizes = [part.sum(dim=0).tolist() for part in self.sizes[rows].split(lengths)]
         # All positions are copied at once, because each copy waits for a GPU.
         on_device, start = rows.to(self.targets.device), 0
-        for group in _groups([n_edges for _, n_edges in sizes]):
+        for group in groups_of([n_edges for _, n_edges in sizes], _MAX_EDGES_AT_ONCE):
             n_crystals, n_sites, n_edges = (
                 lengths[group],
                 *zip(*sizes[group], strict=True),
@@ -201,7 +253,7 @@ class BatchIterator:
 
     Parameters
     ----------
-    dataset : PackedDataset
+    dataset : CrystalDataset
         The crystals.
     batch_size : int
         Largest number of crystals in a batch.
@@ -215,7 +267,7 @@ class BatchIterator:
 
     def __init__(
         self,
-        dataset: PackedDataset,
+        dataset: CrystalDataset,
         batch_size: int,
         shuffle: bool = False,
         generator: torch.Generator | None = None,
@@ -232,7 +284,7 @@ class BatchIterator:
 
     def __iter__(self) -> Iterator[Sample]:
         if self.shuffle:
-            order = torch.randperm(len(self.dataset), generator=self.generator)
+            order = self.dataset.shuffle(self.generator)
         else:
             order = torch.arange(len(self.dataset))
         lengths = [len(part) for part in order.tensor_split(len(self))]
@@ -247,14 +299,14 @@ class EdgeBoundedIterator:
 
     Parameters
     ----------
-    dataset : PackedDataset
+    dataset : CrystalDataset
         The crystals.
     max_edges : int
         Largest number of edges and sites together in a batch. A single crystal may
         exceed it. Sites count too, so that sites without edges are bounded as well.
     """
 
-    def __init__(self, dataset: PackedDataset, max_edges: int) -> None:
+    def __init__(self, dataset: CrystalDataset, max_edges: int) -> None:
         self.dataset = dataset
         self._lengths, total = [0], 0
         for cost in dataset.sizes.sum(dim=1).tolist():
@@ -271,15 +323,27 @@ class EdgeBoundedIterator:
         return self.dataset.batches(torch.arange(len(self.dataset)), self._lengths)
 
 
-def _groups(n_edges: Sequence[int]) -> Iterator[slice]:
-    """Divide batches into groups of successive ones with a bounded number of edges."""
+def groups_of(sizes: Sequence[int], limit: int) -> Iterator[slice]:
+    """Divide items into groups of successive ones with a bounded total size.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Size of each item.
+    limit : int
+        Largest total size of a group, unless a single item is larger.
+
+    Yields
+    ------
+    slice
+    """
     start, total = 0, 0
-    for i, n in enumerate(n_edges):
-        if i > start and total + n > _MAX_EDGES_AT_ONCE:
+    for i, size in enumerate(sizes):
+        if i > start and total + size > limit:
             yield slice(start, i)
             start, total = i, 0
-        total += n
-    yield slice(start, len(n_edges))
+        total += size
+    yield slice(start, len(sizes))
 
 
 def _take_ragged(offsets: Tensor, rows: Tensor, n_items: int) -> tuple[Tensor, Tensor]:

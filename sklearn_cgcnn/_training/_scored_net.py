@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import Tensor
 
-from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._training._packed import CrystalDataset
 from sklearn_cgcnn._training._targets import TargetEncoding
 from sklearn_cgcnn.nn import CrystalGraphBatch
 
@@ -30,12 +30,12 @@ class ScoredNet(NeuralNet):  # type: ignore[misc]
         classes: NDArray[Any] = self.encoding.classes  # type: ignore[union-attr]
         return classes
 
-    def predict(self, X: PackedDataset | CrystalGraphBatch) -> NDArray[Any]:
+    def predict(self, X: CrystalDataset | CrystalGraphBatch) -> NDArray[Any]:
         """Predict numbers in the unit of the target, or labels.
 
         Parameters
         ----------
-        X : PackedDataset or CrystalGraphBatch
+        X : CrystalDataset or CrystalGraphBatch
             The crystals, as callbacks receive them.
 
         Returns
@@ -45,12 +45,12 @@ class ScoredNet(NeuralNet):  # type: ignore[misc]
         outputs = self._outputs(X)
         return outputs if self.encoding is None else self.encoding.decode(outputs)
 
-    def predict_proba(self, X: PackedDataset | CrystalGraphBatch) -> NDArray[Any]:
+    def predict_proba(self, X: CrystalDataset | CrystalGraphBatch) -> NDArray[Any]:
         """Predict probabilities of classes.
 
         Parameters
         ----------
-        X : PackedDataset or CrystalGraphBatch
+        X : CrystalDataset or CrystalGraphBatch
             The crystals, as callbacks receive them.
 
         Returns
@@ -66,7 +66,7 @@ class ScoredNet(NeuralNet):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : PackedDataset or CrystalGraphBatch
+        X : CrystalDataset or CrystalGraphBatch
             The crystals, as callbacks receive them.
         y : array-like of shape (n_crystals,) or (n_crystals, n_outputs)
             True values.
@@ -88,7 +88,7 @@ class ScoredNet(NeuralNet):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : PackedDataset or CrystalGraphBatch
+        X : CrystalDataset or CrystalGraphBatch
             The crystals.
         training : bool, default=False
             Whether to apply dropout and statistics of batches.

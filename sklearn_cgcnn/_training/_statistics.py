@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn._training._packed import BatchIterator, PackedDataset
+from sklearn_cgcnn._training._packed import BatchIterator, CrystalDataset
 from sklearn_cgcnn._training._scored_net import ScoredNet
 from sklearn_cgcnn.nn import BatchNorm
 from sklearn_cgcnn.nn._norm import paused_statistics
@@ -31,14 +31,14 @@ class NetWithStatistics(ScoredNet):
     time, and they would lag behind the weights.
     """
 
-    def recompute_statistics(self, dataset: PackedDataset) -> None:
+    def recompute_statistics(self, dataset: CrystalDataset) -> None:
         """Recompute the running statistics of all norms with the current weights.
 
         Frozen norms keep theirs.
 
         Parameters
         ----------
-        dataset : PackedDataset
+        dataset : CrystalDataset
             Training crystals.
         """
         norms = self.__dict__.get("norms_", self._norms())
@@ -51,12 +51,12 @@ class NetWithStatistics(ScoredNet):
             for batch, _ in self.get_iterator(dataset):
                 self.infer(batch)
 
-    def get_iterator(self, dataset: PackedDataset, training: bool = False) -> Any:
+    def get_iterator(self, dataset: CrystalDataset, training: bool = False) -> Any:
         """Return an iterator over batches, with edge features if they are constant.
 
         Parameters
         ----------
-        dataset : PackedDataset
+        dataset : CrystalDataset
             The crystals.
         training : bool, default=False
             Whether to shuffle them.

@@ -1,6 +1,6 @@
 """Check that X contains crystals."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +15,54 @@ from sklearn_cgcnn._advice import (
 )
 from sklearn_cgcnn._ase_atoms import is_ase_atoms, structure_from_ase
 from sklearn_cgcnn.exceptions import GraphSettingsError
-from sklearn_cgcnn.graphs import CrystalGraphs, Failure, structure_error
+from sklearn_cgcnn.graphs import (
+    AnyGraphs,
+    CrystalGraphs,
+    Failure,
+    chunks_of,
+    in_memory,
+    structure_error,
+)
+
+
+@overload
+def check_crystals(
+    X: Any,
+    *,
+    on_error: str = ...,
+    first: int = ...,
+    on_disk: Literal[False] = ...,
+) -> list[IStructure | Failure] | CrystalGraphs: ...
+
+
+@overload
+def check_crystals(
+    X: Any, *, on_error: str = ..., first: int = ..., on_disk: bool
+) -> list[IStructure | Failure] | AnyGraphs: ...
 
 
 def check_crystals(
-    X: Any, *, on_error: str = "raise", first: int = 0
-) -> list[IStructure | Failure] | CrystalGraphs:
+    X: Any, *, on_error: str = "raise", first: int = 0, on_disk: bool = False
+) -> list[IStructure | Failure] | AnyGraphs:
     """Check that X contains structures or graphs, and unpack its container.
 
     Parameters
     ----------
-    X : sequence of Structure, CrystalGraphs, or sequence of CrystalGraphs
-        A sequence is a list, a tuple, a 1-D or one-column array of dtype object, a
-        Series or a one-column DataFrame. Structures are pymatgen Structures or ASE
-        Atoms.
+    X : sequence of Structure, graphs, or sequence of graphs
+        Graphs are CrystalGraphs or ShardedCrystalGraphs. A sequence is a list, a tuple,
+        a 1-D or one-column array of dtype object, a Series or a one-column DataFrame.
+        Structures are pymatgen Structures or ASE Atoms.
     on_error : {"raise", "collect"}, default="raise"
         What to do with items of another type. "raise" raises an error, "collect"
         replaces them by failures.
     first : int, default=0
         Index by which error messages refer to the first item of X.
+    on_disk : bool, default=False
+        Whether graphs on disk may stay there. Otherwise, they are read into memory.
 
     Returns
     -------
-    list of (Structure or Failure), or CrystalGraphs
+    list of (Structure or Failure), CrystalGraphs, or ShardedCrystalGraphs
         A failure takes the place of an item that is no crystal, and of ASE Atoms that
         cannot be converted. The featurizer raises or collects it together with the
         structures that cannot become graphs. Passing the list again changes nothing.
@@ -52,27 +77,27 @@ def check_crystals(
     GraphSettingsError
         If X contains graphs made with different settings.
     """
-    crystals = X if isinstance(X, CrystalGraphs) else _as_list(X)
+    crystals = X if isinstance(X, AnyGraphs) else _as_list(X)
     if not len(crystals):
         raise ValueError(
             f"X contains no crystals: the {type(X).__name__} is empty; pass at least "
             "one crystal"
         )
-    if isinstance(crystals, CrystalGraphs):
-        return crystals
-    if isinstance(crystals[0], CrystalGraphs):
+    if isinstance(crystals, AnyGraphs):
+        return crystals if on_disk else in_memory(crystals)
+    if isinstance(crystals[0], AnyGraphs):
         return _join_graphs(crystals, first)
     return _as_structures(crystals, on_error, first)
 
 
 def find_unknown_elements(
-    graphs: CrystalGraphs, known_elements: NDArray[np.bool_]
+    graphs: AnyGraphs, known_elements: NDArray[np.bool_]
 ) -> dict[int, str]:
     """Find the crystals that contain an element without features.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
     known_elements : ndarray of shape (n_elements,), bool
         Whether an element has features, indexed by its atomic number.
@@ -85,28 +110,29 @@ def find_unknown_elements(
     """
     known = np.zeros(256, dtype=bool)
     known[: len(known_elements)] = known_elements
-    unknown = np.flatnonzero(~known[graphs.atomic_numbers])
-    crystals = np.searchsorted(graphs.site_offsets, unknown, side="right") - 1
-    crystals, first = np.unique(crystals, return_index=True)
-    symbols = [
-        Element.from_Z(int(number)).symbol
-        for number in graphs.atomic_numbers[unknown[first]]
-    ]
-    return {
-        crystal: (
-            f"contains {symbol}, but site_features has no features, or no finite ones, "
-            "for this element; add them, or leave this crystal out"
-        )
-        for crystal, symbol in zip(crystals.tolist(), symbols, strict=True)
-    }
+    reasons = dict[int, str]()
+    for positions, part in chunks_of(
+        graphs, lambda shard: not known[list(shard.elements)].all()
+    ):
+        unknown = np.flatnonzero(~known[part.atomic_numbers])
+        crystals = np.searchsorted(part.site_offsets, unknown, side="right") - 1
+        crystals, first = np.unique(crystals, return_index=True)
+        numbers = part.atomic_numbers[unknown[first]].tolist()
+        for crystal, number in zip(positions[crystals].tolist(), numbers, strict=True):
+            reasons[crystal] = (
+                f"contains {Element.from_Z(number).symbol}, but site_features has no "
+                "features, or no finite ones, for this element; add them, or leave "
+                "this crystal out"
+            )
+    return dict(sorted(reasons.items()))
 
 
-def check_elements(graphs: CrystalGraphs, known_elements: NDArray[np.bool_]) -> None:
+def check_elements(graphs: AnyGraphs, known_elements: NDArray[np.bool_]) -> None:
     """Check that features are available for every element of the crystals.
 
     Parameters
     ----------
-    graphs : CrystalGraphs
+    graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
     known_elements : ndarray of shape (n_elements,), bool
         Whether an element has features, indexed by its atomic number.
@@ -155,10 +181,10 @@ def _join_graphs(parts: list[Any], first: int) -> CrystalGraphs:
     for index, part in enumerate(parts, first):
         if is_crystal(part):
             raise _mixture_error(part, index, parts[0], first)
-        if not isinstance(part, CrystalGraphs):
+        if not isinstance(part, AnyGraphs):
             raise TypeError(f"X[{index}] {describe_item(part)}. {EXPECTED_X}")
     try:
-        return CrystalGraphs.concatenate(parts)
+        return CrystalGraphs.concatenate(map(in_memory, parts))
     except GraphSettingsError as error:
         # The user knows these graphs as items of X, not of the argument `parts`.
         raise GraphSettingsError(str(error).replace("parts[", "X[")) from None
@@ -174,7 +200,7 @@ def _as_structures(
             structures.append(item)
         elif is_ase_atoms(item):
             structures.append(structure_from_ase(item))
-        elif isinstance(item, CrystalGraphs):
+        elif isinstance(item, AnyGraphs):
             raise _mixture_error(item, index, items[0], first)
         elif on_error == "collect":
             structures.append(Failure(describe_item(item)))

@@ -132,7 +132,7 @@ def load_cif_directory(
     >>> X, y = load_cif_directory("my_crystals", return_X_y=True)  # doctest: +SKIP
     """
     folder = Path(path)
-    files, properties = _list_folder(folder)
+    files, properties = list_folder(folder)
     readings = _read_files(files, time_limit, n_jobs, verbose)
     failed = {id_: r.reason for id_, r in readings.items() if r.structure is None}
     ids = [id_ for id_ in files if id_ not in failed]
@@ -154,8 +154,24 @@ def load_cif_directory(
     )
 
 
-def _list_folder(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
-    """Return the file and the properties of each id."""
+def list_folder(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """Return the file and the properties of each id.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    files : dict of str to Path
+    properties : dict of str to list of str
+
+    Raises
+    ------
+    CIFDirectoryError
+        If the folder or its table cannot be read.
+    """
     if not folder.is_dir():
         raise CIFDirectoryError(f"{folder} is not a folder; path must be one")
     files = _find_files(folder)
@@ -203,7 +219,7 @@ def _read_files(
 ) -> dict[str, CIFReading]:
     readings = {}
     with (
-        closing(_readings(list(files.values()), time_limit, n_jobs)) as results,
+        closing(iter_readings(list(files.values()), time_limit, n_jobs)) as results,
         progress_bar(len(files), "reading", "file", verbose) as bar,
     ):
         for id_, reading in zip(files, results, strict=True):
@@ -212,9 +228,25 @@ def _read_files(
     return readings
 
 
-def _readings(
+def iter_readings(
     files: list[Path], time_limit: float | None, n_jobs: int | None
 ) -> Generator[CIFReading, None, None]:
+    """Read files one after another.
+
+    Parameters
+    ----------
+    files : list of Path
+        The files.
+    time_limit : float or None
+        Seconds for one file.
+    n_jobs : int or None
+        Number of processes.
+
+    Yields
+    ------
+    CIFReading
+        In the order of the files.
+    """
     n_processes = min(effective_n_jobs(n_jobs), len(files))
     if time_limit is None and n_processes == 1:
         yield from map(read_cif, files)

@@ -9,8 +9,9 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,6 +25,7 @@ _ONE_THREAD = dict.fromkeys(
 _LONGEST = 1e8  # seconds, which timers accept
 _START_LIMIT = 300.0  # seconds, for slow disks
 _PATIENCE = 10.0  # seconds, for the system to end a process
+_N_AHEAD = 16  # calls for each process whose outcomes may wait for the caller
 _PIPE_ERRORS = (EOFError, OSError, pickle.UnpicklingError)
 _REMEDY = "pass time_limit=None and n_jobs=1 to read in this process"
 _WORKER = Path(__file__).with_name("_timed_worker.py")
@@ -89,13 +91,29 @@ def timed_map(
 
     executor = ThreadPoolExecutor(n_processes)
     try:
-        yield from executor.map(call, arguments)
+        yield from _in_order(executor, call, arguments, _N_AHEAD * n_processes)
     finally:  # also after an interrupt, or if not all outcomes are wanted
         for process in processes:
             process.end()
         executor.shutdown(cancel_futures=True)
         for process in processes:
             process.close()
+
+
+def _in_order(
+    executor: ThreadPoolExecutor,
+    call: Callable[[Any], Outcome],
+    arguments: Iterable[Any],
+    n_ahead: int,
+) -> Iterator[Outcome]:
+    """Yield outcomes in order. `map` of the executor would not wait for the caller."""
+    pending = deque[Future[Outcome]]()
+    for argument in arguments:
+        pending.append(executor.submit(call, argument))
+        if len(pending) > n_ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 class _Process:

@@ -21,10 +21,18 @@ from sklearn_cgcnn.graphs._neighbors import (
     edge_rule_from_dict,
 )
 from sklearn_cgcnn.graphs._settings import describe_differences, graph_settings
+from sklearn_cgcnn.graphs._shard_writer import write_shards
+from sklearn_cgcnn.graphs._shards import (
+    AnyGraphs,
+    ShardedCrystalGraphs,
+    chunks_of,
+    in_memory,
+)
 
 __all__ = [
     "EDGE_RULES",
     "PROPERTIES",
+    "AnyGraphs",
     "Cell",
     "CrystalGraphs",
     "EdgeRule",
@@ -32,16 +40,20 @@ __all__ = [
     "NearestNeighbors",
     "NeighborList",
     "OriginalNeighbors",
+    "ShardedCrystalGraphs",
     "VoronoiNeighbors",
     "build_graphs",
+    "chunks_of",
     "describe_differences",
     "edge_rule_from_dict",
     "element_table",
     "graph_settings",
+    "in_memory",
     "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",
     "scaled_properties",
     "sole_atomic_number",
     "structure_error",
+    "write_shards",
 ]

@@ -15,10 +15,9 @@ from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn.exceptions import GraphFormatError, StructureError
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
-from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
+from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs, without_graphs
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._failures import Failure, formula_of, structure_error
-from sklearn_cgcnn.graphs._invariants import DTYPES
 from sklearn_cgcnn.graphs._neighbors import EDGE_RULES, EdgeRule, NeighborList
 from sklearn_cgcnn.graphs._ragged import offsets_of
 from sklearn_cgcnn.graphs._settings import graph_settings
@@ -41,6 +40,7 @@ def build_graphs(
     on_error: str = "raise",
     n_jobs: int | None = None,
     verbose: int = 0,
+    first: int | None = None,
 ) -> CrystalGraphs:
     """Build the graphs of crystal structures.
 
@@ -62,6 +62,10 @@ def build_graphs(
         Number of processes, as in joblib. None means one.
     verbose : int, default=0
         Whether to show a progress bar.
+    first : int or None, default=None
+        Position of the first structure, if these are a part of more: errors count
+        from there, and all structures of the part may fail. None means that they are
+        all.
 
     Returns
     -------
@@ -72,8 +76,8 @@ def build_graphs(
     ------
     StructureError
         If structures cannot become graphs, and `on_error` is "raise" or no structure
-        can. The attribute ``index`` of the error is the position of the first of them,
-        and ``failed`` maps the position of each to the reason.
+        of all can. The attribute ``index`` of the error is the position of the first of
+        them, and ``failed`` maps the position of each to the reason.
     ValueError
         If there are no structures, or if your own rule returns an invalid neighbor
         list.
@@ -101,14 +105,17 @@ def build_graphs(
         raise chunks.error
     if not finished:
         raise ValueError("X contains no crystals: it is empty; pass at least one")
-    _check_failures(failures, n_done, on_error, chunks.stopped)
+    failures = {(first or 0) + row: each for row, each in failures.items()}
+    if on_error == "raise" or (first is None and len(failures) == n_done):
+        is_last = first is None and not chunks.stopped
+        _check_failures(failures, n_done + (first or 0), on_error, is_last)
     return CrystalGraphs.concatenate(finished)
 
 
 def _check_failures(
-    failures: Mapping[int, Failure], n_done: int, on_error: str, stopped: bool
+    failures: Mapping[int, Failure], n_done: int, on_error: str, is_last: bool
 ) -> None:
-    if not failures or (on_error == "collect" and len(failures) < n_done):
+    if not failures:
         return
     remedy = "Repair these crystals, or leave them out."
     if on_error == "raise":
@@ -116,7 +123,7 @@ def _check_failures(
             'Repair these crystals, leave them out, or pass on_error="collect" to '
             "CrystalGraphFeaturizer to collect the reasons instead."
         )
-    if stopped:
+    if not is_last:
         remedy = f"Crystals after X[{n_done - 1}] were not read. {remedy}"
     raise structure_error(failures, n_done, remedy)
 
@@ -216,7 +223,7 @@ def _build_chunk(
                 failed[rows[0]] = _failure(error, good[rows[0]])
     if not failed:
         return parts[0], {}
-    parts.append(_without_graphs([each.reason for each in failed.values()], settings))
+    parts.append(without_graphs([each.reason for each in failed.values()], settings))
     order += failed
     graphs = CrystalGraphs.concatenate(parts)[np.argsort(order)]
     return graphs, dict(sorted(failed.items()))
@@ -236,16 +243,6 @@ def _build_together(
 def _failure(error: StructureError, cell: Cell) -> Failure:
     symbols = (Element.from_Z(z) for z in cell.atomic_numbers)
     return Failure(str(error), formula_of(Composition(Counter(symbols))))
-
-
-def _without_graphs(reasons: Sequence[str], settings: dict[str, Any]) -> CrystalGraphs:
-    """Return a container of crystals that all failed, with these reasons."""
-    lengths = dict.fromkeys(DTYPES, 0) | {"edge_offsets": 1}
-    lengths |= dict.fromkeys(("site_offsets", "site_map_offsets"), len(reasons) + 1)
-    arrays: dict[str, Any] = {
-        name: np.zeros(lengths[name], dtype) for name, dtype in DTYPES.items()
-    }
-    return CrystalGraphs(**arrays, settings=settings, failed=dict(enumerate(reasons)))
 
 
 def _check_edges(

@@ -1,7 +1,7 @@
 """Behavior of a container as a sequence, and as a column, of crystals."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 class CrystalColumn(ABC):
     """Base class of a container that scikit-learn can count, split and select.
 
-    A subclass implements ``__len__`` and the two methods that select crystals.
+    A subclass implements ``__len__``, `failed` and the two methods that select
+    crystals.
     """
 
     ndim = 2
@@ -19,6 +20,24 @@ class CrystalColumn(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of crystals."""
+
+    @property
+    @abstractmethod
+    def failed(self) -> Mapping[int, str]:
+        """The reason for each crystal that has no graph, by its position."""
+
+    @property
+    def is_failed(self) -> NDArray[np.bool_]:
+        """Whether each crystal could not become a graph.
+
+        Returns
+        -------
+        ndarray of shape (n_crystals,), bool
+            ``graphs[~graphs.is_failed]`` leaves these crystals out.
+        """
+        mask = np.zeros(len(self), dtype=bool)
+        mask[list(self.failed)] = True
+        return mask
 
     @abstractmethod
     def _slice(self, start: int, stop: int) -> Self:
@@ -48,9 +67,10 @@ class CrystalColumn(ABC):
 
         Returns
         -------
-        CrystalGraphs
-            The selected crystals, also if `key` is a single integer. The arrays are
-            views if `key` is a slice of step one, and copies otherwise.
+        CrystalGraphs or ShardedCrystalGraphs
+            The selected crystals, in a container of the same class, also if `key` is a
+            single integer. The arrays of CrystalGraphs are views if `key` is a slice of
+            step one, and copies otherwise.
         """
         if isinstance(key, tuple):
             key = _row_key(key)

@@ -163,19 +163,6 @@ class CrystalGraphs(CrystalColumn):
         return MappingProxyType(self._failed)
 
     @property
-    def is_failed(self) -> NDArray[np.bool_]:
-        """Whether each crystal could not become a graph.
-
-        Returns
-        -------
-        ndarray of shape (n_crystals,), bool
-            ``graphs[~graphs.is_failed]`` leaves these crystals out.
-        """
-        mask = np.zeros(len(self), dtype=bool)
-        mask[list(self._failed)] = True
-        return mask
-
-    @property
     def nbytes(self) -> int:
         """Size of all arrays in bytes."""
         return sum(array.nbytes for array in self._arrays().values())
@@ -431,3 +418,27 @@ class CrystalGraphs(CrystalColumn):
         check_lengths(self._arrays())
         check_values(self._arrays())
         check_failed(self._failed, self.site_offsets)
+
+
+def without_graphs(
+    reasons: Sequence[str], settings: Mapping[str, Any]
+) -> CrystalGraphs:
+    """Return a container of crystals that all failed.
+
+    Parameters
+    ----------
+    reasons : sequence of str
+        The reason for each crystal. May be empty.
+    settings : mapping of str to JSON value
+        Settings of graphs, as in :class:`CrystalGraphs`.
+
+    Returns
+    -------
+    CrystalGraphs
+    """
+    lengths = dict.fromkeys(DTYPES, 0) | {"edge_offsets": 1}
+    lengths |= dict.fromkeys(("site_offsets", "site_map_offsets"), len(reasons) + 1)
+    arrays: dict[str, Any] = {
+        name: np.zeros(lengths[name], dtype) for name, dtype in DTYPES.items()
+    }
+    return CrystalGraphs(**arrays, settings=settings, failed=dict(enumerate(reasons)))

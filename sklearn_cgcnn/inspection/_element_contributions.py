@@ -9,6 +9,7 @@ from pymatgen.core import Element
 
 from sklearn_cgcnn._estimators import CGCNNRegressor, graphs_to_predict, unwrap
 from sklearn_cgcnn._sklearn_compat import validate_params
+from sklearn_cgcnn.graphs import in_memory
 from sklearn_cgcnn.inspection._site_contributions import (
     check_site_readout,
     site_contributions,
@@ -101,7 +102,7 @@ def element_contributions(
     model: Any = unwrap("estimator", estimator)
     check_site_readout(model)
     column = _choose_output(model, output)
-    graphs = graphs_to_predict(model, X)
+    graphs = in_memory(graphs_to_predict(model, X))
     labels = None if roles is None else _check_roles(roles, len(graphs))
     contributions = site_contributions(model, graphs)
     # The model may refuse crystals that did become graphs.
@@ -110,7 +111,7 @@ def element_contributions(
     counts = np.diff(known.site_map_offsets)
     # One row per site, also if there are none.
     values = np.concatenate(contributions).reshape(-1, len(model.target_mean_))
-    sites = {
+    sites: dict[str, NDArray[Any]] = {
         "number": known.expand_sites(known.atomic_numbers).astype(np.int64),
         "crystal": np.repeat(crystals, counts),
         "contribution": values[:, column],

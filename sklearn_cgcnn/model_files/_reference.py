@@ -7,7 +7,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 
 from sklearn_cgcnn.exceptions import ModelFileError
-from sklearn_cgcnn.graphs import CrystalGraphs, read_cell
+from sklearn_cgcnn.graphs import AnyGraphs, read_cell
 
 # Predictions differ between machines by rounding, relative to their own spread.
 _TOLERANCE = 1e-3
@@ -34,7 +34,7 @@ def reference_of(model: Any, structures: Sequence[Any]) -> dict[str, Any]:
     ValueError
         If there are none, or the model has no prediction for one of them.
     """
-    if isinstance(structures, CrystalGraphs):
+    if isinstance(structures, AnyGraphs):
         raise TypeError("reference holds crystal graphs; pass the structures")
     if len(structures) == 0:
         raise ValueError("reference has no crystals; pass some, or None")

@@ -134,7 +134,7 @@ class ConformalRegressor(
             If y does not match X or is two-dimensional, if no crystals are left to
             train on, or if `scaled` is true and the regressor predicts no spread.
         """
-        crystals = check_crystals(X, on_error="collect")
+        crystals = check_crystals(X, on_error="collect", on_disk=True)
         y = check_regression_target(y, len(crystals))
         if y.ndim != 1:
             raise ValueError(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.graphs import AnyGraphs
 
 
 def hold_out(
@@ -49,8 +49,8 @@ def hold_out(
 
 
 def take(
-    crystals: list[Any] | CrystalGraphs, rows: NDArray[np.intp]
-) -> list[Any] | CrystalGraphs:
+    crystals: list[Any] | AnyGraphs, rows: NDArray[np.intp]
+) -> list[Any] | AnyGraphs:
     """Return the crystals at some positions.
 
     Parameters
@@ -64,6 +64,6 @@ def take(
     -------
     list of Structure, or CrystalGraphs
     """
-    if isinstance(crystals, CrystalGraphs):
+    if isinstance(crystals, AnyGraphs):
         return crystals[rows]
     return [crystals[row] for row in rows]

@@ -248,12 +248,12 @@ class SpreadRegressor(
         self, X: Any, y: Any, X_val: Any, y_val: Any
     ) -> tuple[tuple[Any, NDArray[np.float64]], tuple[Any, NDArray[np.float64]]]:
         """Return crystals and targets for training, and those that are held out."""
-        crystals = check_crystals(X, on_error="collect")
+        crystals = check_crystals(X, on_error="collect", on_disk=True)
         y = check_regression_target(y, len(crystals))
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val belong together; pass both, or neither")
         if X_val is not None:
-            others = check_crystals(X_val, on_error="collect")
+            others = check_crystals(X_val, on_error="collect", on_disk=True)
             y_val = check_regression_target(y_val, len(others), name="y_val")
             return (crystals, y), (others, y_val)
         if isinstance(self.estimator, FrozenEstimator):

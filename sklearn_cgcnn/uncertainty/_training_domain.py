@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sklearn_cgcnn._estimators import graphs_to_predict
 from sklearn_cgcnn._validation import find_unknown_elements
+from sklearn_cgcnn.graphs import in_memory
 from sklearn_cgcnn.uncertainty._training_range import (
     Excess,
     TrainingRange,
@@ -83,7 +84,7 @@ class TrainingDomain:
         ValueError
             If there is a single crystal.
         """
-        graphs = graphs_to_predict(networks[0], X)
+        graphs = in_memory(graphs_to_predict(networks[0], X))
         elements = networks[0]._network_spec.known_elements()
         graphs = graphs.with_failed(find_unknown_elements(graphs, elements))
         graphs = graphs[np.flatnonzero(~graphs.is_failed)]
@@ -116,7 +117,7 @@ class TrainingDomain:
         -------
         Location
         """
-        graphs = graphs_to_predict(networks[0], X)
+        graphs = in_memory(graphs_to_predict(networks[0], X))
         vectors = [network._embed_crystals(graphs) for network in networks]
         is_known = np.isfinite(vectors[0]).all(axis=1)
         distances = np.full((len(graphs), len(_N_NEIGHBORS)), np.nan)

@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_validate
 
 from helpers import SMALL, assert_same_weights, outputs
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
-from sklearn_cgcnn._estimators import _training_data
+from sklearn_cgcnn._training import _streamed
 from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn.exceptions import (
     GraphSettingsError,
@@ -315,7 +315,7 @@ def test_a_fitted_model_holds_no_crystals(graphs, ionic, early_stopping, monkeyp
             super().__init__(*args, **kwargs)
             references.append(weakref.ref(self))
 
-    monkeypatch.setattr(_training_data, "PackedDataset", Watched)
+    monkeypatch.setattr(_streamed, "PackedDataset", Watched)
     model = CGCNNRegressor(early_stopping=early_stopping, **SMALL)
     model.fit(graphs, ionic.target)
     gc.collect()
