@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finished_fits import Store, asked_for
 from recipe_tasks import TASKS, Tasks
 
 # What changes, in comparison with the default.
@@ -64,35 +65,6 @@ CHOICES = {
     "squared error": {"loss": "squared_error"},
     "dropout 0.1": {"dropout": 0.1},
 }
-
-
-def asked_for(name, default):
-    return os.environ.get(name, default).split(",")
-
-
-class Store:
-    """Finished fits in a file, one a line."""
-
-    def __init__(self, path):
-        self._path = path
-        self.fits = {}
-        if path is not None and path.exists():
-            for line in path.read_text().splitlines():
-                fit = json.loads(line)
-                self.fits[self._key(fit)] = fit
-
-    @staticmethod
-    def _key(fit):
-        return fit["task"], fit["choice"], fit["seed"], fit["part"]
-
-    def find_or_run(self, function, **key):
-        """Return a finished fit, or run it and keep it."""
-        if self._key(key) not in self.fits:
-            fit = self.fits[self._key(key)] = {**key, **function()}
-            if self._path is not None:
-                with self._path.open("a") as file:
-                    file.write(json.dumps(fit) + "\n")
-        return self.fits[self._key(key)]
 
 
 def fit_and_test(task, graphs, y, train, test, **params):
