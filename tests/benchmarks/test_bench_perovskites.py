@@ -5,8 +5,9 @@ Run by ``tox run -e bench -- -k perovskites``. Environment variables say what is
 ``PEROVSKITES_STORE``
     Folder for graphs, fitted models (joblib) and ``results.jsonl``, one line for each
     model and seed. What it holds is not computed again, so that a run can be stopped
-    and continued, or shared by processes. Delete ``results.jsonl`` to repeat only the
-    analysis.
+    and continued, or shared by processes. A fit that was interrupted goes on after its
+    last epoch, and its seconds are those since then. Delete ``results.jsonl`` to repeat
+    only the analysis.
 ``PEROVSKITES_MODELS``, ``PEROVSKITES_SEEDS``
     Names of models and seeds, separated by commas.
 ``PEROVSKITES_SIZE``, ``PEROVSKITES_PARAMS``
@@ -82,7 +83,9 @@ def in_folder(name):
 def make_model(name, seed):
     base, params = MODELS[name]
     common = {} if base is None else preset(base)
-    return CGCNNRegressor(**{**common, **params, "random_state": seed, **PARAMS})
+    progress = None if FOLDER is None else in_folder("progress")
+    own = {"random_state": seed, "checkpoint_dir": progress}
+    return CGCNNRegressor(**{**common, **params, **own, **PARAMS})
 
 
 def graphs_for(model, perovskites):

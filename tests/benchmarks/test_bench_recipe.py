@@ -86,9 +86,9 @@ def fit_and_test(task, graphs, y, train, test, **params):
 
 
 @pytest.fixture(scope="module")
-def tasks(data_folder, load_real):
+def tasks(data_folder):
     """The tasks, on the real crystals."""
-    return Tasks(data_folder, load_real)
+    return Tasks(data_folder)
 
 
 @pytest.fixture(scope="module")
