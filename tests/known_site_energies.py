@@ -54,6 +54,19 @@ class KnownSiteEnergies:
             **self.rank_correlations(contributions),
         }
 
+    def without_a_model(self):
+        """Return rank correlations of two trivial answers with the truth.
+
+        They tell what to expect of a model that has learned nothing about sites: the
+        shift alone, added to zeros, and the mean energy of its crystal on every site.
+        """
+        counts = [len(each) for each in self.test.data]
+        equal_shares = np.repeat(self.test.target, counts)
+        return {
+            "shift alone": self.rank_correlations(np.zeros(len(equal_shares))),
+            "equal shares": self.rank_correlations(equal_shares),
+        }
+
     def rank_correlations(self, values):
         """Return Spearman's rank correlations of values of the test sites."""
         sites = pd.DataFrame({"found": values, "true": self.test_energies})
@@ -74,4 +87,6 @@ class KnownSiteEnergies:
 
 
 def _spearman(table, column):
+    if np.allclose(table[column], table[column].iloc[0]):
+        return np.nan  # no order
     return float(spearmanr(table[column], table["true"]).statistic)

@@ -44,10 +44,15 @@ def test_site_energies_linear_in_composition(known):
     report("linear", {"mean absolute error": errors.mean(), **found})
 
 
+def test_site_energies_without_a_model(known):
+    for name, found in known.without_a_model().items():
+        report(name, found)
+
+
 def fractions(crystals, symbols):
     rows = [each.composition.fractional_composition.as_dict() for each in crystals]
     return pd.DataFrame(rows, columns=symbols).fillna(0)
 
 
 def report(name, found):
-    print(f"\n{name:8s}", ", ".join(f"{key} {found[key]:.3f}" for key in found))
+    print(f"\n{name:12s}", ", ".join(f"{key} {found[key]:.3f}" for key in found))
