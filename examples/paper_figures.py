@@ -246,10 +246,14 @@ def perovskite_trends(found):
     """Return what seeds have in common, for models with contributions."""
     if "searches" not in found or found["searches"].isna().any():
         return {}
-    top = found["of Be, B, Si in the top fifth of A"].map(" ".join)
+    top = found["of Be, B, Si in the top fifth of A"].map(
+        lambda x: " ".join(x) or "none"
+    )
     groups = found["lowest groups of B"].map(lambda each: " ".join(map(str, each)))
     correlations = found["Spearman of A and radius"]
+    within = found["share of variance within crystals"]
     return {
+        "share of variance within crystals": mean_and_spread(within, 2),
         "rank correlation of A with radius": mean_and_spread(correlations, 2),
         "of Be, B, Si in the top fifth of A": "; ".join(dict.fromkeys(top)),
         "lowest groups of B": "; ".join(dict.fromkeys(groups)),
