@@ -8,6 +8,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from helpers import SMALL
+from real_crystals import load_crystals
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
@@ -81,23 +82,6 @@ def load_real(data_folder):
 def real_crystals(load_real):
     """200 crystals of the Materials Project and their formation energies in eV/atom."""
     return load_real(200)
-
-
-def load_crystals(folder, n, label):
-    """Read n crystals, picked by a fixed shuffle, and one of their labels."""
-    import pandas as pd
-
-    labels = pd.read_csv(folder / "labels.csv.gz")
-    arrays = dict(np.load(folder / "structures.npz"))
-    ends = np.cumsum(arrays["n_sites"], dtype=np.int64)
-    rows = np.random.RandomState(0).permutation(len(ends))[:n]
-    structures = []
-    for row in rows:
-        sites = slice(ends[row] - arrays["n_sites"][row], ends[row])
-        lattice = Lattice(arrays["lattice"][row])
-        species, coords = arrays["atomic_numbers"][sites], arrays["frac_coords"][sites]
-        structures.append(Structure(lattice, species, coords))
-    return structures, labels[label].to_numpy()[rows]
 
 
 def random_structures(n, seed):

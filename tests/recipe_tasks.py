@@ -7,11 +7,14 @@ To choose the recipe, crystals for validation are taken from the first training 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 
+from finished_fits import kept_in_file
+from real_crystals import load_structures
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import fetch_matminer
 from sklearn_cgcnn.metrics import mean_absolute_error
@@ -83,15 +86,18 @@ class Tasks:
     ----------
     folder : Path
         Where the datasets are.
-    load_real : function
-        The fixture of this name.
+    cache : Path or None, default=None
+        Folder that graphs are kept in.
+    limit : int or None, default=None
+        Only crystals among so many first ones of each dataset are used, to try out what
+        takes long.
     """
 
-    def __init__(self, folder, load_real):
-        self._folder, self._load_real = folder, load_real
+    def __init__(self, folder, *, cache=None, limit=None):
+        self._folder, self._cache, self._limit = folder, cache, limit
         self._graphs = {}
 
-    def data(self, name):
+    def data(self, name, featurizer=None):
         """Return graphs, values, and the official parts as (train, test) positions."""
         task = TASKS[name]
         y = self._values(task.dataset, task.target)
@@ -106,16 +112,28 @@ class Tasks:
             parts = [(order[:n_train], order[n_train:])]
         if task.subset is not None:
             known &= self._values(task.dataset, task.subset).astype(bool)
+        known[self._limit :] &= self._limit is None
         parts = [tuple(part[known[part]] for part in both) for both in parts]
-        if task.dataset not in self._graphs:
-            structures = self._structures(task.dataset, task.target)
-            featurizer = CrystalGraphFeaturizer(n_jobs=-1)
-            self._graphs[task.dataset] = featurizer.transform(structures)
         values = np.full(len(y), np.nan)
         values[known] = task.transform(y[known])
-        return self._graphs[task.dataset], values, parts
+        return self._graphs_of(task, featurizer), values, parts
 
-    def validation_parts(self, name, seed, size=None):
+    def _graphs_of(self, task, featurizer):
+        """Return the graphs of a dataset, from memory or from the cache if possible."""
+        featurizer = featurizer or CrystalGraphFeaturizer(n_jobs=-1)
+        settings = joblib.hash({**featurizer.get_params(), "n_jobs": None})
+        key = f"{task.dataset} {self._limit or 'all'} {settings[:8]}"
+        if key not in self._graphs:
+            path = None if self._cache is None else self._cache / f"{key}.joblib"
+            self._graphs[key] = kept_in_file(
+                path,
+                lambda: featurizer.transform(
+                    self._structures(task.dataset, task.target)[: self._limit]
+                ),
+            )
+        return self._graphs[key]
+
+    def validation_parts(self, name, seed, size=None, featurizer=None):
         """Return graphs, values, and positions to train on and to validate with.
 
         No more than `size` crystals are to train on. None means no limit.
@@ -123,7 +141,7 @@ class Tasks:
         Of a small set, each seed has another fifth for validation. Of a large one it is
         the same sixth for every seed, so that seeds differ in the network alone.
         """
-        graphs, y, ((train, _), *_) = self.data(name)
+        graphs, y, ((train, _), *_) = self.data(name, featurizer)
         train = np.random.RandomState(1).permutation(train)
         if len(train) > 5_000:
             n_kept = len(train) * 5 // 6
@@ -141,10 +159,7 @@ class Tasks:
     def _structures(self, dataset, target):
         if not self._is_folder(dataset):
             return self._fetch(dataset, target).data
-        structures, _ = self._load_real(None, target, dataset)
-        # The fixture shuffles them; Matbench counts in the order of the file.
-        order = np.random.RandomState(0).permutation(len(structures))
-        return [structures[place] for place in np.argsort(order)]
+        return load_structures(self._folder / dataset)
 
     def _values(self, dataset, label):
         if not self._is_folder(dataset):

@@ -141,7 +141,7 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         )
 
     def _fit_baseline(
-        self, dataset: PackedDataset, previous: CrystalNet | None
+        self, dataset: CrystalDataset, previous: CrystalNet | None
     ) -> None:
         """Fit the baseline, unless the training of a network continues.
 

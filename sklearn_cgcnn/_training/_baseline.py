@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_cgcnn._training._net import CrystalNet
-from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn._training._packed import CrystalDataset
 
 # Of standardized descriptors. Weaker regularization extrapolates too far: with 50
 # crystals, the largest errors of ten draws doubled.
@@ -16,7 +16,7 @@ _STRENGTHS = np.logspace(1, 5, 20)
 _FEWEST = 3
 
 
-def fit_baseline(net: CrystalNet, dataset: PackedDataset) -> None:
+def fit_baseline(net: CrystalNet, dataset: CrystalDataset) -> None:
     """Fit the baseline of a network, if it has one, by ridge regression.
 
     The strength of the regularization is chosen by leave-one-out cross-validation. A
@@ -26,7 +26,7 @@ def fit_baseline(net: CrystalNet, dataset: PackedDataset) -> None:
     ----------
     net : CrystalNet
         The net, initialized.
-    dataset : PackedDataset
+    dataset : CrystalDataset
         Training crystals.
     """
     baseline = net.module_.baseline

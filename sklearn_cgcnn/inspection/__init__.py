@@ -7,6 +7,7 @@ from sklearn_cgcnn.inspection._parity_display import ParityDisplay
 from sklearn_cgcnn.inspection._periodic_table_display import PeriodicTableDisplay
 from sklearn_cgcnn.inspection._site_contributions import site_contributions
 from sklearn_cgcnn.inspection._site_properties import with_site_contributions
+from sklearn_cgcnn.inspection._undetermined_shifts import undetermined_shifts
 
 __all__ = [
     "LossCurveDisplay",
@@ -16,5 +17,6 @@ __all__ = [
     "element_contributions",
     "site_contributions",
     "site_embeddings",
+    "undetermined_shifts",
     "with_site_contributions",
 ]

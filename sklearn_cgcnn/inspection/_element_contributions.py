@@ -4,8 +4,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pymatgen.core import Element
 
 from sklearn_cgcnn._estimators import CGCNNRegressor, graphs_to_predict, unwrap
 from sklearn_cgcnn._sklearn_compat import validate_params
@@ -13,6 +11,12 @@ from sklearn_cgcnn.graphs import in_memory
 from sklearn_cgcnn.inspection._site_contributions import (
     check_site_readout,
     site_contributions,
+)
+from sklearn_cgcnn.inspection._site_table import (
+    check_roles,
+    group_by_element,
+    site_table,
+    with_symbols,
 )
 
 
@@ -69,6 +73,7 @@ def element_contributions(
     See Also
     --------
     site_contributions : The contributions themselves.
+    undetermined_shifts : What these means may differ by in models that predict alike.
     PeriodicTableDisplay : Draws the means.
 
     Notes
@@ -103,21 +108,14 @@ def element_contributions(
     check_site_readout(model)
     column = _choose_output(model, output)
     graphs = in_memory(graphs_to_predict(model, X))
-    labels = None if roles is None else _check_roles(roles, len(graphs))
+    labels = None if roles is None else check_roles(roles, len(graphs))
     contributions = site_contributions(model, graphs)
     # The model may refuse crystals that did become graphs.
     crystals = np.flatnonzero([len(values) > 0 for values in contributions])
-    known = graphs[crystals]
-    counts = np.diff(known.site_map_offsets)
+    sites = site_table(graphs, crystals, labels)
     # One row per site, also if there are none.
     values = np.concatenate(contributions).reshape(-1, len(model.target_mean_))
-    sites: dict[str, NDArray[Any]] = {
-        "number": known.expand_sites(known.atomic_numbers).astype(np.int64),
-        "crystal": np.repeat(crystals, counts),
-        "contribution": values[:, column],
-    }
-    if labels is not None:
-        sites["role"] = _roles_of_sites(labels, crystals, counts)
+    sites["contribution"] = values[:, column]
     return _average(sites)
 
 
@@ -143,55 +141,11 @@ def _choose_output(model: Any, output: int | None) -> int:
     return chosen
 
 
-def _check_roles(roles: Any, n_crystals: int) -> list[list[str]]:
-    """Return the labels of each crystal. Their number is not checked."""
-    items = _as_list(roles, "roles", "one sequence of labels for each crystal")
-    if len(items) != n_crystals:
-        raise ValueError(
-            f"roles has {len(items)} items, but X has {n_crystals} crystals; pass one "
-            "sequence of labels for each crystal"
-        )
-    return [_check_labels(item, f"roles[{index}]") for index, item in enumerate(items)]
-
-
-def _check_labels(item: Any, name: str) -> list[str]:
-    labels = _as_list(item, name, "one label for each site, in a list")
-    for site, label in enumerate(labels):
-        if not isinstance(label, str):
-            raise TypeError(
-                f"{name}[{site}] is of type {type(label).__name__}, but labels must be "
-                "str; convert it"
-            )
-    return labels
-
-
-def _as_list(values: Any, name: str, remedy: str) -> list[Any]:
-    # A str is a sequence of its letters, which are seldom meant as labels.
-    if isinstance(values, list | tuple) or np.ndim(values) > 0:
-        return list(values)
-    raise TypeError(f"{name} is of type {type(values).__name__}; pass {remedy}")
-
-
-def _roles_of_sites(
-    labels: list[list[str]], crystals: NDArray[np.intp], counts: NDArray[np.int64]
-) -> NDArray[np.object_]:
-    """Return the labels of all sites of these crystals, one after another."""
-    for row, count in zip(crystals, counts, strict=True):
-        if len(labels[row]) != count:
-            raise ValueError(
-                f"roles[{row}] has {len(labels[row])} labels, but X[{row}] has {count} "
-                "sites; pass one label for each site, in their order"
-            )
-    joined = [label for row in crystals for label in labels[row]]
-    return np.array(joined, dtype=object)
-
-
-def _average(sites: dict[str, NDArray[Any]]) -> Any:
+def _average(sites: Any) -> Any:
     """Return statistics by element, and by role if sites have one."""
     import pandas as pd
 
-    keys = [name for name in ("role", "number") if name in sites]
-    groups = pd.DataFrame(sites).groupby(keys)  # sorted
+    groups = group_by_element(sites)
     values = groups["contribution"]
     statistics = {
         "mean": values.mean(),
@@ -199,10 +153,4 @@ def _average(sites: dict[str, NDArray[Any]]) -> Any:
         "n_sites": values.size(),
         "n_crystals": groups["crystal"].nunique(),
     }
-    table = pd.DataFrame(statistics).rename(index=_symbol, level="number")
-    return table.rename_axis(index={"number": "element"})
-
-
-def _symbol(number: int) -> str:
-    symbol: str = Element.from_Z(number).symbol
-    return symbol
+    return with_symbols(pd.DataFrame(statistics))

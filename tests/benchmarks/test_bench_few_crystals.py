@@ -76,8 +76,8 @@ def errors_of_draw(task, graphs, descriptors, y, train, test, params):
 @pytest.mark.parametrize(
     "name", ["bulk", "shear", "phonons", "perovskites", "formation"]
 )
-def test_few_crystals(data_folder, load_real, name):
-    tasks = Tasks(data_folder, load_real)
+def test_few_crystals(data_folder, name):
+    tasks = Tasks(data_folder)
     graphs, y, pool, test = tasks.validation_parts(name, 0)
     pool, test = pool[:N_POOL], test[:N_TEST]
     rows = np.concatenate([pool, test])

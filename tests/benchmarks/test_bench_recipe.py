@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finished_fits import Store, asked_for
 from recipe_tasks import TASKS, Tasks
 
 # What changes, in comparison with the default.
@@ -66,35 +67,6 @@ CHOICES = {
 }
 
 
-def asked_for(name, default):
-    return os.environ.get(name, default).split(",")
-
-
-class Store:
-    """Finished fits in a file, one a line."""
-
-    def __init__(self, path):
-        self._path = path
-        self.fits = {}
-        if path is not None and path.exists():
-            for line in path.read_text().splitlines():
-                fit = json.loads(line)
-                self.fits[self._key(fit)] = fit
-
-    @staticmethod
-    def _key(fit):
-        return fit["task"], fit["choice"], fit["seed"], fit["part"]
-
-    def find_or_run(self, function, **key):
-        """Return a finished fit, or run it and keep it."""
-        if self._key(key) not in self.fits:
-            fit = self.fits[self._key(key)] = {**key, **function()}
-            if self._path is not None:
-                with self._path.open("a") as file:
-                    file.write(json.dumps(fit) + "\n")
-        return self.fits[self._key(key)]
-
-
 def fit_and_test(task, graphs, y, train, test, **params):
     """Return error, error on training crystals, and seconds of a fit."""
     model, target = task.make_model(**params), y[train]
@@ -114,9 +86,9 @@ def fit_and_test(task, graphs, y, train, test, **params):
 
 
 @pytest.fixture(scope="module")
-def tasks(data_folder, load_real):
+def tasks(data_folder):
     """The tasks, on the real crystals."""
-    return Tasks(data_folder, load_real)
+    return Tasks(data_folder)
 
 
 @pytest.fixture(scope="module")

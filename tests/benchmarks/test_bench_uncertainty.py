@@ -67,9 +67,9 @@ class LookedUp(RegressorMixin, BaseEstimator):
 
 
 @pytest.fixture(scope="module")
-def tasks(data_folder, load_real):
+def tasks(data_folder):
     """The tasks, on the real crystals."""
-    return Tasks(data_folder, load_real)
+    return Tasks(data_folder)
 
 
 def trained(name, split, seed, graphs, y, train, others):
