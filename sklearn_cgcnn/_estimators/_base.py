@@ -31,6 +31,8 @@ from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
     CrystalDataset,
     CrystalNet,
+    auto_baseline,
+    fit_baseline,
     is_complete,
     make_dataset,
     resolve_device,
@@ -141,8 +143,10 @@ class BaseCGCNN(NetTraining, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
-            fitted = None if previous is None else self._network_spec
-            spec = self._current_spec(len(crystals), fitted)
+            baseline = auto_baseline(len(crystals))
+            if previous is not None:
+                baseline = self._network_spec.baseline
+            spec = self._current_spec(baseline)
             if previous is None:
                 spec.build()  # parts that do not fit together fail before any work
             else:
@@ -160,7 +164,7 @@ class BaseCGCNN(NetTraining, ABC):
                 rng, spec, previous, valid, schedule=self.lr_schedule, n_epochs=n_epochs
             )
             spec.check_own_parts(self.net_.module_, data.graphs, self.matmul_precision)
-            self._fit_baseline(train, previous)
+            fit_baseline(self.net_, train)
             self._learn_elements(data.graphs, previous)
             self._set_checkpoint(train, valid)
             return self._train(train, n_epochs)
@@ -190,7 +194,7 @@ class BaseCGCNN(NetTraining, ABC):
                 resolve_device(self.device, self.compile)
                 self.featurizer_ = self._make_featurizer(crystals)
             else:
-                spec = self._current_spec(fitted=self._network_spec)
+                spec = self._current_spec(self._network_spec.baseline)
                 spec.check_continues(self._network_spec, "partial_fit", "call fit")
             data = self._training_data(crystals, targets, weights, spec, encode)
             if previous is None or not self._can_reuse_net():
@@ -202,7 +206,8 @@ class BaseCGCNN(NetTraining, ABC):
                     self.net_.module_, data.graphs, self.matmul_precision
                 )
             dataset = data.pack(self.net_.device)
-            self._fit_baseline(dataset, previous)
+            if previous is None:
+                fit_baseline(self.net_, dataset)
             self._learn_elements(data.graphs, previous)
             return self._train(dataset, 1)
 
@@ -354,7 +359,7 @@ class BaseCGCNN(NetTraining, ABC):
     def _load_weights(self, weights: Mapping[str, Any], n_epochs: int) -> None:
         """Become fitted with weights from elsewhere; the target is already learned."""
         self._validate_params()
-        spec = self._current_spec()
+        spec = self._current_spec("linear" if "baseline.weight" in weights else None)
         complete = complete_weights(spec, weights)
         self._network_spec, self._net_params = spec, None
         self._prediction_params = self._current_prediction_params()

@@ -29,7 +29,6 @@ from sklearn_cgcnn._training import (
     TargetEncoding,
     TrainingCheckpoint,
     build_net,
-    fit_baseline,
     is_complete,
     make_optimizer_params,
     make_schedule,
@@ -140,16 +139,6 @@ class NetTraining(PersistentWeights, EstimatorParameters):
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
 
-    def _fit_baseline(
-        self, dataset: CrystalDataset, previous: CrystalNet | None
-    ) -> None:
-        """Fit the baseline, unless the training of a network continues.
-
-        That of `pretrained` is fitted too: other targets need other coefficients.
-        """
-        if previous is None:
-            fit_baseline(self.net_, dataset)
-
     def _n_epochs(self, n_crystals: int) -> int:
         """Return the number of epochs to train on this many crystals."""
         if self.max_epochs == "auto":
@@ -191,25 +180,18 @@ class NetTraining(PersistentWeights, EstimatorParameters):
         self.net_.checkpoint = TrainingCheckpoint(self.checkpoint_dir, fingerprint)
         self.net_.callbacks_.append(("save", SaveEpochs(self.net_.checkpoint)))
 
-    def _current_spec(
-        self, n_crystals: int | None = None, fitted: NetworkSpec | None = None
-    ) -> NetworkSpec:
-        """Return the spec that the parameters describe, for a training or a copy.
+    def _current_spec(self, auto_baseline: str | None = None) -> NetworkSpec:
+        """Return the spec that the parameters describe.
 
-        `n_crystals` are to be trained on, if that is known. `fitted` is the spec of the
-        network whose training is to continue, if any.
+        `auto_baseline` is what ``baseline="auto"`` stands for.
         """
         if self.pretrained is None:
-            params = self._network_params(n_crystals, fitted)
+            params = dict(vars(self))
+            if params.get("baseline") == "auto":
+                params["baseline"] = auto_baseline
             return NetworkSpec.from_params(params, self._n_outputs())
         model = pretrained_model(self.pretrained)
         return inherited_spec(self, model, self._n_outputs())
-
-    def _network_params(
-        self, n_crystals: int | None, fitted: NetworkSpec | None
-    ) -> dict[str, Any]:
-        """Return the parameters that describe the network."""
-        return dict(vars(self))
 
     def _current_prediction_params(self) -> dict[str, Any]:
         """Return what a copy needs to predict, even if parameters change later."""

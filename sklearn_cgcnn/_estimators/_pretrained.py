@@ -97,9 +97,11 @@ def inherited_spec(
     """
     own = NetworkSpec.from_params(vars(estimator), n_outputs)
     changes: dict[str, Any] = {"n_outputs": n_outputs}
+    if is_classifier(estimator):
+        changes["baseline"] = None  # which predicts numbers
     defaults = inspect.signature(type(estimator)).parameters
     for name in (each.name for each in fields(NetworkSpec)):
-        if name == "n_outputs" or _is_default(estimator, name, defaults):
+        if _is_default(estimator, name, defaults):
             continue
         value, needed = getattr(own, name), getattr(model._network_spec, name)
         if name in _WITHOUT_WEIGHTS:
@@ -114,7 +116,8 @@ def inherited_spec(
 
 
 def _is_default(estimator: Any, name: str, defaults: Mapping[str, Any]) -> bool:
-    return name in defaults and is_equal(
+    # What is no parameter cannot have been set.
+    return name not in defaults or is_equal(
         getattr(estimator, name), defaults[name].default
     )
 
@@ -181,6 +184,11 @@ def pretrained_network(
     """
     module = spec.build(seed)
     weights = model.net_.module_.state_dict()
+    # The baseline is fitted to the targets later, or a classifier has none.
+    weights = {k: v for k, v in weights.items() if not k.startswith("baseline.")}
+    weights |= {
+        k: v for k, v in module.state_dict().items() if k.startswith("baseline.")
+    }
     dtype = next(model.net_.module_.parameters()).dtype
     if not _have_same_outputs(estimator, model):
         # The entries whose shape depends on the number of outputs.

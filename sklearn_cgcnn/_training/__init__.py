@@ -1,6 +1,6 @@
 """Training: skorch's loop over batches of crystals."""
 
-from sklearn_cgcnn._training._baseline import fit_baseline
+from sklearn_cgcnn._training._baseline import auto_baseline, fit_baseline
 from sklearn_cgcnn._training._build import build_net
 from sklearn_cgcnn._training._callbacks import (
     DivergenceGuard,
@@ -53,6 +53,7 @@ __all__ = [
     "StreamedDataset",
     "TargetEncoding",
     "TrainingCheckpoint",
+    "auto_baseline",
     "build_net",
     "fit_baseline",
     "is_complete",

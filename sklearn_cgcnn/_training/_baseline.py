@@ -4,16 +4,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_cgcnn._training._net import CrystalNet
 from sklearn_cgcnn._training._packed import CrystalDataset
 
+# With 50 crystals, a linear baseline lowers the errors of elastic moduli, phonons and
+# formation energies by 6 to 19 %. With 250, it raises all but those of elastic moduli.
+_FEW_CRYSTALS = 100
 # Of standardized descriptors. Weaker regularization extrapolates too far: with 50
 # crystals, the largest errors of ten draws doubled.
 _STRENGTHS = np.logspace(1, 5, 20)
 _FEWEST = 3
+
+
+def auto_baseline(n_crystals: int) -> str | None:
+    """Return the baseline that is the default for a number of crystals.
+
+    Parameters
+    ----------
+    n_crystals : int
+        Number of training crystals.
+
+    Returns
+    -------
+    "linear" or None
+    """
+    return "linear" if n_crystals <= _FEW_CRYSTALS else None
 
 
 def fit_baseline(net: CrystalNet, dataset: CrystalDataset) -> None:
@@ -51,11 +68,7 @@ def _solution(
         return np.zeros(descriptors.shape[1]), 0.0
     scaler, ridge = StandardScaler(), RidgeCV(_STRENGTHS)
     weights = weights[known]
-    make_pipeline(scaler, ridge).fit(
-        descriptors[known],
-        values[known],
-        standardscaler__sample_weight=weights,
-        ridgecv__sample_weight=weights,
-    )
+    scaled = scaler.fit_transform(descriptors[known], sample_weight=weights)
+    ridge.fit(scaled, values[known], sample_weight=weights)
     coefficients = ridge.coef_ / scaler.scale_
     return coefficients, float(ridge.intercept_ - coefficients @ scaler.mean_)

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.inspection import site_contributions
 from sklearn_cgcnn.model_files import load_model, save_model
@@ -58,16 +58,23 @@ def test_contributions_of_sites_include_the_baseline(graphs, ionic):
     np.testing.assert_allclose(means, model.predict(graphs), rtol=1e-5)
 
 
-def test_continued_training_keeps_the_baseline(graphs, ionic):
-    """Also with other numbers of crystals, for which a new fit would choose anew."""
-    few, many = slice(20), slice(None)
-    model = CGCNNRegressor(**SMALL, warm_start=True).fit(graphs[few], ionic.target[few])
-    weight = baseline_of(model).weight.clone()
-    model.fit(graphs[many], ionic.target[many])
-    assert baseline_of(model).weight.equal(weight)
+def test_a_warm_start_keeps_that_there_is_a_baseline_and_fits_it_anew(graphs, ionic):
+    """Also with other numbers of crystals, for which a new network would have none."""
+    model = CGCNNRegressor(**SMALL, warm_start=True).fit(graphs, ionic.target)
     large = make_ionic_crystals(101, random_state=1)
-    model.fit(large.data, large.target)
-    assert baseline_of(model).weight.equal(weight)
+    model.fit(large.data, -large.target)
+    expected = CGCNNRegressor(**SMALL, baseline="linear").fit(large.data, -large.target)
+    assert baseline_of(model).weight.equal(baseline_of(expected).weight)
+
+
+def test_weights_with_a_baseline_can_be_loaded(graphs, ionic):
+    fitted = CGCNNRegressor(**SMALL).fit(graphs, ionic.target)
+    loaded = CGCNNRegressor(**SMALL).load_weights(
+        fitted.net_.module_.state_dict(),
+        target_mean=fitted.target_mean_[0],
+        target_scale=fitted.target_scale_[0],
+    )
+    np.testing.assert_array_equal(loaded.predict(graphs), fitted.predict(graphs))
 
 
 def test_partial_fit_takes_a_baseline_from_the_first_call_if_asked(graphs, ionic):
@@ -93,6 +100,12 @@ def test_a_pretrained_network_without_baseline_gets_none(graphs, ionic):
     before = CGCNNRegressor(**SMALL, baseline=None).fit(graphs, ionic.target)
     tuned = CGCNNRegressor(**SMALL, pretrained=FrozenEstimator(before))
     assert baseline_of(tuned.fit(graphs, ionic.target)) is None
+
+
+def test_a_classifier_leaves_the_baseline_of_a_pretrained_network(graphs, ionic):
+    before = CGCNNRegressor(**SMALL).fit(graphs, ionic.target)
+    tuned = CGCNNClassifier(**SMALL, pretrained=FrozenEstimator(before))
+    assert baseline_of(tuned.fit(graphs, ionic.prototype)) is None
 
 
 def test_an_unknown_baseline_is_refused(graphs, ionic):

@@ -45,7 +45,7 @@ def test_the_cycle_is_not_cut_short(graphs, ionic, schedule):
     model = CGCNNRegressor(
         early_stopping=True, n_iter_no_change=1, lr_schedule=schedule, lr=0.1, **SMALL
     )
-    model.set_params(max_epochs=40, optimizer="adamw", **EQ_5)
+    model.set_params(max_epochs=40, optimizer="adamw", baseline=None, **EQ_5)
     model.fit(graphs, ionic.target)
     best = 1 + int(np.argmin(model.history_["valid_loss"]))
     assert model.best_epoch_ == best

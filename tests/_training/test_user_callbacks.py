@@ -193,6 +193,7 @@ def test_the_best_checkpoint_is_loaded_with_its_statistics(
     monitor = "valid_loss_best" if early_stopping else "train_loss_best"
     best = Checkpoint(monitor=monitor, dirname=str(tmp_path), load_best=True)
     params = {**LONG, "lr": 0.3, "lr_schedule": "constant", "max_epochs": 12}
+    params["baseline"] = None
     model = CGCNNRegressor(callbacks=[best], early_stopping=early_stopping, **params)
     model.fit(graphs, ionic.target)
     losses = model.history_["valid_loss" if early_stopping else "train_loss"]
