@@ -280,7 +280,7 @@ def search_table(results):
     return pd.DataFrame(rows)
 
 
-def draw_periodic_tables(results, model="Eq. 4 site", seed=0):
+def draw_periodic_tables(results, model="Eq. 5 site normalized", seed=0):
     """Yield the mean contributions on A and on B as periodic tables."""
     is_asked = (results["choice"] == model) & (results["seed"] == seed)
     for _, found in results[is_asked].iterrows():

@@ -253,8 +253,11 @@ class NetworkSpec:
         batch, _ = PackedDataset(few, device=device)[rows]
         parts = ", ".join(f"{name}={part}" for name, part in own.items())
         try:
+            # The sum with a baseline would hide a wrong shape.
+            network = copy.deepcopy(module)
+            network.baseline = None
             with autocast(device, matmul_precision):
-                outputs = copy.deepcopy(module)(batch)
+                outputs = network(batch)
             outputs.sum().backward()
         except Exception as error:
             raise ValueError(
