@@ -1,6 +1,7 @@
 """The perovskites of the paper: errors, energies of elements on A and B, and a search.
 
-Run by ``tox run -e bench -- -k bench_perovskites``. Environment variables say what is run:
+Run by ``tox run -e bench -- -k bench_perovskites``. Environment variables say what is
+run:
 
 ``PEROVSKITES_STORE``
     Folder for graphs, fitted models (joblib) and ``results.jsonl``, one line for each
