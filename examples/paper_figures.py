@@ -261,26 +261,31 @@ def perovskite_trends(found):
 
 
 def search_table(results):
-    """Return the success of the searches on the test crystals."""
+    """Return the success of the searches on the test crystals, by seed."""
     rows = []
-    for _, found in results.dropna(subset=["searches"]).iterrows():
-        for rule, search in found["searches"].items():
-            low, high = search["interval"]
-            rows.append(
-                {
-                    "model": found["choice"],
-                    "seed": found["seed"],
-                    "rule": rule,
-                    "stable": f"{search['stable']} of {search['chosen']}",
-                    "enrichment": f"{search['enrichment']:.1f}",
-                    "95 % interval": f"{low:.1f} to {high:.1f}",
-                    "elements on A": " ".join(search["A"]),
-                }
-            )
+    with_search = results.dropna(subset=["searches"])
+    for model, found in with_search.groupby("choice", sort=False):
+        for rule in found["searches"].iloc[0]:
+            searches = [each[rule] for each in found["searches"]]
+            rows.append({"model": model, "rule": rule, **search_columns(searches)})
     return pd.DataFrame(rows)
 
 
-def draw_periodic_tables(results, model="Eq. 5 site normalized", seed=0):
+def search_columns(searches):
+    """Return counts, enrichments and their intervals of several seeds."""
+    return {
+        "stable": "; ".join(
+            f"{each['stable']} of {each['chosen']}" for each in searches
+        ),
+        "enrichment": "; ".join(f"{each['enrichment']:.1f}" for each in searches),
+        "95 % interval": "; ".join(
+            f"{low:.1f} to {high:.1f}"
+            for low, high in (each["interval"] for each in searches)
+        ),
+    }
+
+
+def draw_periodic_tables(results, model="default site", seed=0):
     """Yield the mean contributions on A and on B as periodic tables."""
     is_asked = (results["choice"] == model) & (results["seed"] == seed)
     for _, found in results[is_asked].iterrows():
@@ -323,6 +328,7 @@ def write_paper(folder, output):
 def write_perovskites(folder, output):
     """Write what the second benchmark has results of."""
     results = read_results(folder, lambda part: part == "1000000 {}")
+    results = results.sort_values(["choice", "seed"])
     perovskite_table(results).to_csv(output / "perovskites.csv", index=False)
     if "searches" in results:
         search_table(results).to_csv(output / "searches.csv", index=False)
