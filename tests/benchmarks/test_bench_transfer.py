@@ -36,10 +36,8 @@ TARGETS = ("phonons", "bulk", "shear", "jdft2d")
 # Parameters beside `pretrained`. None begins from scratch.
 WAYS = {
     "scratch": None,
-    "learning rate 0.01": {},
-    "learning rate 0.003": {"lr": 0.003},
-    "learning rate 0.001": {"lr": 0.001},
-    "readout alone": {"freeze": "convolutions"},
+    "learning rate 0.02": {"lr": 0.02},
+    "and weight decay 0.01": {"lr": 0.02, "weight_decay": 0.01},
 }
 
 
@@ -110,7 +108,7 @@ def test_transfer(tasks, formation, name):
             errors[way] = np.mean([fit["error"] for fit in fits])
             change = 100 * (errors[way] / errors["scratch"] - 1)
             print(
-                f"{name:8} {size:5} {way:20} {errors[way]:.4g} {TASKS[name].unit} "
+                f"{name:8} {size:5} {way:22} {errors[way]:.4g} {TASKS[name].unit} "
                 f"({change:+.0f} %)",
                 flush=True,
             )
