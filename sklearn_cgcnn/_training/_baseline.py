@@ -10,7 +10,7 @@ from sklearn_cgcnn._training._net import CrystalNet
 from sklearn_cgcnn._training._packed import CrystalDataset
 
 # With 50 crystals, a linear baseline lowers the errors of elastic moduli, phonons and
-# formation energies by 6 to 19 %. With 250, it raises all but those of elastic moduli.
+# formation energies by 8 to 20 %. With 250, it raises all but those of elastic moduli.
 _FEW_CRYSTALS = 100
 # Of standardized descriptors. Weaker regularization extrapolates too far: with 50
 # crystals, the largest errors of ten draws doubled.

@@ -14,6 +14,7 @@ from skorch.callbacks import Callback
 from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
+from sklearn_cgcnn._atomic_file import sync_folder
 from sklearn_cgcnn.nn import Dropout
 
 # Raise it when the content changes. Files of another version are not resumed.
@@ -105,7 +106,7 @@ class TrainingCheckpoint:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _sync_folder(folder)
+        sync_folder(folder)
         self._saved_at = time.monotonic()
 
     @property
@@ -231,14 +232,3 @@ def _can_be_pickled(value: Any) -> bool:
     except Exception:  # noqa: BLE001 (an object of a user can raise anything)
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that a new name in a folder is on the disk, where this is possible."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

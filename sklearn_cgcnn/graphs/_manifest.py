@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from sklearn_cgcnn._atomic_file import write_atomically
 from sklearn_cgcnn.exceptions import GraphFormatError
-from sklearn_cgcnn.graphs._atomic_file import write_atomically
 
 #: Raise it when the manifest or the layout of the folder changes. The arrays inside a
 #: shard have a version of their own.

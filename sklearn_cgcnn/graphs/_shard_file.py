@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_cgcnn._atomic_file import write_atomically
 from sklearn_cgcnn.exceptions import GraphFormatError
-from sklearn_cgcnn.graphs._atomic_file import write_atomically
 from sklearn_cgcnn.graphs._invariants import DTYPES
 from sklearn_cgcnn.graphs._upgrades import FORMAT_VERSION, check_version, upgrade
 

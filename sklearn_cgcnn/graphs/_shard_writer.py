@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from pymatgen.core.structure import IStructure
 
+from sklearn_cgcnn._atomic_file import remove_unfinished
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn.exceptions import GraphSettingsError
-from sklearn_cgcnn.graphs._atomic_file import remove_unfinished
 from sklearn_cgcnn.graphs._build import build_graphs
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
 from sklearn_cgcnn.graphs._failures import Failure

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sklearn_cgcnn._atomic_file import write_atomically
 from sklearn_cgcnn.exceptions import ModelFileError
 
 _CONTENTS, _CHECKSUM = "sklearn_cgcnn", "sha256"
@@ -39,17 +38,7 @@ def write_container(
         for name, array in arrays.items()
     }
     metadata = {_CONTENTS: text, _CHECKSUM: _checksum(text, plain)}
-    data = save(plain, metadata)
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_atomically(path, [save(plain, metadata)])
 
 
 def read_container(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

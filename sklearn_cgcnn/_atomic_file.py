@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 # How the names of files end that are not complete yet.
-_UNFINISHED = ".unfinished_shard"
+_UNFINISHED = ".unfinished"
 
 
 def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
@@ -35,7 +35,7 @@ def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -50,8 +50,14 @@ def remove_unfinished(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new name survive a power failure, where the system supports it."""
+def sync_folder(folder: Path) -> None:
+    """Make a new name survive a power failure, where the system supports it.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    """
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
