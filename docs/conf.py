@@ -29,9 +29,13 @@ html_theme_options = {"secondary_sidebar_items": ["page-toc"]}
 # The class template lists the members already.
 numpydoc_show_class_members = False
 
+# In the order in which a newcomer needs them.
+SUBSECTIONS = ["predict", "train", "evaluate", "understand", "studies"]
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "subsection_order": [f"../examples/{name}" for name in SUBSECTIONS],
     # Run only these. The other examples need hours or downloads, and are only shown.
     "filename_pattern": r"/plot_",
     "show_memory": False,

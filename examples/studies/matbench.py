@@ -12,7 +12,7 @@ The predictions of each task are written to a file in the format in which Matben
 records its results. Every task trains five models; that of the perovskites takes by far
 the longest. To run some of them, name them::
 
-    python examples/matbench.py matbench_phonons matbench_jdft2d
+    python examples/studies/matbench.py matbench_phonons matbench_jdft2d
 """
 
 import json
