@@ -8,7 +8,7 @@ tables as CSV files. The page "The paper, reproduced" of the documentation shows
 makes, and has the commands that run the benchmarks. What a folder has no results of is
 left out::
 
-    python examples/studies/paper_figures.py docs/paper --paper PAPER_STORE \
+    python examples/studies/paper_figures.py docs/results/paper --paper PAPER_STORE \
         --perovskites PEROVSKITES_STORE --data FOLDER_OF_CRYSTALS
 """
 
