@@ -48,6 +48,9 @@ class Task:
         Column that is true for the crystals of the task. None takes all.
     is_class : bool, default=False
         Whether the property is a class.
+    is_cross_validated : bool, default=False
+        Whether the card has the errors of a cross-validation too. These are for small
+        datasets, and for one with published folds.
     """
 
     dataset: str
@@ -57,6 +60,7 @@ class Task:
     is_logarithm: bool = False
     subset: str | None = None
     is_class: bool = False
+    is_cross_validated: bool = False
 
     @property
     def source(self) -> str:
@@ -120,17 +124,20 @@ TASKS = {
         "heat of formation of a cubic perovskite of five sites with respect to its "
         "most stable decomposition, GGA",
         "eV/cell",
+        is_cross_validated=True,
     ),
     "last_phonon_peak": Task(
         "matbench_phonons",
         "last phdos peak",
         "frequency of the highest optical phonon peak, PBEsol",
         "1/cm",
+        is_cross_validated=True,
     ),
     "exfoliation_energy": Task(
         "jarvis_dft_2d",
         "exfoliation_en",
         "energy to exfoliate a layer, optB88-vdW",
         "meV/atom",
+        is_cross_validated=True,
     ),
 }
