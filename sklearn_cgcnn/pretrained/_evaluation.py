@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty import ConformalRegressor
 
-CROSS_VALIDATED = KFold(5, shuffle=True, random_state=0)
+FOLDS = KFold(5, shuffle=True, random_state=0)
 _LEVEL, _N_SPLITS = 0.9, 20
 
 

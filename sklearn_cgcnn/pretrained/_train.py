@@ -29,7 +29,7 @@ from sklearn_cgcnn.pretrained._catalog import FOLDER, HASHES, card, load
 from sklearn_cgcnn.pretrained._contents import symbols, textbook_crystals_in
 from sklearn_cgcnn.pretrained._data import read
 from sklearn_cgcnn.pretrained._evaluation import (
-    CROSS_VALIDATED,
+    FOLDS,
     cross_validated,
     mean_coverage,
     scores,
@@ -138,7 +138,7 @@ def tested_by_folds(name: str, data: Path, work: Path) -> dict[str, Any]:
     graphs, y = read(TASKS[name], data, work)
     rows = np.flatnonzero(np.isfinite(y))
     predictions, coverage = np.full(len(y), np.nan), []
-    for fold, (train, others) in enumerate(CROSS_VALIDATED.split(rows)):
+    for fold, (train, others) in enumerate(FOLDS.split(rows)):
         train, others = rows[train], rows[others]
         path = work / f"{name} fold {fold}.joblib"
         network = _kept(path, partial(_fitted, graphs[train], y[train]))["model"]
