@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from pymatgen.core import Structure
 from sklearn.frozen import FrozenEstimator
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn.exceptions import ExtrapolationWarning
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.model_files import save_model
 from sklearn_cgcnn.pretrained._catalog import FOLDER, HASHES, card, load
@@ -50,6 +52,8 @@ def main() -> None:
     parser.add_argument("--cards", action="store_true", help="renew cards")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    # Crystals with elements that were not trained on count in the errors of a card.
+    warnings.simplefilter("ignore", ExtrapolationWarning)
     data = Path(os.environ["SKLEARN_CGCNN_DATA"])
     for name in options.names:
         is_there = (FOLDER / f"{name}.safetensors").exists()
