@@ -3,10 +3,11 @@ The random search of the paper
 ==============================
 
 Xie and Grossman (2018) chose the settings of their networks by a random search over the
-ranges of Table S1. They do not say how many settings they tried, nor which one was best.
-This example draws twelve of them for Eq. 5, and trains each for 60 epochs on the bulk
-moduli of 1,181 compounds (de Jong et al., 2015). The dataset is downloaded on first use,
-unless the environment variable ``MATMINER_DATA`` names a folder that contains it.
+ranges of Table S1. They do not say how many settings they tried, nor which one was the
+best. This example draws twelve of them for Eq. 5, and trains each for 60 epochs on the
+bulk moduli of 1,181 compounds (de Jong et al., 2015). The dataset is downloaded on
+first use, unless the environment variable ``MATMINER_DATA`` names a folder that
+contains it.
 """
 
 # %%
@@ -29,8 +30,8 @@ train, test, y_train, y_test = train_test_split(
 # %%
 # Search
 # ------
-# :func:`~sklearn_cgcnn.presets.search_space` has the ranges of Table S1. Each setting is
-# trained on 60 % of the crystals and compared on 20 %. The preset restores the epoch
+# :func:`~sklearn_cgcnn.presets.search_space` has the ranges of Table S1. Each setting
+# is trained on 60 % of the crystals and compared on 20 %. The preset restores the epoch
 # with the lowest loss on a part of its training crystals.
 
 from sklearn.model_selection import RandomizedSearchCV, ShuffleSplit
