@@ -13,7 +13,7 @@ contains it.
 # %%
 # Load the data
 # -------------
-# As in the paper, a fifth of the crystals is set aside to test the model that is chosen.
+# As in the paper, a fifth of the crystals is set aside to test what is chosen.
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -50,7 +50,7 @@ search = RandomizedSearchCV(
 search.fit(train, y_train)
 
 # %%
-# Settings from the best to the worst, and the test error of the best, beside that of the
+# Settings from the best to the worst, and the test error of the best beside that of the
 # default of this package:
 
 import pandas as pd
