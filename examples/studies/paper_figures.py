@@ -171,6 +171,8 @@ def draw_learning_curves(results):
                 ax.loglog(means.index, means, "o-", label=model)
         ax.set(xlabel="training crystals", ylabel="mean absolute error")
         ax.set_title(PROPERTIES[task][0], fontsize=9)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:.2g}")
         ax.legend()
     return figure
 
@@ -298,6 +300,32 @@ def draw_periodic_tables(results, model="default site", seed=0):
 
 
 # %%
+# What the package does, in one picture
+# -------------------------------------
+# Predicted against computed bulk moduli, and what a model of perovskites has learned
+# about elements on A.
+
+
+def draw_overview(paper, perovskites):
+    """Draw both, or nothing if either is missing."""
+    pair = predictions(paper, "bulk", "default")
+    results = read_results(perovskites, lambda part: part == "1000000 {}")
+    found = results[(results["choice"] == "default site") & (results["seed"] == 0)]
+    if pair is None or found.empty:
+        return None
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 3.9), width_ratios=[1, 1.9], layout="constrained"
+    )
+    ParityDisplay.from_predictions(*pair, ax=left, gridsize=40)
+    left.set_title(f"Bulk moduli of {len(pair[0])} crystals (log10 GPa)")
+    PeriodicTableDisplay.from_values(
+        found["A"].iloc[0], ax=right, label="mean contribution (eV/cell)"
+    )
+    right.set_title("What elements contribute on the A sites of perovskites")
+    return figure
+
+
+# %%
 # Write everything
 # ----------------
 
@@ -349,6 +377,9 @@ def main():
         write_paper(options.paper, options.output)
     if options.perovskites is not None:
         write_perovskites(options.perovskites, options.output)
+    if options.paper is not None and options.perovskites is not None:
+        figure = draw_overview(options.paper, options.perovskites)
+        save(figure, options.output / "overview.png")
     if options.data is not None:
         save(draw_histograms(options.data), options.output / "crystals.png")
 
