@@ -273,7 +273,9 @@ class BaseCGCNN(NetTraining, ABC):
         own = self.featurizer
         return self.on_error if own is None else str(own.on_error)
 
-    def _make_graphs(self, crystals: Any, spec: NetworkSpec) -> AnyGraphs:
+    def _make_graphs(
+        self, crystals: Any, spec: NetworkSpec, name: str = "X"
+    ) -> AnyGraphs:
         """Return the graphs. Crystals without features for an element fail too."""
         graphs: AnyGraphs
         if isinstance(crystals, AnyGraphs):
@@ -287,7 +289,7 @@ class BaseCGCNN(NetTraining, ABC):
             graphs = graphs.with_failed(unknown)
         else:
             check_elements(graphs, spec.known_elements())
-        warn_of_long_edges(graphs)
+        warn_of_long_edges(graphs, name)
         return graphs
 
     def _learn_elements(self, graphs: AnyGraphs, previous: CrystalNet | None) -> None:
@@ -340,7 +342,7 @@ class BaseCGCNN(NetTraining, ABC):
         if validation is not None:
             crystals, targets, weights = validation
             with _named_x_val():
-                graphs = self._make_graphs(crystals, spec)
+                graphs = self._make_graphs(crystals, spec, "X_val")
             valid = TrainingData(graphs, targets, weights)
             if graphs.failed:
                 warn_of_failed(graphs, "X_val")

@@ -56,10 +56,16 @@ class ClassTargets:
         if self.class_weight is None:
             return weights
         codes = targets.encoded.numpy()
-        class_weights: NDArray[np.float64] = compute_class_weight(
+        counted = codes[weights > 0]
+        classes = np.arange(len(self.classes_))
+        if self.class_weight == "balanced":
+            # A class may be absent from a call of partial_fit, or weigh nothing.
+            classes = np.unique(counted)
+        class_weights = np.zeros(len(self.classes_))
+        class_weights[classes] = compute_class_weight(
             self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[codes[weights > 0]],
+            classes=self.classes_[classes],
+            y=self.classes_[counted],
         )
         weighted: NDArray[np.float64] = weights * class_weights[codes]
         return weighted

@@ -357,7 +357,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
 
         The first call creates the network. Optimizer, shuffles and dropout continue
         from call to call. A copy or a pickle keeps the weights alone and starts with a
-        new optimizer.
+        new optimizer. ``class_weight="balanced"`` balances the classes of each call.
 
         Parameters
         ----------
