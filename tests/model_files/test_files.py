@@ -159,6 +159,26 @@ def test_a_loaded_model_can_be_trained_on(trained, ionic, stored):
     assert np.isfinite(begun.predict(ionic.data)).all()
 
 
+def test_devices_and_paths_become_text(ionic, path, tmp_path):
+    table = tmp_path / "table.json"
+    symbols = {symbol for crystal in ionic.data for symbol in crystal.symbol_set}
+    table.write_text(json.dumps({symbol: [1.0] for symbol in symbols}))
+    model = small(device=torch.device("cpu"), site_features=table)
+    save_model(model.fit(ionic.data, ionic.target), path)
+    loaded = load_model(path)
+    assert loaded.device == "cpu"
+    assert loaded.site_features == str(table)
+    np.testing.assert_array_equal(loaded.predict(ionic.data), model.predict(ionic.data))
+    clone(loaded).fit(ionic.data, ionic.target)
+
+
+@pytest.mark.parametrize("key", ["model", "library", "created", "format_version"])
+def test_a_card_has_no_keys_that_reading_adds(trained, path, key):
+    with pytest.raises(ValueError, match=f"card has the key '{key}'.*leave it out"):
+        save_model(trained, path, card={"unit": "eV", key: "mine"})
+    assert not path.exists()
+
+
 def test_the_card_is_read_without_the_model(stored):
     card = read_card(stored)
     assert card["unit"] == "eV"
