@@ -4,7 +4,11 @@ from sklearn_cgcnn._estimators._classifier import CGCNNClassifier
 from sklearn_cgcnn._estimators._embedder import CrystalEmbedder
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor
-from sklearn_cgcnn._estimators._sharing import graphs_to_fit, graphs_to_predict
+from sklearn_cgcnn._estimators._sharing import (
+    collect_graphs,
+    graphs_to_fit,
+    graphs_to_predict,
+)
 from sklearn_cgcnn._estimators._unwrap import contained_estimator, unwrap
 
 __all__ = [
@@ -12,6 +16,7 @@ __all__ = [
     "CGCNNRegressor",
     "CrystalEmbedder",
     "NetworkSpec",
+    "collect_graphs",
     "contained_estimator",
     "graphs_to_fit",
     "graphs_to_predict",
