@@ -455,12 +455,6 @@ class BaseCGCNN(NetTraining, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
-
 
 @contextmanager
 def _named_x_val() -> Iterator[None]:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals, check_regression_target
@@ -25,6 +25,7 @@ _SMALLEST_SHARE = 0.1
 
 class ConformalRegressor(
     VersionedState,
+    CrystalInput,
     RegressorMixin,  # type: ignore[misc]
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -246,15 +247,6 @@ class ConformalRegressor(
                 f"at most {n_scores / (n_scores + 1):.4g}"
             )
         return float(self.scores_[rank - 1])
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
 
 
 def _predict(

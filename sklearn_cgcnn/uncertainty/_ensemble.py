@@ -14,9 +14,10 @@ from sklearn.base import (
     RegressorMixin,
     clone,
 )
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import (
     CGCNNClassifier,
     CGCNNRegressor,
@@ -30,6 +31,7 @@ from sklearn_cgcnn._versioned_state import VersionedState
 
 class BaseEnsemble(
     VersionedState,
+    CrystalInput,
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -121,15 +123,6 @@ class BaseEnsemble(
         crystals = graphs_to_predict(self.estimators_[0], X)
         for member in self.estimators_:
             yield getattr(member, method)(crystals)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimators_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
 
 
 class EnsembleRegressor(RegressorMixin, BaseEnsemble):  # type: ignore[misc]

@@ -14,9 +14,9 @@ from sklearn.base import (
     is_regressor,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._validation import check_crystals, check_regression_target
@@ -37,6 +37,7 @@ _SHARE = 0.3
 
 class SpreadRegressor(
     VersionedState,
+    CrystalInput,
     RegressorMixin,  # type: ignore[misc]
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -218,9 +219,7 @@ class SpreadRegressor(
             :meth:`ApplicabilityDomain.reasons` returns them.
         """
         check_is_fitted(self)
-        graphs = shared_graphs(FrozenEstimator(self.estimator_), X)
-        located = self._domain.locate(networks_of(self.estimator_), graphs)
-        return located.excess.reasons
+        return self._domain.reasons(networks_of(self.estimator_), X)
 
     def _learn_errors(
         self, model: Any, domain: TrainingDomain, X: Any, y: NDArray[np.float64]
@@ -274,15 +273,6 @@ class SpreadRegressor(
                 f"{MIN_CRYSTALS} or more; pass more crystals, or a larger fraction"
             )
         return (take(crystals, rest), y[rest]), (take(crystals, held_out), y[held_out])
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
 
 
 def _predict(
