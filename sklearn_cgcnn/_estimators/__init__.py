@@ -1,5 +1,6 @@
 """The estimators: regressor, classifier, and a transformer of their vectors."""
 
+from sklearn_cgcnn._estimators._class_targets import most_probable
 from sklearn_cgcnn._estimators._classifier import CGCNNClassifier
 from sklearn_cgcnn._estimators._embedder import CrystalEmbedder
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
@@ -20,5 +21,6 @@ __all__ = [
     "contained_estimator",
     "graphs_to_fit",
     "graphs_to_predict",
+    "most_probable",
     "unwrap",
 ]

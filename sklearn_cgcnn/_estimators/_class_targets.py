@@ -75,3 +75,36 @@ class ClassTargets:
 
     def _n_outputs(self) -> int:
         return len(self.classes_)
+
+
+def most_probable(
+    classes: NDArray[Any], probabilities: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return the most probable class of each crystal.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    probabilities : ndarray of shape (n_crystals, n_classes)
+        Their probabilities. NaN for crystals that cannot become graphs.
+
+    Returns
+    -------
+    ndarray of shape (n_crystals,)
+
+    Raises
+    ------
+    ValueError
+        If there are crystals that cannot become graphs.
+    """
+    failed = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+    if len(failed):
+        raise ValueError(
+            f"X[{failed[0]}]"
+            + (f" and {len(failed) - 1} other crystals" if len(failed) > 1 else "")
+            + " cannot become graphs, and there is no label for a missing class; "
+            "use predict_proba, which gives NaN for them, or leave them out"
+        )
+    labels: NDArray[Any] = classes[probabilities.argmax(axis=1)]
+    return labels

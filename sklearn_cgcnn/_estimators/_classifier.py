@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
-from sklearn_cgcnn._estimators._class_targets import ClassTargets
+from sklearn_cgcnn._estimators._class_targets import ClassTargets, most_probable
 from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
@@ -312,17 +312,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         ValueError
             If ``on_error="collect"`` and crystals cannot become graphs.
         """
-        probabilities = self.predict_proba(X)
-        failed = np.flatnonzero(np.isnan(probabilities).any(axis=1))
-        if len(failed):
-            raise ValueError(
-                f"X[{failed[0]}]"
-                + (f" and {len(failed) - 1} other crystals" if len(failed) > 1 else "")
-                + " cannot become graphs, and there is no label for a missing class; "
-                "use predict_proba, which gives NaN for them, or leave them out"
-            )
-        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
-        return labels
+        return most_probable(self.classes_, self.predict_proba(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probability of each class.

@@ -58,7 +58,10 @@ def save_model(
         If the model is not fitted.
     TypeError
         If the model, a parameter or the card contains something that cannot be stored,
-        such as a class or a callback of your own, or if `reference` holds graphs.
+        such as a class or a callback of your own, or if `reference` holds graphs or
+        other objects.
+    StructureError
+        If a structure of `reference` is disordered or damaged.
     ValueError
         If the card has a key that :func:`read_card` adds, or if the model has no
         prediction for a crystal of `reference`.

@@ -23,6 +23,7 @@ from sklearn_cgcnn._estimators import (
     CGCNNRegressor,
     graphs_to_fit,
     graphs_to_predict,
+    most_probable,
 )
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
@@ -296,7 +297,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_crystals, n_classes)
-            Mean probabilities of the members, in the order of `classes_`.
+            Mean probabilities of the members, in the order of `classes_`. NaN for a
+            crystal that cannot become a graph, where these are collected.
         """
         predictions = list(self._each_prediction(X, "predict_proba"))
         mean: NDArray[np.float64] = np.mean(predictions, axis=0)
@@ -314,9 +316,14 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]
         -------
         ndarray of shape (n_crystals,)
             The class with the highest mean probability.
+
+        Raises
+        ------
+        ValueError
+            If the members collect crystals that cannot become graphs, and there are
+            some.
         """
-        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return labels
+        return most_probable(self.classes_, self.predict_proba(X))
 
 
 def _with_seed(estimator: Any, seed: int) -> Any:

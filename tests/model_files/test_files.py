@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
 from safetensors.numpy import load, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -23,7 +24,7 @@ from sklearn_cgcnn import (
     CrystalEmbedder,
     CrystalGraphFeaturizer,
 )
-from sklearn_cgcnn.exceptions import ModelFileError
+from sklearn_cgcnn.exceptions import ModelFileError, StructureError
 from sklearn_cgcnn.graphs import NearestNeighbors
 from sklearn_cgcnn.model_files import _files, load_model, read_card, save_model
 from sklearn_cgcnn.nn import SharedConv
@@ -271,11 +272,18 @@ def test_classes_of_others_are_refused_by_name(model, message, ionic, path):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_what_is_not_a_model_is_refused(trained, graphs, path):
+def test_what_is_not_a_model_is_refused(trained, ionic, graphs, path):
     with pytest.raises(NotFittedError):
         save_model(small(), path)
     with pytest.raises(TypeError, match="pass the structures"):
         save_model(trained, path, reference=graphs[:2])
+    with pytest.raises(
+        TypeError, match=r"reference\[1\] is of type str; read the file"
+    ):
+        save_model(trained, path, reference=[ionic.data[0], "NaCl.cif"])
+    alloy = Structure(Lattice.cubic(2.86), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+    with pytest.raises(StructureError, match=r"reference\[1\]: site 0 is disordered"):
+        save_model(trained, path, reference=[ionic.data[0], alloy])
     with pytest.raises(TypeError, match="card"):
         save_model(trained, path, card={"when": object()})
     with pytest.raises(TypeError, match="card has the key 3"):
