@@ -368,7 +368,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         """
         if classes is None:
             return self._partial_fit(X, y, sample_weight, self._encode_target)
-        announced, _ = check_class_target(classes, len(classes))
+        announced, _ = check_class_target(classes, len(classes), "classes")
         if hasattr(self, "net_") and not np.array_equal(announced, self.classes_):
             raise ValueError(
                 f"classes is {announced.tolist()}, but the first call of partial_fit "
@@ -411,7 +411,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
             If a weight is unknown, missing or of the wrong shape, or `classes` are not
             in ascending order.
         """
-        labels, codes = check_class_target(classes, len(classes))
+        labels, codes = check_class_target(classes, len(classes), "classes")
         if not np.array_equal(codes, np.arange(len(codes))):
             raise ValueError(
                 f"classes is {list(classes)}; give the labels in ascending order, each "

@@ -90,6 +90,8 @@ def test_partial_fit_of_classes_announced_beforehand(graphs, ionic):
     model.partial_fit(graphs, ionic.prototype, classes=names)
     with pytest.raises(ValueError, match="pass the same classes, or classes=None"):
         model.partial_fit(graphs, ionic.prototype, classes=names[1:])
+    with pytest.raises(ValueError, match=r"^classes contains only one class, 'a'"):
+        CGCNNClassifier(**CONSTANT).partial_fit(graphs, ionic.prototype, ["a"])
     strange = ionic.prototype.copy().astype(object)
     strange[7] = "quasicrystal"
     with pytest.raises(
