@@ -1,31 +1,45 @@
-"""Runs the code blocks of the pages, each page from top to bottom."""
+"""Runs the code blocks of the pages, each page from top to bottom.
+
+So that this takes minutes and not an hour, blocks that set no number of epochs train
+for five, where the default trains for at least a hundred, and threads do the work of
+the processes of ``n_jobs``, which take seconds to start.
+"""
 
 import os
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
+from joblib import parallel_config
 from sybil import Sybil
 from sybil.parsers.rest import PythonCodeBlockParser, SkipParser
 
-
-def enter_empty_folder(namespace):
-    """Let the blocks of a page write into a folder of its own."""
-    namespace["_folders"] = Path.cwd(), tempfile.mkdtemp()
-    os.chdir(namespace["_folders"][1])
+from sklearn_cgcnn._training import EpochRule
 
 
-def leave_folder(namespace):
+def begin_page(namespace):
+    """Let the blocks of a page train briefly, and write into a folder of its own."""
+    undo = namespace["_undo"] = ExitStack()
+    few_epochs = patch.object(EpochRule, "n_epochs", lambda rule, n_crystals, size: 5)
+    undo.enter_context(few_epochs)
+    undo.enter_context(parallel_config(backend="threading"))
+    folder = tempfile.mkdtemp()
+    undo.callback(shutil.rmtree, folder)
+    undo.callback(os.chdir, Path.cwd())
+    os.chdir(folder)
+
+
+def end_page(namespace):
     """Go back, and remove what a page has written."""
-    before, temporary = namespace["_folders"]
-    os.chdir(before)
-    shutil.rmtree(temporary)
+    namespace["_undo"].close()
 
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["*.rst"],
     excludes=["_build/*", "auto_examples/*", "generated/*"],
-    setup=enter_empty_folder,
-    teardown=leave_folder,
+    setup=begin_page,
+    teardown=end_page,
 ).pytest()

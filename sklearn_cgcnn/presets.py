@@ -127,6 +127,15 @@ def preset(name: str, *, classification: bool = False) -> dict[str, Any]:
     See Also
     --------
     sklearn_cgcnn.CGCNNRegressor.from_preset : Make an estimator from a preset.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.presets import preset
+    >>> params = preset("paper_eq5")
+    >>> params["conv"], params["edge_basis"], params["norm"]
+    ('gated', 'one-hot', None)
+    >>> model = CGCNNRegressor(**{**params, "max_epochs": 20})
     """
     if name not in _PRESETS:
         raise ValueError(

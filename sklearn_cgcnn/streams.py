@@ -33,6 +33,20 @@ class Prediction(NamedTuple):
         returns several arrays, as with ``return_std=True``. None if there is none.
     reason : str
         Why there is no prediction, or an empty string.
+
+    Examples
+    --------
+    Predictions are rows of a table:
+
+    >>> import pandas as pd
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.streams import iter_predictions
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(max_epochs=1, random_state=0).fit(structures, energy)
+    >>> table = pd.DataFrame(iter_predictions(model, structures))
+    >>> table.shape, list(table.columns)
+    ((20, 3), ['id', 'value', 'reason'])
     """
 
     id: str

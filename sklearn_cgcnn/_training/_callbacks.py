@@ -62,6 +62,19 @@ class GaussianWeights(Callback):  # type: ignore[misc]
     ----------
     scale : float
         Standard deviation of the Gaussian.
+
+    Examples
+    --------
+    The learning rate is so low here that the initial weights remain:
+
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.callbacks import GaussianWeights
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(callbacks=[GaussianWeights(0.02)], lr=1e-9, max_epochs=1)
+    >>> weights = model.fit(structures, energy).net_.module_.embedding.weight
+    >>> round(weights.detach().std().item(), 2)
+    0.02
     """
 
     def __init__(self, scale: Any) -> None:
@@ -130,6 +143,26 @@ class TrainReadoutOnly(FreezeLayers):
     layers after them are trained. After the training all parameters are trainable
     again. The weights of your own norms are frozen too, but their statistics stay only
     if the norm respects ``requires_grad``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.callbacks import TrainReadoutOnly
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(40, random_state=0, return_X_y=True)
+    >>> first = CGCNNRegressor(max_epochs=1).fit(structures[:30], energy[:30])
+    >>> model = CGCNNRegressor(
+    ...     pretrained=FrozenEstimator(first),
+    ...     callbacks=[TrainReadoutOnly()],
+    ...     max_epochs=1,
+    ... ).fit(structures[30:], energy[30:])
+    >>> before, after = first.net_.module_, model.net_.module_
+    >>> torch.equal(before.embedding.weight, after.embedding.weight)
+    True
+    >>> torch.equal(before.readout.output.weight, after.readout.output.weight)
+    False
     """
 
     layers = "convolutions"

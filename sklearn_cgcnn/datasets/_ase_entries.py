@@ -127,6 +127,21 @@ def iter_ase_database(
         If there is no such file.
     ImportError
         If ASE is not installed.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import ase.build
+    >>> import ase.db
+    >>> from sklearn_cgcnn.datasets import iter_ase_database
+    >>> with TemporaryDirectory() as folder:
+    ...     path = f"{folder}/crystals.db"
+    ...     with ase.db.connect(path) as database:
+    ...         _ = database.write(ase.build.bulk("Si"), gap=1.1)
+    ...         _ = database.write(ase.build.bulk("C"), gap=5.5)
+    ...     entries = list(iter_ase_database(path, selection="gap>2"))
+    >>> [(entry.id, entry.crystal.formula, entry.properties) for entry in entries]
+    [('2', 'C2', {'gap': 5.5})]
     """
     _require_ase("iter_ase_database")
     if not Path(path).is_file():

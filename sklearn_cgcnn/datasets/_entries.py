@@ -25,6 +25,19 @@ class CrystalEntry(NamedTuple):
         entry that cannot be read. Its attribute `reason` says why.
     properties : dict of str to object
         Further values by name, such as targets.
+
+    Examples
+    --------
+    Entries of your own, with ids that the predictions keep:
+
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import CrystalEntry, make_ionic_crystals
+    >>> from sklearn_cgcnn.streams import iter_predictions
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(max_epochs=1, random_state=0).fit(structures, energy)
+    >>> entries = [CrystalEntry("a-1", structures[0], {"energy": energy[0]})]
+    >>> [prediction.id for prediction in iter_predictions(model, entries)]
+    ['a-1']
     """
 
     id: str

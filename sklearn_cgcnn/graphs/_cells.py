@@ -42,6 +42,21 @@ class Cell(NamedTuple):
         Atomic number of each site.
     pbc : tuple of 3 bool
         Whether the crystal is periodic along each lattice vector.
+
+    Examples
+    --------
+    What the method `find_in_cell` of your own :class:`EdgeRule` receives:
+
+    >>> import numpy as np
+    >>> from sklearn_cgcnn.graphs import Cell
+    >>> cesium_chloride = Cell(
+    ...     lattice=4.12 * np.eye(3),
+    ...     coords=np.array([[0.0, 0.0, 0.0], [2.06, 2.06, 2.06]]),
+    ...     atomic_numbers=np.array([55, 17], dtype=np.uint8),
+    ...     pbc=(True, True, True),
+    ... )
+    >>> round(cesium_chloride.volume, 1)
+    69.9
     """
 
     lattice: NDArray[np.float64]

@@ -21,6 +21,24 @@ class Failure:
         What is wrong with the crystal, and the remedy.
     formula : str or None, default=None
         Its chemical formula. None if it has none, as it is no crystal.
+
+    Examples
+    --------
+    Atomic number 0 belongs to no element:
+
+    >>> import numpy as np
+    >>> from sklearn_cgcnn.datasets import iter_packed_arrays
+    >>> from sklearn_cgcnn.graphs import Failure
+    >>> arrays = {
+    ...     "n_sites": [1, 1],
+    ...     "numbers": [84, 0],
+    ...     "scaled_positions": [[0, 0, 0], [0, 0, 0]],
+    ...     "cell": [3.35 * np.eye(3), 3.35 * np.eye(3)],
+    ... }
+    >>> for entry in iter_packed_arrays(arrays, on_error="collect"):
+    ...     if isinstance(entry.crystal, Failure):
+    ...         print(f"entry {entry.id} {entry.crystal.reason}")
+    entry 1 is no structure (ValueError: ...)
     """
 
     text: str

@@ -30,6 +30,16 @@ class LinearBaseline(nn.Module):
         Column of `table` that holds the electronegativity.
     n_outputs : int, default=1
         Number of values predicted for each crystal.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(baseline="linear", max_epochs=1, random_state=0)
+    >>> baseline = model.fit(structures, energy).net_.module_.baseline
+    >>> baseline.weight.shape  # nine properties of elements, and three of edges
+    torch.Size([1, 12])
     """
 
     table: Tensor

@@ -75,6 +75,27 @@ class CrystalGraphBatch:
     edge_table : Tensor of shape (n_rows, n_edge_features) or None
         What the entries refer to, as :meth:`EdgeBasis.table` returns it. None means
         that entries are features themselves.
+
+    Examples
+    --------
+    Cesium chloride as a batch of one crystal, with two sites. Each site has eight equal
+    edges to the other:
+
+    >>> import torch
+    >>> from sklearn_cgcnn.nn import CrystalGraphBatch
+    >>> batch = CrystalGraphBatch(
+    ...     atomic_numbers=torch.tensor([55, 17]),
+    ...     edge_index=torch.tensor([[0, 1], [1, 0]]),
+    ...     distances=torch.tensor([3.57, 3.57], dtype=torch.float64),
+    ...     multiplicity=torch.tensor([1, 1]),
+    ...     edge_weights=torch.tensor([8, 8]),
+    ...     crystal_index=torch.tensor([0, 0]),
+    ...     n_crystals=1,
+    ... )
+    >>> batch.edge_counts
+    tensor([8, 8])
+    >>> batch.mean_over_sites(torch.tensor([[1.0], [3.0]]))
+    tensor([[2.]])
     """
 
     atomic_numbers: Tensor

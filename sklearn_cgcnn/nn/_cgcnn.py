@@ -56,6 +56,28 @@ class CGCNN(nn.Module):
         layer.
     baseline : LinearBaseline or None, default=None
         Linear model whose prediction is added to the output. None adds nothing.
+
+    Examples
+    --------
+    The network without an estimator, for a batch of one crystal, cesium chloride:
+
+    >>> import torch
+    >>> from sklearn_cgcnn import nn
+    >>> batch = nn.CrystalGraphBatch(
+    ...     atomic_numbers=torch.tensor([55, 17]),
+    ...     edge_index=torch.tensor([[0, 1], [1, 0]]),
+    ...     distances=torch.tensor([3.57, 3.57], dtype=torch.float64),
+    ...     multiplicity=torch.tensor([1, 1]),
+    ...     edge_weights=torch.tensor([8, 8]),
+    ...     crystal_index=torch.tensor([0, 0]),
+    ...     n_crystals=1,
+    ... )
+    >>> one_hot = nn.SiteFeatures(torch.eye(104))
+    >>> network = nn.CGCNN(one_hot, nn.GaussianBasis(), n_outputs=2)
+    >>> network(batch).shape
+    torch.Size([1, 2])
+
+    The network of a fitted estimator is ``estimator.net_.module_``.
     """
 
     def __init__(

@@ -16,6 +16,19 @@ class Dropout(nn.Module):
     ----------
     p : float
         Probability of dropping a channel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cgcnn.nn import Dropout
+    >>> dropout = Dropout(0.5)
+    >>> dropout.generator = torch.Generator().manual_seed(0)
+    >>> crystal_index = torch.tensor([0, 0, 1])
+    >>> values = dropout(torch.ones(3, 64), n_crystals=2, crystal_index=crystal_index)
+    >>> values.unique().tolist()
+    [0.0, 2.0]
+    >>> torch.equal(values[0], values[1])  # the sites of one crystal
+    True
     """
 
     def __init__(self, p: float) -> None:

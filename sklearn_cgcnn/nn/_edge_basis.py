@@ -19,6 +19,24 @@ class EdgeBasis(nn.Module, ABC):
     :meth:`entries`, which makes the network faster. Distances are given in double
     precision, while the network computes in single precision: convert the distances
     (``distances.float()``) or the features.
+
+    Examples
+    --------
+    A basis of two powers of the distance:
+
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import EdgeBasis
+    >>> class InversePowers(EdgeBasis):
+    ...     n_features = 2
+    ...
+    ...     def forward(self, distances):
+    ...         inverse = 1 / distances.float()
+    ...         return torch.stack([inverse, inverse**2], dim=1)
+    >>> InversePowers()(torch.tensor([2.0, 4.0]))
+    tensor([[0.5000, 0.2500],
+            [0.2500, 0.0625]])
+    >>> model = CGCNNRegressor(edge_basis=InversePowers())
     """
 
     #: Whether the entries depend on the distances alone, and on nothing that changes
@@ -99,6 +117,15 @@ class GaussianBasis(EdgeBasis):
     ValueError
         If `step` is not positive, or ``stop - start`` is not a positive multiple of
         `step`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import GaussianBasis
+    >>> GaussianBasis(start=1.0, stop=3.0, step=1.0)(torch.tensor([2.0]))
+    tensor([[0.3679, 1.0000, 0.3679]])
+    >>> model = CGCNNRegressor(edge_basis=GaussianBasis(stop=6.0, step=0.1))
     """
 
     is_constant = True
@@ -186,6 +213,16 @@ class EmbeddedDistances(EdgeBasis):
     ------
     ValueError
         If ``stop - start`` is not a positive multiple of both steps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import EmbeddedDistances
+    >>> basis = EmbeddedDistances(n_features=32, stop=6.0)
+    >>> basis(torch.tensor([2.4, 3.1])).shape
+    torch.Size([2, 32])
+    >>> model = CGCNNRegressor(edge_basis=basis)
     """
 
     is_constant = True
@@ -283,6 +320,17 @@ class OneHotBasis(EdgeBasis):
     ------
     ValueError
         If `stop` is not larger than `start`, or `n_bins` is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import OneHotBasis
+    >>> basis = OneHotBasis(start=1.0, stop=4.0, n_bins=3)
+    >>> basis(torch.tensor([2.4, 7.0]))
+    tensor([[0., 1., 0.],
+            [0., 0., 1.]])
+    >>> model = CGCNNRegressor(edge_basis=basis)
     """
 
     is_constant = True
@@ -344,7 +392,17 @@ class OneHotBasis(EdgeBasis):
 
 
 class NoEdgeFeatures(EdgeBasis):
-    """No edge features: edges carry connectivity alone."""
+    """No edge features: edges carry connectivity alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import NoEdgeFeatures
+    >>> NoEdgeFeatures()(torch.tensor([2.4, 3.1])).shape
+    torch.Size([2, 0])
+    >>> model = CGCNNRegressor(edge_basis=NoEdgeFeatures())  # or edge_basis=None
+    """
 
     is_constant = True
     empty: Tensor

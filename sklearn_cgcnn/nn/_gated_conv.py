@@ -52,6 +52,19 @@ class GatedConv(Conv):
     softplus, with or without batch normalization, fused kernels compute the sum over
     the edges. Other norms and activations, and edge features that are learned, use the
     equation written out. Tests check the fused kernels against it.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(conv="gated", activation="softplus", max_epochs=1)
+    >>> model.fit(structures, energy).net_.module_.convs[0]
+    GatedConv(
+      (linear): Linear(in_features=192, out_features=128, bias=False)
+      (edge_norm): BatchNorm()
+      (site_norm): BatchNorm()
+    )
     """
 
     def __init__(

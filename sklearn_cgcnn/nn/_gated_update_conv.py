@@ -45,6 +45,21 @@ class GatedUpdateConv(Conv):
     Fused kernels compute the sum of the messages if the activation is softplus or SiLU,
     and if the entries of the edge features are constant. Otherwise it is computed as
     the equation is written. Tests check the fused kernels against it.
+
+    Examples
+    --------
+    It is the default of the estimators:
+
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(max_epochs=1, random_state=0).fit(structures, energy)
+    >>> model.net_.module_.convs[0]
+    GatedUpdateConv(
+      (linear): Linear(in_features=192, out_features=128, bias=True)
+      (site_norm): BatchNorm()
+      (update): Linear(in_features=128, out_features=64, bias=True)
+    )
     """
 
     def __init__(

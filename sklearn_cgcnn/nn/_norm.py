@@ -42,6 +42,18 @@ class BatchNorm(nn.Module):
     ----------
     n_channels : int
         Width of the rows.
+
+    Examples
+    --------
+    Rows that stand for the numbers 0, 0, 0 and 4, whose mean is 1 and whose variance
+    is 3:
+
+    >>> import torch
+    >>> from sklearn_cgcnn.nn import BatchNorm
+    >>> norm = BatchNorm(1)
+    >>> norm(torch.tensor([[0.0], [4.0]]), torch.tensor([3.0, 1.0])).detach()
+    tensor([[-0.5773],
+            [ 1.7320]])
     """
 
     eps = 1e-5

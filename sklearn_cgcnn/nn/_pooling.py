@@ -18,6 +18,23 @@ class Pooling(nn.Module, ABC):
     widths : sequence of int
         Widths of the site features and of the site vectors after each convolution. The
         last one is also the width of the pooled vectors.
+
+    Examples
+    --------
+    A pooling that averages over the convolutions too:
+
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.nn import Pooling
+    >>> class MeanOverLayers(Pooling):
+    ...     def forward(self, layers, batch):
+    ...         convolved = torch.stack(layers[1:])  # without the site features
+    ...         return batch.mean_over_sites(convolved.mean(dim=0))
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(pooling=MeanOverLayers, max_epochs=1)
+    >>> model.fit(structures, energy).predict(structures).shape
+    (20,)
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -53,6 +70,19 @@ class MeanPooling(Pooling):  # numpydoc ignore=PR02
     ----------
     widths : sequence of int
         Widths of the site vectors. Only the last one is used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.inspection import crystal_embeddings, site_embeddings
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(pooling="mean", max_epochs=1, random_state=0)
+    >>> model = model.fit(structures, energy)
+    >>> means = [sites.mean(axis=0) for sites in site_embeddings(model, structures)]
+    >>> np.allclose(crystal_embeddings(model, structures), means, atol=1e-5)
+    True
     """
 
     def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
@@ -86,6 +116,21 @@ class AllLayersPooling(Pooling):
     ----------
     widths : sequence of int
         Widths of the site vectors, layer by layer.
+
+    Examples
+    --------
+    A softmax sums to one. With three convolutions there are four layers, so that the
+    values of a pooled vector sum to four:
+
+    >>> import numpy as np
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.inspection import crystal_embeddings
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(pooling="all_layers", max_epochs=1, random_state=0)
+    >>> vectors = crystal_embeddings(model.fit(structures, energy), structures)
+    >>> np.allclose(vectors.sum(axis=1), 4.0)
+    True
     """
 
     def __init__(self, widths: Sequence[int]) -> None:

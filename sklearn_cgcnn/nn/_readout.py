@@ -35,6 +35,24 @@ class Readout(nn.Module, ABC):
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after each hidden
         layer.
+
+    Examples
+    --------
+    A readout that pools first, and applies no activation before the first layer:
+
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.nn import Readout
+    >>> class PlainReadout(Readout):
+    ...     def forward(self, layers, batch):
+    ...         values = self.pooling(layers, batch)
+    ...         for layer in self.hidden:
+    ...             values = self.dropout(self.activation(layer(values)), len(batch))
+    ...         return self.output(values)
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(readout=PlainReadout, max_epochs=1)
+    >>> model.fit(structures, energy).predict(structures).shape
+    (20,)
     """
 
     def __init__(
@@ -105,6 +123,22 @@ class CrystalReadout(Readout):  # numpydoc ignore=PR02
     dropout : float, default=0.0
         Probability of dropping a hidden channel during training, after each hidden
         layer.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(readout="crystal", n_hidden_channels=32, max_epochs=1)
+    >>> model.fit(structures, energy).net_.module_.readout
+    CrystalReadout(
+      (pooling): MeanPooling()
+      (hidden): ModuleList(
+        (0): Linear(in_features=64, out_features=32, bias=True)
+      )
+      (output): Linear(in_features=32, out_features=1, bias=True)
+      (dropout): Dropout()
+    )
     """
 
     def forward(self, layers: Sequence[Tensor], batch: CrystalGraphBatch) -> Tensor:
@@ -156,6 +190,19 @@ class SiteReadout(Readout):
     ------
     ValueError
         If `pooling` is not exactly a :class:`MeanPooling`; subclasses are refused too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> from sklearn_cgcnn.inspection import site_contributions
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(readout="site", max_epochs=1, random_state=0)
+    >>> model = model.fit(structures, energy)
+    >>> means = [sites.mean() for sites in site_contributions(model, structures)]
+    >>> np.allclose(model.predict(structures), means, atol=1e-4)
+    True
     """
 
     def __init__(

@@ -38,6 +38,18 @@ class SharedConv(Conv):
     No term of the sum depends on both ends of an edge. The vectors of the neighbors are
     therefore mapped before they are gathered, and the edge features after they are
     summed, both once per site.
+
+    Examples
+    --------
+    The first convolution receives the site features, whatever their width:
+
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.datasets import make_ionic_crystals
+    >>> structures, energy = make_ionic_crystals(20, random_state=0, return_X_y=True)
+    >>> model = CGCNNRegressor(conv="shared", site_features="properties", max_epochs=1)
+    >>> model = model.fit(structures, energy)
+    >>> [conv.site_linear.in_features for conv in model.net_.module_.convs]
+    [93, 64, 64]
     """
 
     residual = False

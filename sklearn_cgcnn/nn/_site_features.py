@@ -17,6 +17,21 @@ class SiteFeatures(nn.Module):
     ------
     ValueError
         If `table` is not a matrix.
+
+    Examples
+    --------
+    A table with one feature, the electronegativity of three elements:
+
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import SiteFeatures
+    >>> table = torch.full((104, 1), torch.nan)
+    >>> table[[8, 11, 17], 0] = torch.tensor([3.44, 0.93, 3.16])
+    >>> features = SiteFeatures(table)
+    >>> features(torch.tensor([11, 17]))
+    tensor([[0.9300],
+            [3.1600]])
+    >>> model = CGCNNRegressor(site_features=features)
     """
 
     table: Tensor
@@ -79,6 +94,16 @@ class LearnedSiteFeatures(SiteFeatures):
     ------
     ValueError
         If `table` is not a matrix.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_cgcnn import CGCNNRegressor
+    >>> from sklearn_cgcnn.nn import LearnedSiteFeatures
+    >>> features = LearnedSiteFeatures(torch.ones(104, 1), n_channels=2)
+    >>> features(torch.tensor([11])).tolist()  # before training
+    [[1.0, 0.0, 0.0]]
+    >>> model = CGCNNRegressor(site_features=features)
     """
 
     def __init__(self, table: Tensor, n_channels: int = 32) -> None:

@@ -78,6 +78,14 @@ class SpreadCalibrationDisplay(_SpreadDisplay):
     See Also
     --------
     calibration_curve, miscalibration_area : What is drawn.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.uncertainty import SpreadCalibrationDisplay
+    >>> y_true, y_pred, y_std = [1.0, 2.0, 3.0], [1.1, 2.5, 1.0], [1.0, 1.0, 1.0]
+    >>> display = SpreadCalibrationDisplay.from_predictions(y_true, y_pred, y_std)
+    >>> round(display.area, 2)
+    0.12
     """
 
     def __init__(
@@ -158,6 +166,15 @@ class ErrorSpreadDisplay(_SpreadDisplay):
         What it was drawn on.
     line_ : matplotlib Artist
         The points.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.uncertainty import ErrorSpreadDisplay
+    >>> y_true, y_pred = [1.0, 2.0, 3.0, 4.0], [1.1, 2.2, 2.9, 4.2]
+    >>> y_std = [0.1, 0.3, 0.1, 0.3]
+    >>> display = ErrorSpreadDisplay.from_predictions(y_true, y_pred, y_std, n_bins=2)
+    >>> display.spreads.round(2), display.errors.round(2)
+    (array([0.1, 0.3]), array([0.1, 0.2]))
     """
 
     def __init__(
@@ -247,6 +264,14 @@ class SparsificationDisplay(_SpreadDisplay):
     See Also
     --------
     sparsification_curve, sparsification_area : What is drawn.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.uncertainty import SparsificationDisplay
+    >>> y_true, y_pred, y_std = [1.0, 2.0, 3.0], [1.5, 3.0, 1.5], [0.1, 0.2, 0.3]
+    >>> display = SparsificationDisplay.from_predictions(y_true, y_pred, y_std)
+    >>> round(display.area, 2)
+    0.75
     """
 
     def __init__(

@@ -114,6 +114,14 @@ def calibration_curve(
     ------
     ValueError
         If the lengths differ, a value is not finite, or a spread is not positive.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.uncertainty import calibration_curve
+    >>> y_true, y_pred, y_std = [1.0, 2.0, 3.0], [1.1, 2.5, 1.0], [1.0, 1.0, 1.0]
+    >>> levels, shares = calibration_curve(y_true, y_pred, y_std)
+    >>> levels.round(2), shares.round(2)
+    (array([0.08, 0.38, 0.95]), array([0.33, 0.67, 1.  ]))
     """
     errors, spreads = _check(y_true, y_pred, y_std)
     levels = np.sort(erf(np.abs(errors) / spreads / np.sqrt(2)))
@@ -146,6 +154,14 @@ def sparsification_curve(
     ------
     ValueError
         If the lengths differ, a value is not finite, or a spread is not positive.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.uncertainty import sparsification_curve
+    >>> y_true, y_pred, y_std = [1.0, 2.0, 3.0], [1.5, 3.0, 1.5], [0.1, 0.2, 0.3]
+    >>> removed, errors = sparsification_curve(y_true, y_pred, y_std)
+    >>> removed.round(2), errors.round(2)
+    (array([0.  , 0.33, 0.67]), array([1.  , 0.75, 0.5 ]))
     """
     errors, spreads = _check(y_true, y_pred, y_std)
     ascending = np.abs(errors)[np.argsort(spreads, kind="stable")]
@@ -217,6 +233,14 @@ def binned_errors(
     ValueError
         If the lengths differ, a value is not finite, a spread is not positive, or there
         are fewer predictions than bins.
+
+    Examples
+    --------
+    >>> from sklearn_cgcnn.uncertainty import binned_errors
+    >>> y_true, y_pred = [1.0, 2.0, 3.0, 4.0], [1.1, 2.2, 2.9, 4.2]
+    >>> spreads, errors = binned_errors(y_true, y_pred, [0.1, 0.3, 0.1, 0.3], n_bins=2)
+    >>> spreads.round(2), errors.round(2)
+    (array([0.1, 0.3]), array([0.1, 0.2]))
     """
     errors, spreads = _check(y_true, y_pred, y_std)
     if not 1 <= n_bins <= len(errors):

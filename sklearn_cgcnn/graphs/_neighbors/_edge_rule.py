@@ -27,6 +27,19 @@ class NeighborList(NamedTuple):
         Neighbor site of each edge, as its position within its own crystal.
     distances : ndarray of shape (n_edges,), float64
         Length of each edge in Å.
+
+    Examples
+    --------
+    What a rule finds in polonium, whose only site has six neighbors:
+
+    >>> import numpy as np
+    >>> from sklearn_cgcnn.graphs import Cell, NearestNeighbors
+    >>> polonium = Cell(3.35 * np.eye(3), np.zeros((1, 3)), np.array([84]), (True,) * 3)
+    >>> edges = NearestNeighbors(max_neighbors=6).find_in_cell(polonium)
+    >>> edges.counts.tolist(), edges.neighbors.tolist()
+    ([6], [0, 0, 0, 0, 0, 0])
+    >>> edges.distances.round(2)
+    array([3.35, 3.35, 3.35, 3.35, 3.35, 3.35])
     """
 
     counts: NDArray[np.int64]
