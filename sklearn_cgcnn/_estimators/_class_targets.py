@@ -78,16 +78,16 @@ class ClassTargets:
 
 
 def most_probable(
-    classes: NDArray[Any], probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.float64], classes: NDArray[Any]
 ) -> NDArray[Any]:
     """Return the most probable class of each crystal.
 
     Parameters
     ----------
-    classes : ndarray of shape (n_classes,)
-        The labels.
     probabilities : ndarray of shape (n_crystals, n_classes)
-        Their probabilities. NaN for crystals that cannot become graphs.
+        Probabilities. NaN for crystals that cannot become graphs.
+    classes : ndarray of shape (n_classes,)
+        Their labels.
 
     Returns
     -------

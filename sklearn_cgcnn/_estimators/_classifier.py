@@ -312,7 +312,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         ValueError
             If ``on_error="collect"`` and crystals cannot become graphs.
         """
-        return most_probable(self.classes_, self.predict_proba(X))
+        return most_probable(self.predict_proba(X), self.classes_)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probability of each class.

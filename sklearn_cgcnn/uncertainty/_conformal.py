@@ -15,7 +15,7 @@ from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
 from sklearn_cgcnn._validation import check_crystals, check_regression_target
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._held_out import hold_out, named_as_in, take
 from sklearn_cgcnn.uncertainty._members import predicts_spread
 
 # A spread below this share of the median one counts as this share. Members of an
@@ -146,9 +146,11 @@ class ConformalRegressor(
         scaled = self._check_scaled(model)
         train, held_out = self._split(len(crystals))
         if len(train):
-            model.fit(take(crystals, train), y[train])
+            with named_as_in("X", train):
+                model.fit(take(crystals, train), y[train])
         # Attributes appear when nothing can fail any more.
-        mean, spread = _predict(model, take(crystals, held_out), scaled)
+        with named_as_in("X", held_out):
+            mean, spread = _predict(model, take(crystals, held_out), scaled)
         if mean.shape != (len(held_out),):
             raise ValueError(
                 f"the regressor predicts an array of shape {mean.shape}, but intervals "

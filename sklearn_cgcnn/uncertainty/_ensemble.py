@@ -323,7 +323,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]
             If the members collect crystals that cannot become graphs, and there are
             some.
         """
-        return most_probable(self.classes_, self.predict_proba(X))
+        return most_probable(self.predict_proba(X), self.classes_)
 
 
 def _with_seed(estimator: Any, seed: int) -> Any:
