@@ -1,6 +1,5 @@
 """What the regressor and the classifier share: fit and prediction."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from sklearn_cgcnn._validation import (
     check_elements,
     check_sample_weight,
     find_unknown_elements,
+    named_as_in,
 )
 from sklearn_cgcnn.graphs import (
     AnyGraphs,
@@ -226,7 +226,7 @@ class BaseCGCNN(NetTraining, ABC):
             raise ValueError(
                 f"{given} is given without {missing}; pass both or neither"
             )
-        with _named_x_val():
+        with named_as_in("X_val"):
             crystals = check_crystals(X, on_error=self._on_error(), on_disk=True)
         n_crystals = len(crystals)
         targets = self._encode_more_target(y, n_crystals, "y_val")
@@ -341,7 +341,7 @@ class BaseCGCNN(NetTraining, ABC):
         device = resolve_device(self.device)
         if validation is not None:
             crystals, targets, weights = validation
-            with _named_x_val():
+            with named_as_in("X_val"):
                 graphs = self._make_graphs(crystals, spec, "X_val")
             valid = TrainingData(graphs, targets, weights)
             if graphs.failed:
@@ -454,17 +454,6 @@ class BaseCGCNN(NetTraining, ABC):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
-
-
-@contextmanager
-def _named_x_val() -> Iterator[None]:
-    """Let errors about crystals name the argument X_val instead of X."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        message = re.sub(r"\bX(?=[\[ ])", "X_val", str(error))
-        error.args = (message, *error.args[1:])
-        raise
 
 
 def _split_sites(

@@ -13,9 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
-from sklearn_cgcnn._validation import check_crystals, check_regression_target
+from sklearn_cgcnn._validation import (
+    check_crystals,
+    check_regression_target,
+    named_as_in,
+)
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._held_out import hold_out, named_as_in, take
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take
 from sklearn_cgcnn.uncertainty._members import predicts_spread
 
 # A spread below this share of the median one counts as this share. Members of an

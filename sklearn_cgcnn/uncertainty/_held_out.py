@@ -1,16 +1,12 @@
 """Crystals held out of the training, to learn the errors of predictions from."""
 
 import math
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import AnyGraphs
 
 
@@ -71,35 +67,3 @@ def take(
     if isinstance(crystals, AnyGraphs):
         return crystals[rows]
     return [crystals[row] for row in rows]
-
-
-@contextmanager
-def named_as_in(argument: str, rows: NDArray[np.intp] | None = None) -> Iterator[None]:
-    """Let errors about some crystals of an argument name them by their positions in it.
-
-    Parameters
-    ----------
-    argument : str
-        Name of the argument, such as "X".
-    rows : ndarray of int or None, default=None
-        Positions of the crystals, which errors count from 0 and call X. None means that
-        they are all crystals of the argument.
-    """
-
-    def position(row: int | str) -> int:
-        return int(row) if rows is None else int(rows[int(row)])
-
-    def rename(found: re.Match[str]) -> str:
-        return f"{argument}[{position(found[1])}]" if found[1] else argument
-
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        message = re.sub(r"\bX(?:\[(\d+)\]|(?= ))", rename, str(error))
-        error.args = (message, *error.args[1:])
-        if isinstance(error, StructureError):
-            failed = error.failed.items()
-            error.failed = {position(row): reason for row, reason in failed}
-            if error.index is not None:
-                error.index = position(error.index)
-        raise

@@ -46,7 +46,7 @@ def test_crystals_that_fail_are_named_by_their_position_in_x(ionic, model, is_he
     [
         ([ALLOY] * 20, r"^20 of 20 .*\n  X_val\[0\] \(Fe"),
         (None, "^X_val"),
-        (ALLOY, "X_val is a single Structure"),
+        (ALLOY, r"X_val is a single Structure; pass \[X_val\]"),
     ],
 )
 def test_errors_about_x_val_name_it(ionic, X_val, message):
