@@ -3,23 +3,26 @@
 from typing import Any
 
 
-def axes_to_draw_on(ax: Any) -> Any:
-    """Return the axes given, or new ones.
+class Display:
+    """Base class of displays.
 
-    Parameters
+    Attributes
     ----------
-    ax : matplotlib Axes or None
-        The axes.
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
+    ax_, figure_ : matplotlib Axes and Figure
+        What it was drawn on.
     """
+
+    ax_: Any
+    figure_: Any
+
+    def _begin(self, ax: Any) -> Any:
+        """Keep the axes given, or new ones, and return them."""
+        self.ax_ = _axes_to_draw_on(ax)
+        self.figure_ = self.ax_.figure
+        return self.ax_
+
+
+def _axes_to_draw_on(ax: Any) -> Any:
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:

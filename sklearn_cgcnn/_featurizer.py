@@ -11,6 +11,7 @@ from pymatgen.core.structure import IStructure
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._sklearn_compat import (
     Interval,
     StrOptions,
@@ -42,6 +43,7 @@ _RULE_PARAMETERS = {"max_neighbors": 12, "cutoff": None, "isolated_sites": "rais
 # Graphs are not a table, so scikit-learn must not wrap them in a DataFrame.
 class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     VersionedState,
+    CrystalInput,
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
     auto_wrap_output_keys=None,
@@ -512,7 +514,6 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
 

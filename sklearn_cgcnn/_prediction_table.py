@@ -3,31 +3,31 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import delayed
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn._estimators import collect_graphs
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
-from sklearn_cgcnn._validation import find_unknown_elements
 from sklearn_cgcnn.datasets._cif import read_cif
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
+from sklearn_cgcnn.uncertainty._training_range import new_elements
 
 
-def expand(names: Iterable[str]) -> list[Path]:
+def expand(names: Sequence[str]) -> list[Path]:
     """Return the files that names stand for.
 
     Parameters
     ----------
-    names : iterable of str
+    names : sequence of str
         Files, folders of CIF files, or ``"-"`` for the lines of standard input.
 
     Returns
@@ -113,13 +113,7 @@ def predict_table(
     if not crystals:
         return [], {}
     ids, structures = list(crystals), list(crystals.values())
-    featurizer = CrystalGraphFeaturizer.from_settings(
-        networks_of(model)[0].featurizer_.graph_settings(), on_error="collect"
-    )
-    graphs = featurizer.transform(structures)
-    for network in networks_of(model):
-        elements = network._network_spec.known_elements()
-        graphs = graphs.with_failed(find_unknown_elements(graphs, elements))
+    graphs = collect_graphs(networks_of(model), structures)
     good = np.flatnonzero(~graphs.is_failed)
     failed = {ids[row]: reason for row, reason in graphs.failed.items()}
     columns = _columns(model, graphs[good], level)
@@ -191,18 +185,10 @@ def _columns(model: Any, graphs: CrystalGraphs, level: float) -> dict[str, list[
 
 
 def _new_elements(model: Any, graphs: CrystalGraphs) -> list[list[str]]:
-    """Name the elements of each crystal that no training crystal contains."""
     elements = networks_of(model)[0]._elements
-    if elements is None:
+    if elements is None:  # of weights from elsewhere, it is not known
         return [[] for _ in range(len(graphs))]
-    numbers = [np.unique(graph.atomic_numbers) for graph in graphs]
-    return [
-        [
-            f"no training crystal contains {Element.from_Z(number).symbol}"
-            for number in np.setdiff1d(each, elements).tolist()
-        ]
-        for each in numbers
-    ]
+    return new_elements(graphs, elements).reasons
 
 
 def _is_cif(file: Path) -> bool:

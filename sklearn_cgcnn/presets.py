@@ -93,8 +93,8 @@ _PRESETS: Mapping[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = 
             "max_epochs": 30,
             "batch_size": 256,
             "early_stopping": True,
-            "validation_fraction": 0.1
-            / 0.9,  # 10 % of all crystals: another tenth is the test set
+            # 10 % of all crystals: another tenth is the test set.
+            "validation_fraction": 0.1 / 0.9,
             "n_iter_no_change": _NEVER,
         },
         {"baseline": None, "dropout": 0.0, "loss": "squared_error"},

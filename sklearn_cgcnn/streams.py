@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sklearn_cgcnn._advice import is_crystal
-from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn._estimators import collect_graphs
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn._sklearn_compat import Interval, validate_params
-from sklearn_cgcnn._validation import check_crystals, find_unknown_elements
 from sklearn_cgcnn.datasets import CrystalEntry
 from sklearn_cgcnn.graphs import AnyGraphs, CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
@@ -146,20 +145,12 @@ def iter_predictions(
             "the estimator itself"
         )
     networks = networks_of(estimator)
-    featurizer = CrystalGraphFeaturizer.from_settings(
-        networks[0].featurizer_.graph_settings(), on_error="collect", n_jobs=n_jobs
-    )
 
     def predict(graphs: CrystalGraphs) -> Any:
         return getattr(estimator, method)(graphs, **params)
 
     def featurize(chunk: list[Any], first: int) -> CrystalGraphs:
-        structures = check_crystals(chunk, on_error="collect", first=first)
-        graphs = featurizer._build(cast(list[Any], structures), first)
-        for network in networks:
-            elements = network._network_spec.known_elements()
-            graphs = graphs.with_failed(find_unknown_elements(graphs, elements))
-        return graphs
+        return collect_graphs(networks, chunk, first=first, n_jobs=n_jobs)
 
     return _predict_chunks(crystals, featurize, predict, chunk_size, verbose)
 

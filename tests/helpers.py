@@ -50,7 +50,7 @@ def assert_same_weights(left, right):
         assert torch.equal(value, weights_of(right)[name]), name
 
 
-# Held-out datasets, in the order in which `CatchHeldOut` saw them.
+# The held-out dataset that `CatchHeldOut` has seen last.
 HELD_OUT = []
 
 

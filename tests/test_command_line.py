@@ -198,3 +198,20 @@ def test_elements_without_features_leave_the_others(ionic, tmp_path, capsys):
     captured = capsys.readouterr()
     assert [row["id"][-5:] for row in table(captured.out)] == ["a.cif"]
     assert "b.cif" in captured.err
+
+
+def test_all_crystals_may_fail(models, tmp_path, capsys):
+    site = "Na 0 0 0 0.5\n"
+    (tmp_path / "half.cif").write_text(
+        "data_x\n_symmetry_space_group_name_H-M 'P 1'\n"
+        + "".join(f"_cell_length_{axis} 4.0\n" for axis in "abc")
+        + "".join(f"_cell_angle_{name} 90\n" for name in ("alpha", "beta", "gamma"))
+        + "loop_\n_atom_site_type_symbol\n"
+        + "".join(f"_atom_site_fract_{axis}\n" for axis in "xyz")
+        + f"_atom_site_occupancy\n{site}"
+    )
+    assert main(["predict", str(models / "plain"), str(tmp_path), "-q"]) == 1
+    captured = capsys.readouterr()
+    assert table(captured.out) == []
+    assert "half.cif: " in captured.err
+    assert "disordered" in captured.err

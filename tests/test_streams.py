@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import CrystalEntry
 from sklearn_cgcnn.exceptions import ExtrapolationWarning, StructureError
 from sklearn_cgcnn.graphs import Failure
@@ -74,6 +74,14 @@ def test_warnings_count_from_the_first_crystal(ionic):
     crystals = [*ionic.data[:5], "no crystal", ionic.data[new]]
     with pytest.warns(ExtrapolationWarning, match=r"^X\[6\] has elements that no"):
         list(iter_predictions(model, crystals, chunk_size=4))
+
+
+def test_sites_without_neighbors_are_kept_if_the_model_keeps_them(ionic):
+    featurizer = CrystalGraphFeaturizer(cutoff=3.0, isolated_sites="keep")
+    model = CGCNNRegressor(featurizer=featurizer, **SMALL)
+    model.fit(ionic.data, ionic.target)
+    found = [each.value for each in iter_predictions(model, ionic.data)]
+    np.testing.assert_allclose(found, model.predict(ionic.data), rtol=1e-4)
 
 
 def test_a_chunk_may_fail_as_a_whole(model):

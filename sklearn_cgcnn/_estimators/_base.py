@@ -1,6 +1,5 @@
 """What the regressor and the classifier share: fit and prediction."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from sklearn_cgcnn._validation import (
     check_elements,
     check_sample_weight,
     find_unknown_elements,
+    named_as_in,
 )
 from sklearn_cgcnn.graphs import (
     AnyGraphs,
@@ -226,7 +226,7 @@ class BaseCGCNN(NetTraining, ABC):
             raise ValueError(
                 f"{given} is given without {missing}; pass both or neither"
             )
-        with _named_x_val():
+        with named_as_in("X_val"):
             crystals = check_crystals(X, on_error=self._on_error(), on_disk=True)
         n_crystals = len(crystals)
         targets = self._encode_more_target(y, n_crystals, "y_val")
@@ -273,7 +273,9 @@ class BaseCGCNN(NetTraining, ABC):
         own = self.featurizer
         return self.on_error if own is None else str(own.on_error)
 
-    def _make_graphs(self, crystals: Any, spec: NetworkSpec) -> AnyGraphs:
+    def _make_graphs(
+        self, crystals: Any, spec: NetworkSpec, name: str = "X"
+    ) -> AnyGraphs:
         """Return the graphs. Crystals without features for an element fail too."""
         graphs: AnyGraphs
         if isinstance(crystals, AnyGraphs):
@@ -287,7 +289,7 @@ class BaseCGCNN(NetTraining, ABC):
             graphs = graphs.with_failed(unknown)
         else:
             check_elements(graphs, spec.known_elements())
-        warn_of_long_edges(graphs)
+        warn_of_long_edges(graphs, name)
         return graphs
 
     def _learn_elements(self, graphs: AnyGraphs, previous: CrystalNet | None) -> None:
@@ -339,8 +341,8 @@ class BaseCGCNN(NetTraining, ABC):
         device = resolve_device(self.device)
         if validation is not None:
             crystals, targets, weights = validation
-            with _named_x_val():
-                graphs = self._make_graphs(crystals, spec)
+            with named_as_in("X_val"):
+                graphs = self._make_graphs(crystals, spec, "X_val")
             valid = TrainingData(graphs, targets, weights)
             if graphs.failed:
                 warn_of_failed(graphs, "X_val")
@@ -452,23 +454,6 @@ class BaseCGCNN(NetTraining, ABC):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
-
-
-@contextmanager
-def _named_x_val() -> Iterator[None]:
-    """Let errors about crystals name the argument X_val instead of X."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        message = re.sub(r"\bX(?=[\[ ])", "X_val", str(error))
-        error.args = (message, *error.args[1:])
-        raise
 
 
 def _split_sites(

@@ -56,10 +56,16 @@ class ClassTargets:
         if self.class_weight is None:
             return weights
         codes = targets.encoded.numpy()
-        class_weights: NDArray[np.float64] = compute_class_weight(
+        counted = codes[weights > 0]
+        classes = np.arange(len(self.classes_))
+        if self.class_weight == "balanced":
+            # A class may be absent from a call of partial_fit, or weigh nothing.
+            classes = np.unique(counted)
+        class_weights = np.zeros(len(self.classes_))
+        class_weights[classes] = compute_class_weight(
             self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[codes[weights > 0]],
+            classes=self.classes_[classes],
+            y=self.classes_[counted],
         )
         weighted: NDArray[np.float64] = weights * class_weights[codes]
         return weighted
@@ -69,3 +75,36 @@ class ClassTargets:
 
     def _n_outputs(self) -> int:
         return len(self.classes_)
+
+
+def most_probable(
+    probabilities: NDArray[np.float64], classes: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the most probable class of each crystal.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_crystals, n_classes)
+        Probabilities. NaN for crystals that cannot become graphs.
+    classes : ndarray of shape (n_classes,)
+        Their labels.
+
+    Returns
+    -------
+    ndarray of shape (n_crystals,)
+
+    Raises
+    ------
+    ValueError
+        If there are crystals that cannot become graphs.
+    """
+    failed = np.flatnonzero(np.isnan(probabilities).any(axis=1))
+    if len(failed):
+        raise ValueError(
+            f"X[{failed[0]}]"
+            + (f" and {len(failed) - 1} other crystals" if len(failed) > 1 else "")
+            + " cannot become graphs, and there is no label for a missing class; "
+            "use predict_proba, which gives NaN for them, or leave them out"
+        )
+    labels: NDArray[Any] = classes[probabilities.argmax(axis=1)]
+    return labels

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
-from sklearn_cgcnn._estimators._class_targets import ClassTargets
+from sklearn_cgcnn._estimators._class_targets import ClassTargets, most_probable
 from sklearn_cgcnn._estimators._training_data import Targets
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
@@ -312,17 +312,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         ValueError
             If ``on_error="collect"`` and crystals cannot become graphs.
         """
-        probabilities = self.predict_proba(X)
-        failed = np.flatnonzero(np.isnan(probabilities).any(axis=1))
-        if len(failed):
-            raise ValueError(
-                f"X[{failed[0]}]"
-                + (f" and {len(failed) - 1} other crystals" if len(failed) > 1 else "")
-                + " cannot become graphs, and there is no label for a missing class; "
-                "use predict_proba, which gives NaN for them, or leave them out"
-            )
-        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
-        return labels
+        return most_probable(self.predict_proba(X), self.classes_)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Predict the probability of each class.
@@ -357,7 +347,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
 
         The first call creates the network. Optimizer, shuffles and dropout continue
         from call to call. A copy or a pickle keeps the weights alone and starts with a
-        new optimizer.
+        new optimizer. ``class_weight="balanced"`` balances the classes of each call.
 
         Parameters
         ----------
@@ -378,7 +368,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         """
         if classes is None:
             return self._partial_fit(X, y, sample_weight, self._encode_target)
-        announced, _ = check_class_target(classes, len(classes))
+        announced, _ = check_class_target(classes, len(classes), "classes")
         if hasattr(self, "net_") and not np.array_equal(announced, self.classes_):
             raise ValueError(
                 f"classes is {announced.tolist()}, but the first call of partial_fit "
@@ -421,7 +411,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
             If a weight is unknown, missing or of the wrong shape, or `classes` are not
             in ascending order.
         """
-        labels, codes = check_class_target(classes, len(classes))
+        labels, codes = check_class_target(classes, len(classes), "classes")
         if not np.array_equal(codes, np.arange(len(codes))):
             raise ValueError(
                 f"classes is {list(classes)}; give the labels in ascending order, each "

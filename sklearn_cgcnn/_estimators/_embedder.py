@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators._base import BaseCGCNN
 from sklearn_cgcnn._estimators._pretrained import pretrained_model
 from sklearn_cgcnn._estimators._regressor import CGCNNRegressor
@@ -24,6 +25,7 @@ from sklearn_cgcnn._versioned_state import VersionedState
 class CrystalEmbedder(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     VersionedState,
+    CrystalInput,
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -166,11 +168,7 @@ class CrystalEmbedder(
         n_channels: int = self.estimator_._n_embedding_channels()
         return n_channels
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
         tags.target_tags.required = self.pretrained is None
         return tags

@@ -36,13 +36,15 @@ def elements_of(graphs: AnyGraphs) -> NDArray[np.int64]:
     return np.flatnonzero(is_present)
 
 
-def warn_of_long_edges(graphs: AnyGraphs) -> None:
+def warn_of_long_edges(graphs: AnyGraphs, name: str = "X") -> None:
     """Warn of crystals with edges across vacuum.
 
     Parameters
     ----------
     graphs : CrystalGraphs or ShardedCrystalGraphs
         The crystals.
+    name : str, default="X"
+        Name of the argument.
 
     Warns
     -----
@@ -60,7 +62,7 @@ def warn_of_long_edges(graphs: AnyGraphs) -> None:
     if not found:
         return
     warnings.warn(
-        f"{_first_of(found)} edges longer than {_LONG_EDGE:g} Å (up to "
+        f"{_first_of(found, name)} edges longer than {_LONG_EDGE:g} Å (up to "
         f"{longest:.1f} Å), like those of a molecule in a box or a slab in vacuum. The "
         "network cannot tell such lengths apart; set cutoff=8 of the featurizer, or "
         "see the limits of validity in the documentation",
@@ -96,7 +98,7 @@ def warn_of_new_elements(graphs: AnyGraphs, known: NDArray[np.int64]) -> None:
         return
     symbols = [Element.from_Z(z).symbol for z in sorted(new)]
     warnings.warn(
-        f"{_first_of(found)} elements that no training crystal has "
+        f"{_first_of(found, 'X')} elements that no training crystal has "
         f"({', '.join(symbols)}); predictions for them are extrapolations",
         ExtrapolationWarning,
         stacklevel=2,
@@ -132,8 +134,8 @@ def _crystal_of(graphs: CrystalGraphs, sites: NDArray[np.intp]) -> NDArray[np.in
     return crystals
 
 
-def _first_of(crystals: Sequence[int]) -> str:
+def _first_of(crystals: Sequence[int], name: str) -> str:
     """Return the subject of a sentence about some crystals."""
     others = len(crystals) - 1
     more = f" and {others} other crystal{'s' * (others > 1)}" if others else ""
-    return f"X[{min(crystals)}]{more} {'have' if others else 'has'}"
+    return f"{name}[{min(crystals)}]{more} {'have' if others else 'has'}"

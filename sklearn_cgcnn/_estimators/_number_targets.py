@@ -48,8 +48,8 @@ class NumberTargets:
         shape = (n_crystals, self._n_outputs())[: 1 + self._is_multioutput]
         if given.shape != shape:
             raise ValueError(
-                f"{name} has shape {given.shape}, but must have shape {shape}, as the "
-                "targets that were trained"
+                f"{name} has shape {given.shape}, but must have shape {shape}; pass "
+                "the same number of targets as before"
             )
         return Targets(given, self._standardize(given.reshape(n_crystals, -1)))
 

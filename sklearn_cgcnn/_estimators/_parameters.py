@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions
 from sklearn_cgcnn._training import OPTIMIZERS, SCHEDULES
@@ -31,7 +32,7 @@ from sklearn_cgcnn.nn import (
 from sklearn_cgcnn.presets import preset
 
 
-class EstimatorParameters(BaseEstimator):  # type: ignore[misc]
+class EstimatorParameters(CrystalInput, BaseEstimator):  # type: ignore[misc]
     """Base class that declares, validates and stores parameters."""
 
     featurizer: CrystalGraphFeaturizer | None

@@ -18,7 +18,6 @@ from sklearn_cgcnn._ops._interface import (
     Activation,
     EdgeMoments,
     EdgeSums,
-    GatedMessages,
 )
 from sklearn_cgcnn._ops._precision import autocast_dtype
 
@@ -27,7 +26,6 @@ __all__ = [
     "EdgeList",
     "EdgeMoments",
     "EdgeSums",
-    "GatedMessages",
     "autocast",
     "autocast_dtype",
     "can_compile",

@@ -117,11 +117,11 @@ class FreezeLayers(Callback):  # type: ignore[misc]
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Freeze the layers."""
-        self.frozen_ = [
-            parameter
-            for parameter in net.module_.select_parameters(self.layers)
-            if parameter.requires_grad
-        ]
+        try:
+            selected = net.module_.select_parameters(self.layers)
+        except ValueError as error:
+            raise ValueError(f"freeze={self.layers!r}: {error}") from None
+        self.frozen_ = [each for each in selected if each.requires_grad]
         for parameter in self.frozen_:
             parameter.requires_grad_(False)
 

@@ -35,7 +35,6 @@ _MAX_EDGES = {"cpu": 2**15, "gpu": 2**20}
 # epoch it would leave the epoch incomplete.
 _STOPPING_POINTS = {"on_epoch_begin", "on_epoch_end"}
 
-
 # Packages whose callbacks do not evaluate the module themselves.
 _WITHOUT_THE_MODULE = {"skorch", "sklearn_cgcnn"}
 

@@ -5,6 +5,7 @@ from sklearn_cgcnn._validation._crystals import (
     check_elements,
     find_unknown_elements,
 )
+from sklearn_cgcnn._validation._naming import named_as_in
 from sklearn_cgcnn._validation._sample_weight import check_sample_weight
 from sklearn_cgcnn._validation._targets import (
     check_class_target,
@@ -20,4 +21,5 @@ __all__ = [
     "check_regression_target",
     "check_sample_weight",
     "find_unknown_elements",
+    "named_as_in",
 ]

@@ -13,6 +13,7 @@ from sklearn_cgcnn.datasets._entries import (
     CrystalEntry,
     checked,
     open_text,
+    plain,
     structure_or_failure,
 )
 from sklearn_cgcnn.exceptions import StructureError
@@ -188,7 +189,7 @@ def _read_frame(frame: str, position: str, id_key: str | None) -> CrystalEntry:
     results = atoms.calc.results if atoms.calc is not None else {}
     properties = {**atoms.info, **_without_sites(results, len(atoms))}
     id_ = str(properties.pop(id_key, position)) if id_key else position
-    return CrystalEntry(id_, _structure_of(atoms), _plain(properties))
+    return CrystalEntry(id_, _structure_of(atoms), plain(properties))
 
 
 def _read_rows(path: Path, selection: str | None) -> Iterator[CrystalEntry]:
@@ -201,7 +202,7 @@ def _read_rows(path: Path, selection: str | None) -> Iterator[CrystalEntry]:
             if "energy" in row:
                 properties["energy"] = row.energy
             crystal = _structure_of(row.toatoms())
-            yield CrystalEntry(str(row.id), crystal, _plain(properties))
+            yield CrystalEntry(str(row.id), crystal, plain(properties))
 
 
 def _structure_of(atoms: Any) -> Any:
@@ -219,12 +220,4 @@ def _without_sites(results: Mapping[str, Any], n_sites: int) -> dict[str, Any]:
         name: value
         for name, value in results.items()
         if getattr(value, "shape", ())[:1] != (n_sites,) or name == "stress"
-    }
-
-
-def _plain(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace scalars of numpy by numbers of Python."""
-    return {
-        name: value.item() if getattr(value, "shape", None) == () else value
-        for name, value in properties.items()
     }

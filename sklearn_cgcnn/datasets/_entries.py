@@ -1,7 +1,7 @@
 """Entries of files that are read one after another."""
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
@@ -98,6 +98,24 @@ def structure_or_failure(
     # pymatgen and ase raise errors of many types for input that makes no sense.
     except Exception as error:  # noqa: BLE001
         return Failure(f"is no structure ({type(error).__name__}: {error})")
+
+
+def plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace scalars of numpy by numbers of Python.
+
+    Parameters
+    ----------
+    properties : mapping of str to object
+        Values by name.
+
+    Returns
+    -------
+    dict of str to object
+    """
+    return {
+        name: value.item() if getattr(value, "shape", None) == () else value
+        for name, value in properties.items()
+    }
 
 
 def open_text(path: Path) -> TextIO:

@@ -13,6 +13,7 @@ from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
 from sklearn_cgcnn.datasets._entries import (
     CrystalEntry,
     checked,
+    plain,
     structure_or_failure,
 )
 
@@ -166,10 +167,5 @@ def _read_crystals(arrays: Arrays, known: Mapping[str, str]) -> Iterator[Crystal
                 coords_are_cartesian=is_cartesian,
             )
         )
-        properties = {name: _plain(array[row]) for name, array in others.items()}
+        properties = plain({name: array[row] for name, array in others.items()})
         yield CrystalEntry(str(row if ids is None else ids[row]), crystal, properties)
-
-
-def _plain(value: Any) -> Any:
-    """Replace a scalar of numpy by a number of Python."""
-    return value.item() if np.ndim(value) == 0 else value

@@ -9,7 +9,6 @@ from sklearn_cgcnn.graphs._elements import (
     one_hot_site_features,
     scaled_properties,
 )
-from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
 from sklearn_cgcnn.graphs._failures import Failure, structure_error
 from sklearn_cgcnn.graphs._neighbors import (
     EDGE_RULES,
@@ -49,7 +48,6 @@ __all__ = [
     "element_table",
     "graph_settings",
     "in_memory",
-    "merge_equivalent_sites",
     "one_hot_site_features",
     "read_cell",
     "scaled_properties",

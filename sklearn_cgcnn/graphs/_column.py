@@ -47,6 +47,15 @@ class CrystalColumn(ABC):
     def _take(self, rows: NDArray[np.intp]) -> Self:
         """Return copies of the crystals at `rows`."""
 
+    def _check_positions(self, failed: Mapping[int, str]) -> None:
+        """Check that the crystals to mark as failed exist."""
+        for position in failed:
+            if not 0 <= position < len(self):
+                raise IndexError(
+                    f"failed has the key {position!r}, but the positions of these "
+                    f"{len(self)} crystals are 0 to {len(self) - 1}"
+                )
+
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of the container as an array: one column of crystals."""

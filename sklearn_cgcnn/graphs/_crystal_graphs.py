@@ -216,12 +216,7 @@ class CrystalGraphs(CrystalColumn):
         IndexError
             If a position does not exist.
         """
-        for position in failed:
-            if not 0 <= position < len(self):
-                raise IndexError(
-                    f"failed has the key {position!r}, but the positions of these "
-                    f"{len(self)} crystals are 0 to {len(self) - 1}"
-                )
+        self._check_positions(failed)
         if not failed:
             return self
         reasons = {**failed, **self._failed}

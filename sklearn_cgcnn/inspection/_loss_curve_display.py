@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._display import axes_to_draw_on
+from sklearn_cgcnn._display import Display
 from sklearn_cgcnn._estimators import unwrap
 
 
-class LossCurveDisplay:
+class LossCurveDisplay(Display):
     """Draw the losses of a training against its epochs.
 
     Losses of the training crystals are means over the batches of an epoch, while the
@@ -51,8 +51,6 @@ class LossCurveDisplay:
     (5, 5)
     """
 
-    ax_: Any
-    figure_: Any
     lines_: list[Any]
 
     def __init__(
@@ -121,8 +119,7 @@ class LossCurveDisplay:
         -------
         LossCurveDisplay
         """
-        self.ax_ = ax = axes_to_draw_on(ax)
-        self.figure_ = ax.figure
+        ax = self._begin(ax)
         curves = {"training": self.train_loss, "validation": self.valid_loss}
         self.lines_ = [
             self._plot_curve(np.asarray(losses, dtype=np.float64), part, name, kwargs)

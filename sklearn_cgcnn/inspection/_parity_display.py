@@ -8,11 +8,11 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._display import axes_to_draw_on
+from sklearn_cgcnn._display import Display
 from sklearn_cgcnn.metrics import mean_absolute_error, r2_score
 
 
-class ParityDisplay:
+class ParityDisplay(Display):
     """Draw predicted against true values, as a histogram (paper, Figs. 2c and S4).
 
     The number of crystals in each bin is drawn on a logarithmic scale, so that single
@@ -48,8 +48,6 @@ class ParityDisplay:
     (0.25, 0.5)
     """
 
-    ax_: Any
-    figure_: Any
     bins_: Any
 
     def __init__(
@@ -155,8 +153,7 @@ class ParityDisplay:
         -------
         ParityDisplay
         """
-        self.ax_ = ax = axes_to_draw_on(ax)
-        self.figure_ = ax.figure
+        ax = self._begin(ax)
         ends = self._ends()
         self.bins_ = self._draw_bins(ends, kwargs)
         ax.plot(ends, ends, "k:", linewidth=1)

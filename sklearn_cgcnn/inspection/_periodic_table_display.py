@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from pymatgen.core import Element
 
-from sklearn_cgcnn._display import axes_to_draw_on
+from sklearn_cgcnn._display import Display
 from sklearn_cgcnn.inspection._element_contributions import element_contributions
 
 _MAX_ATOMIC_NUMBER = 118
@@ -20,7 +20,7 @@ _SIZE = (10.5, 6.0)  # inches of a new figure, so that numbers fit into the cell
 _SIDE = 0.94  # of a cell, with gaps between cells
 
 
-class PeriodicTableDisplay:
+class PeriodicTableDisplay(Display):
     """Draw values of the elements as a periodic table (paper, Figs. 3c and 3d).
 
     Cells of elements without a value are gray.
@@ -52,8 +52,6 @@ class PeriodicTableDisplay:
     [0.76, 1.02, 1.81]
     """
 
-    ax_: Any
-    figure_: Any
     cells_: Any
 
     def __init__(self, values: dict[str, float], label: str = "") -> None:
@@ -173,7 +171,7 @@ class PeriodicTableDisplay:
         -------
         PeriodicTableDisplay
         """
-        self.ax_, self.figure_ = self._prepare_axes(ax)
+        self._prepare_axes(ax)
         absent = [symbol for symbol in _SYMBOLS if symbol not in self.values]
         self._draw_cells(absent, facecolor=_WITHOUT_VALUE)
         self.cells_ = self._draw_cells(list(self.values), **kwargs)
@@ -184,14 +182,13 @@ class PeriodicTableDisplay:
             self.ax_.set_title(name)
         return self
 
-    def _prepare_axes(self, ax: Any) -> tuple[Any, Any]:
-        axes = axes_to_draw_on(ax)
+    def _prepare_axes(self, ax: Any) -> None:
+        axes = self._begin(ax)
         if ax is None:
             axes.figure.set_size_inches(_SIZE)
             axes.figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.93)
         axes.set(aspect="equal", xlim=(0.4, 18.6), ylim=(_ACTINIDES + 0.6, 0.4))
         axes.axis("off")
-        return axes, axes.figure
 
     def _draw_cells(self, symbols: list[str], **kwargs: Any) -> Any:
         from matplotlib.collections import PatchCollection

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -113,6 +115,8 @@ class Encoder:
             return {"$rule": value.to_dict()}
         if isinstance(value, type) and _PARTS.get(value.__name__) is value:
             return {"$part": value.__name__}
+        if isinstance(value, torch.device | PurePath):
+            return str(value)  # which means the same to every parameter
         return self._encode_object(value, place)
 
     def _encode_items(self, mapping: Mapping[Any, Any], place: str) -> dict[str, Any]:

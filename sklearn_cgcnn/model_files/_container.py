@@ -69,7 +69,8 @@ def read_container(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(
-            f"{path} is damaged, or is not a safetensors file: {error}"
+            f"{path} is damaged, or is not a safetensors file ({error}); copy or "
+            "download it again, or pass a file of save_model"
         ) from error
     if _CONTENTS not in metadata:
         raise ModelFileError(

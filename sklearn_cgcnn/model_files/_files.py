@@ -16,6 +16,9 @@ from sklearn_cgcnn.model_files._container import read_container, write_container
 from sklearn_cgcnn.model_files._reference import check_reference, reference_of
 
 FORMAT_VERSION = 1
+_PROVENANCE = ("library", "created", "format_version")
+#: Keys that `read_card` adds to a card.
+RESERVED_KEYS = frozenset({"model", *_PROVENANCE})
 #: By version n, the function that turns contents of version n into version n + 1.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
@@ -43,7 +46,8 @@ def save_model(
         and left as it is if the model cannot be stored.
     card : mapping of str to JSON value, default=None
         What users of the model should know: property and unit, data and their license,
-        how it was trained and tested. :func:`read_card` returns it.
+        how it was trained and tested. :func:`read_card` returns it, and adds the keys
+        ``"model"``, ``"library"``, ``"created"`` and ``"format_version"``.
     reference : sequence of Structure, default=None
         Crystals whose predictions are stored too. ``load_model(path, check=True)``
         predicts them again, and compares.
@@ -54,7 +58,13 @@ def save_model(
         If the model is not fitted.
     TypeError
         If the model, a parameter or the card contains something that cannot be stored,
-        such as a class or a callback of your own, or if `reference` holds graphs.
+        such as a class or a callback of your own, or if `reference` holds graphs or
+        other objects.
+    StructureError
+        If a structure of `reference` is disordered or damaged.
+    ValueError
+        If the card has a key that :func:`read_card` adds, or if the model has no
+        prediction for a crystal of `reference`.
 
     See Also
     --------
@@ -76,6 +86,7 @@ def save_model(
     ((40,), 'eV')
     """
     check_is_fitted(model)
+    _check_card(card or {})
     encoder = Encoder()
     contents = {
         "format_version": FORMAT_VERSION,
@@ -174,11 +185,20 @@ def read_card(path: str | PathLike[str]) -> dict[str, Any]:
     contents, arrays = _read(Path(path))
     try:
         card: dict[str, Any] = dict(Decoder(arrays).decode(contents["card"]))
-        kept = ("library", "created", "format_version")
         name = contents["model"]["$object"]
-        return {**card, "model": name, **{each: contents[each] for each in kept}}
+        provenance = {each: contents[each] for each in _PROVENANCE}
+        return {**card, "model": name, **provenance}
     except Exception as error:
         raise ModelFileError(f"{path} does not contain a valid card") from error
+
+
+def _check_card(card: Mapping[str, Any]) -> None:
+    for key in card:
+        if key in RESERVED_KEYS:
+            raise ValueError(
+                f"card has the key {key!r}, which read_card sets itself; leave it out, "
+                "or choose another key"
+            )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import IStructure, Lattice, Structure
 
-from sklearn_cgcnn.exceptions import ModelFileError
-from sklearn_cgcnn.graphs import AnyGraphs, read_cell
+from sklearn_cgcnn._advice import describe_item
+from sklearn_cgcnn.exceptions import ModelFileError, StructureError
+from sklearn_cgcnn.graphs import AnyGraphs, Cell, read_cell
 
 # Predictions differ between machines by rounding, relative to their own spread.
 _TOLERANCE = 1e-3
@@ -30,7 +31,9 @@ def reference_of(model: Any, structures: Sequence[Any]) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If these are graphs, which store no positions.
+        If these are graphs, which store no positions, or an item is no structure.
+    StructureError
+        If a structure is disordered or damaged.
     ValueError
         If there are none, or the model has no prediction for one of them.
     """
@@ -38,7 +41,7 @@ def reference_of(model: Any, structures: Sequence[Any]) -> dict[str, Any]:
         raise TypeError("reference holds crystal graphs; pass the structures")
     if len(structures) == 0:
         raise ValueError("reference has no crystals; pass some, or None")
-    cells = [read_cell(structure) for structure in structures]
+    cells = [_read_cell(structure, row) for row, structure in enumerate(structures)]
     predictions = _predict(model, structures)
     if not np.isfinite(predictions).all():
         row = int(
@@ -54,6 +57,15 @@ def reference_of(model: Any, structures: Sequence[Any]) -> dict[str, Any]:
         "n_sites": np.array([len(structure) for structure in structures]),
         "predictions": predictions,
     }
+
+
+def _read_cell(structure: Any, row: int) -> Cell:
+    if not isinstance(structure, IStructure):
+        raise TypeError(f"reference[{row}] {describe_item(structure)}")
+    try:
+        return read_cell(structure)
+    except StructureError as error:
+        raise StructureError(f"reference[{row}]: {error}", index=row) from None
 
 
 def check_reference(model: Any, reference: dict[str, Any]) -> None:

@@ -1,13 +1,13 @@
 """What a training set contains, for the card of a model."""
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Element
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.metrics import crystal_groups
 from sklearn_cgcnn.pretrained._textbook_crystals import textbook_crystals
+from sklearn_cgcnn.uncertainty._training_range import mean_log_lengths
 
 _SAME_LENGTH = 0.04
 
@@ -46,23 +46,14 @@ def textbook_crystals_in(graphs: CrystalGraphs) -> list[str]:
     """
     crystals = textbook_crystals()
     wanted = CrystalGraphFeaturizer().transform(list(crystals.values()))
-    formulas = crystal_groups(graphs)
-    lengths, own_lengths = map(_mean_log_lengths, (graphs, wanted))
+    formulas, own_formulas = map(crystal_groups, (graphs, wanted))
+    lengths, own_lengths = map(mean_log_lengths, (graphs, wanted))
     sites, own_sites = (np.diff(each.site_map_offsets) for each in (graphs, wanted))
     found = []
     for place, name in enumerate(crystals):
-        is_equal = formulas == crystal_groups(wanted)[place]
+        is_equal = formulas == own_formulas[place]
         is_equal &= sites == own_sites[place]
         is_equal &= np.abs(lengths - own_lengths[place]) < _SAME_LENGTH
         if is_equal.any():
             found.append(name)
     return found
-
-
-def _mean_log_lengths(graphs: CrystalGraphs) -> NDArray[np.float64]:
-    centers = graphs.edge_index[0]
-    owners = np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))[centers]
-    counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
-    sums = np.bincount(owners, counts * np.log(graphs.distances), len(graphs))
-    means: NDArray[np.float64] = sums / np.bincount(owners, counts, len(graphs))
-    return means

@@ -27,6 +27,7 @@ from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn.exceptions import ExtrapolationWarning
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.model_files import save_model
+from sklearn_cgcnn.model_files._files import RESERVED_KEYS
 from sklearn_cgcnn.pretrained._catalog import FOLDER, HASHES, card, load
 from sklearn_cgcnn.pretrained._contents import symbols, textbook_crystals_in
 from sklearn_cgcnn.pretrained._data import read
@@ -197,7 +198,8 @@ def store(name: str, model: Any, card: dict[str, Any]) -> None:
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.safetensors"
     references = [each for each in textbook_crystals().values() if _knows(card, each)]
-    save_model(model, path, card=card, reference=references)
+    own = {key: value for key, value in card.items() if key not in RESERVED_KEYS}
+    save_model(model, path, card=own, reference=references)
     hashes = {
         file.stem: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(FOLDER.glob("*.safetensors"))

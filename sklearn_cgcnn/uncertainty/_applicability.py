@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._versioned_state import VersionedState
@@ -19,6 +19,7 @@ from sklearn_cgcnn.uncertainty._training_range import TAIL
 
 class ApplicabilityDomain(
     VersionedState,
+    CrystalInput,
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -151,12 +152,4 @@ class ApplicabilityDomain(
             crystal within the range.
         """
         check_is_fitted(self)
-        return self._domain.locate(networks_of(self.estimator_), X).excess.reasons
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        return tags
+        return self._domain.reasons(networks_of(self.estimator_), X)

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, fit_context
-from sklearn_cgcnn._validation import check_crystals, check_regression_target
+from sklearn_cgcnn._validation import (
+    check_crystals,
+    check_regression_target,
+    named_as_in,
+)
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take
 from sklearn_cgcnn.uncertainty._members import predicts_spread
@@ -25,6 +29,7 @@ _SMALLEST_SHARE = 0.1
 
 class ConformalRegressor(
     VersionedState,
+    CrystalInput,
     RegressorMixin,  # type: ignore[misc]
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -145,9 +150,11 @@ class ConformalRegressor(
         scaled = self._check_scaled(model)
         train, held_out = self._split(len(crystals))
         if len(train):
-            model.fit(take(crystals, train), y[train])
+            with named_as_in("X", train):
+                model.fit(take(crystals, train), y[train])
         # Attributes appear when nothing can fail any more.
-        mean, spread = _predict(model, take(crystals, held_out), scaled)
+        with named_as_in("X", held_out):
+            mean, spread = _predict(model, take(crystals, held_out), scaled)
         if mean.shape != (len(held_out),):
             raise ValueError(
                 f"the regressor predicts an array of shape {mean.shape}, but intervals "
@@ -246,15 +253,6 @@ class ConformalRegressor(
                 f"at most {n_scores / (n_scores + 1):.4g}"
             )
         return float(self.scores_[rank - 1])
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
 
 
 def _predict(

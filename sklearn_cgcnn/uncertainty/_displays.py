@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._display import axes_to_draw_on
+from sklearn_cgcnn._display import Display
 from sklearn_cgcnn.uncertainty._scores import (
     binned_errors,
     calibration_curve,
@@ -17,11 +17,8 @@ from sklearn_cgcnn.uncertainty._scores import (
 )
 
 
-class _SpreadDisplay(ABC):
+class _SpreadDisplay(Display, ABC):
     """Base class of the displays of predictions with a spread."""
-
-    ax_: Any
-    figure_: Any
 
     @classmethod
     @abstractmethod
@@ -57,11 +54,6 @@ class _SpreadDisplay(ABC):
         check_is_fitted(estimator)
         mean, std = estimator.predict(X, return_std=True)
         return cls.from_predictions(y, mean, std, ax=ax, **kwargs)
-
-    def _begin(self, ax: Any) -> Any:
-        self.ax_ = axes_to_draw_on(ax)
-        self.figure_ = self.ax_.figure
-        return self.ax_
 
 
 class SpreadCalibrationDisplay(_SpreadDisplay):

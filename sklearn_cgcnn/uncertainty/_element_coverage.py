@@ -8,11 +8,11 @@ from pymatgen.core import Element
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._display import axes_to_draw_on
+from sklearn_cgcnn._display import Display
 from sklearn_cgcnn.metrics import crystal_groups
 
 
-class ElementCoverageDisplay:
+class ElementCoverageDisplay(Display):
     """Draw the coverage of prediction intervals for the crystals of each element.
 
     Intervals that cover 90 % of all crystals may cover fewer of those with a certain
@@ -52,8 +52,6 @@ class ElementCoverageDisplay:
     ['F', 'Te']
     """
 
-    ax_: Any
-    figure_: Any
     points_: Any
 
     def __init__(
@@ -199,8 +197,7 @@ class ElementCoverageDisplay:
         -------
         ElementCoverageDisplay
         """
-        self.ax_ = ax = axes_to_draw_on(ax)
-        self.figure_ = ax.figure
+        ax = self._begin(ax)
         level, places = self.confidence_level, np.arange(len(self.elements))
         by_chance = np.sqrt(level * (1 - level) / self.counts)
         style = {"fmt": "o", "yerr": by_chance, "label": name, **kwargs}

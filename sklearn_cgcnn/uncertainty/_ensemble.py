@@ -14,14 +14,16 @@ from sklearn.base import (
     RegressorMixin,
     clone,
 )
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import (
     CGCNNClassifier,
     CGCNNRegressor,
     graphs_to_fit,
     graphs_to_predict,
+    most_probable,
 )
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
@@ -30,6 +32,7 @@ from sklearn_cgcnn._versioned_state import VersionedState
 
 class BaseEnsemble(
     VersionedState,
+    CrystalInput,
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -121,15 +124,6 @@ class BaseEnsemble(
         crystals = graphs_to_predict(self.estimators_[0], X)
         for member in self.estimators_:
             yield getattr(member, method)(crystals)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimators_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
 
 
 class EnsembleRegressor(RegressorMixin, BaseEnsemble):  # type: ignore[misc]
@@ -303,7 +297,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_crystals, n_classes)
-            Mean probabilities of the members, in the order of `classes_`.
+            Mean probabilities of the members, in the order of `classes_`. NaN for a
+            crystal that cannot become a graph, where these are collected.
         """
         predictions = list(self._each_prediction(X, "predict_proba"))
         mean: NDArray[np.float64] = np.mean(predictions, axis=0)
@@ -321,9 +316,14 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]
         -------
         ndarray of shape (n_crystals,)
             The class with the highest mean probability.
+
+        Raises
+        ------
+        ValueError
+            If the members collect crystals that cannot become graphs, and there are
+            some.
         """
-        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return labels
+        return most_probable(self.predict_proba(X), self.classes_)
 
 
 def _with_seed(estimator: Any, seed: int) -> Any:

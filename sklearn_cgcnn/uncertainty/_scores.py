@@ -267,12 +267,17 @@ def _check(
     }
     for name, values in arrays.items():
         if values.ndim != 1:
-            raise ValueError(f"{name} has shape {values.shape}; it must have one axis")
+            raise ValueError(
+                f"{name} has shape {values.shape}; pass one number per crystal"
+            )
     check_consistent_length(*arrays.values())
     spreads: NDArray[np.float64] = arrays["y_std"]
     if not (spreads > 0).all():
         row = int(np.argmin(spreads > 0))
-        raise ValueError(f"y_std[{row}] is {spreads[row]}; spreads must be positive")
+        raise ValueError(
+            f"y_std[{row}] is {spreads[row]}, but spreads must be positive; leave this "
+            "crystal out"
+        )
     return arrays["y_true"] - arrays["y_pred"], spreads
 
 

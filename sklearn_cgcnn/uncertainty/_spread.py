@@ -2,7 +2,7 @@
 
 import math
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,16 @@ from sklearn.base import (
     is_regressor,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
-from sklearn_cgcnn._validation import check_crystals, check_regression_target
+from sklearn_cgcnn._validation import (
+    check_crystals,
+    check_regression_target,
+    named_as_in,
+)
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take
@@ -37,6 +41,7 @@ _SHARE = 0.3
 
 class SpreadRegressor(
     VersionedState,
+    CrystalInput,
     RegressorMixin,  # type: ignore[misc]
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -159,11 +164,13 @@ class SpreadRegressor(
                 "predict_proba says how sure it is of a class"
             )
         train, held_out = self._split(X, y, X_val, y_val)
-        graphs = shared_graphs(model, train[0])
-        model.fit(graphs, train[1])
+        with named_as_in(train.argument, train.rows):
+            graphs = shared_graphs(model, train.crystals)
+            model.fit(graphs, train.y)
         domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
-        deviation = np.nanmean(np.abs(train[1] - np.nanmean(train[1], axis=0)), axis=0)
-        self._learn_errors(model, domain, *held_out)
+        deviation = np.nanmean(np.abs(train.y - np.nanmean(train.y, axis=0)), axis=0)
+        with named_as_in(held_out.argument, held_out.rows):
+            self._learn_errors(model, domain, held_out)
         self._domain, self._deviation = domain, deviation
         self.estimator_ = model
         return self
@@ -218,22 +225,21 @@ class SpreadRegressor(
             :meth:`ApplicabilityDomain.reasons` returns them.
         """
         check_is_fitted(self)
-        graphs = shared_graphs(FrozenEstimator(self.estimator_), X)
-        located = self._domain.locate(networks_of(self.estimator_), graphs)
-        return located.excess.reasons
+        return self._domain.reasons(networks_of(self.estimator_), X)
 
     def _learn_errors(
-        self, model: Any, domain: TrainingDomain, X: Any, y: NDArray[np.float64]
+        self, model: Any, domain: TrainingDomain, held_out: "_Part"
     ) -> None:
-        graphs = shared_graphs(FrozenEstimator(model), X)
+        graphs = shared_graphs(FrozenEstimator(model), held_out.crystals)
         mean, spread = _predict(model, graphs)
-        if y.shape != mean.shape:
+        if held_out.y.shape != mean.shape:
             raise ValueError(
-                f"y_val has shape {y.shape}, but the regressor predicts {mean.shape}; "
-                "pass the targets that it was trained on, in the same shape"
+                f"y{held_out.argument[1:]} has shape {held_out.y.shape}, but the "
+                f"regressor predicts {mean.shape}; pass the targets that it was "
+                "trained on, in the same shape"
             )
         located = domain.locate(networks_of(model), graphs)
-        errors = _columns(np.abs(y - mean))
+        errors = _columns(np.abs(held_out.y - mean))
         error_models = []
         for column in range(errors.shape[1]):
             known = located.is_known & np.isfinite(errors[:, column])
@@ -244,18 +250,17 @@ class SpreadRegressor(
             error_models.append(ErrorModel().fit(errors[rows, column], *features))
         self._error_models = error_models
 
-    def _split(
-        self, X: Any, y: Any, X_val: Any, y_val: Any
-    ) -> tuple[tuple[Any, NDArray[np.float64]], tuple[Any, NDArray[np.float64]]]:
+    def _split(self, X: Any, y: Any, X_val: Any, y_val: Any) -> "tuple[_Part, _Part]":
         """Return crystals and targets for training, and those that are held out."""
         crystals = check_crystals(X, on_error="collect", on_disk=True)
         y = check_regression_target(y, len(crystals))
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val belong together; pass both, or neither")
         if X_val is not None:
-            others = check_crystals(X_val, on_error="collect", on_disk=True)
+            with named_as_in("X_val"):
+                others = check_crystals(X_val, on_error="collect", on_disk=True)
             y_val = check_regression_target(y_val, len(others), name="y_val")
-            return (crystals, y), (others, y_val)
+            return _Part(crystals, y), _Part(others, y_val, "X_val")
         if isinstance(self.estimator, FrozenEstimator):
             raise ValueError(
                 "the errors of a frozen regressor are those of crystals that it was "
@@ -273,16 +278,29 @@ class SpreadRegressor(
                 f"crystals holds out {len(held_out)}, but errors are learned from "
                 f"{MIN_CRYSTALS} or more; pass more crystals, or a larger fraction"
             )
-        return (take(crystals, rest), y[rest]), (take(crystals, held_out), y[held_out])
+        return (
+            _Part(take(crystals, rest), y[rest], "X", rest),
+            _Part(take(crystals, held_out), y[held_out], "X", held_out),
+        )
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = True
-        return tags
+class _Part(NamedTuple):
+    """Crystals with their targets, and where they lie in an argument of `fit`.
+
+    Attributes
+    ----------
+    crystals : list of Structure, or CrystalGraphs
+    y : ndarray of shape (n_crystals,) or (n_crystals, n_outputs)
+    argument : str, default="X"
+        Name of the argument.
+    rows : ndarray of int or None, default=None
+        Their positions in it. None means that they are all of it.
+    """
+
+    crystals: Any
+    y: NDArray[np.float64]
+    argument: str = "X"
+    rows: NDArray[np.intp] | None = None
 
 
 def _predict(

@@ -135,6 +135,25 @@ class TrainingDomain:
             is_known=is_known,
         )
 
+    def reasons(self, networks: Sequence[Any], X: Any) -> list[list[str]]:
+        """Say how crystals leave the range, which takes no vectors.
+
+        Parameters
+        ----------
+        networks : sequence of CGCNNRegressor or CGCNNClassifier
+            Those passed to `fit`.
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+
+        Returns
+        -------
+        list of list of str
+            The reasons of each crystal.
+        """
+        graphs = in_memory(graphs_to_predict(networks[0], X))
+        networks[0].featurizer_.check_settings(graphs)
+        return self._range.excess(graphs).reasons
+
     def shares_farther(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute the share of training crystals that lie farther from the others.
 

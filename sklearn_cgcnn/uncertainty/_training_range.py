@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ class TrainingRange:
         Excess
         """
         parts = [
-            self._new_elements(graphs),
+            new_elements(graphs, self._elements),
             self._spacing.excess(graphs),
             self._contacts.excess(graphs),
         ]
@@ -87,17 +87,6 @@ class TrainingRange:
             [reason for found in crystal for reason in found]
             for crystal in zip(*(part.reasons for part in parts), strict=True)
         ]
-        return Excess(values, reasons)
-
-    def _new_elements(self, graphs: CrystalGraphs) -> Excess:
-        sites = np.flatnonzero(~np.isin(graphs.atomic_numbers, self._elements))
-        crystals = _owners(graphs)[sites].tolist()
-        numbers = graphs.atomic_numbers[sites].tolist()
-        values, reasons = _nothing_found(graphs)
-        for crystal, number in sorted(set(zip(crystals, numbers, strict=True))):
-            symbol = Element.from_Z(number).symbol
-            reasons[crystal].append(f"no training crystal contains {symbol}")
-            values[crystal] = 1.0
         return Excess(values, reasons)
 
 
@@ -197,16 +186,10 @@ class SpacingRange(_LengthRange):
 
     @staticmethod
     def _measure(graphs: CrystalGraphs) -> _Lengths:
-        owners = _owners(graphs)
-        centers = graphs.edge_index[0]
-        counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
-        sums, totals = (
-            np.bincount(owners[centers], values, len(graphs))
-            for values in (counts * np.log(graphs.distances), counts)
-        )
-        crystals = np.flatnonzero(totals)
+        logs = mean_log_lengths(graphs)
+        crystals = np.flatnonzero(np.isfinite(logs))
         fractions = element_fractions(graphs)[crystals]
-        return _Lengths(sums[crystals] / totals[crystals], fractions, crystals)
+        return _Lengths(logs[crystals], fractions, crystals)
 
 
 class ContactRange(_LengthRange):
@@ -228,6 +211,56 @@ class ContactRange(_LengthRange):
         entries = (np.full(len(rows), 0.5), (rows, pairs[:, first].ravel()))
         fractions = sparse.coo_array(entries, shape=(len(first), _N_NUMBERS)).tocsr()
         return _Lengths(np.log(graphs.distances[first]), fractions, crystals[first])
+
+
+def new_elements(graphs: CrystalGraphs, known: NDArray[np.integer[Any]]) -> Excess:
+    """Find elements that no training crystal contains.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        The crystals.
+    known : ndarray of shape (n_elements,), int
+        Atomic numbers of the elements of the training crystals.
+
+    Returns
+    -------
+    Excess
+    """
+    sites = np.flatnonzero(~np.isin(graphs.atomic_numbers, known))
+    crystals = _owners(graphs)[sites].tolist()
+    numbers = graphs.atomic_numbers[sites].tolist()
+    values, reasons = _nothing_found(graphs)
+    for crystal, number in sorted(set(zip(crystals, numbers, strict=True))):
+        symbol = Element.from_Z(number).symbol
+        reasons[crystal].append(f"no training crystal contains {symbol}")
+        values[crystal] = 1.0
+    return Excess(values, reasons)
+
+
+def mean_log_lengths(graphs: CrystalGraphs) -> NDArray[np.float64]:
+    """Compute the logarithm of the geometric mean of all edges of each crystal.
+
+    Parameters
+    ----------
+    graphs : CrystalGraphs
+        The crystals.
+
+    Returns
+    -------
+    ndarray of shape (n_crystals,)
+        Of lengths in Å. NaN for crystals without edges.
+    """
+    centers = graphs.edge_index[0]
+    crystals = _owners(graphs)[centers]
+    counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
+    sums, totals = (
+        np.bincount(crystals, values, len(graphs))
+        for values in (counts * np.log(graphs.distances), counts)
+    )
+    means = np.full(len(graphs), np.nan)
+    np.divide(sums, totals, out=means, where=totals > 0)
+    return means
 
 
 def element_fractions(graphs: CrystalGraphs) -> sparse.csr_array:

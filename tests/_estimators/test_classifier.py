@@ -65,6 +65,22 @@ def test_class_weights_are_factors_of_sample_weights(graphs, ionic):
         torch.testing.assert_close(value, weights_of(by_sample)[name])
 
 
+def test_balanced_weights_of_classes_that_are_absent(graphs, ionic):
+    y = np.where(ionic.target < -8, "deep", "shallow")
+    names, rows = ["deep", "none", "shallow"], np.arange(20)
+    balanced = CGCNNClassifier(class_weight="balanced", **CONSTANT)
+    balanced.partial_fit(graphs[rows], y[rows], classes=names)
+    count = {label: (y[rows] == label).sum() for label in names}
+    by_sample = CGCNNClassifier(**CONSTANT)
+    weights = [1 / count[label] for label in y[rows]]
+    by_sample.partial_fit(graphs[rows], y[rows], names, sample_weight=weights)
+    for name, value in weights_of(balanced).items():
+        torch.testing.assert_close(value, weights_of(by_sample)[name])
+    # A class whose crystals all have weight zero.
+    balanced.fit(graphs, ionic.prototype, sample_weight=ionic.prototype != "rocksalt")
+    assert np.isfinite(balanced.predict_proba(graphs)).all()
+
+
 def test_partial_fit_of_classes_announced_beforehand(graphs, ionic):
     names = sorted(set(ionic.prototype))
     first = ionic.prototype == names[0]
@@ -74,6 +90,8 @@ def test_partial_fit_of_classes_announced_beforehand(graphs, ionic):
     model.partial_fit(graphs, ionic.prototype, classes=names)
     with pytest.raises(ValueError, match="pass the same classes, or classes=None"):
         model.partial_fit(graphs, ionic.prototype, classes=names[1:])
+    with pytest.raises(ValueError, match=r"^classes contains only one class, 'a'"):
+        CGCNNClassifier(**CONSTANT).partial_fit(graphs, ionic.prototype, ["a"])
     strange = ionic.prototype.copy().astype(object)
     strange[7] = "quasicrystal"
     with pytest.raises(

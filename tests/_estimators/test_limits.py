@@ -82,6 +82,12 @@ def test_edges_across_vacuum_are_named_once_a_call(model, known):
     (message,) = warnings_of(model.fit, fitted, np.arange(5.0))
     assert message.startswith("X[3] and 1 other crystal have edges")
 
+    def fit_with_validation():
+        model.fit(known, np.arange(3.0), X_val=[known[0], molecule], y_val=[0.0, 1.0])
+
+    (message,) = warnings_of(fit_with_validation)
+    assert message.startswith("X_val[1] has edges")
+
 
 def test_the_warning_can_be_an_error_or_silent(model):
     new = [rock_salt(6, "K", "Br")]

@@ -231,7 +231,10 @@ def test_frozen_layers_keep_their_weights(fitted, frozen, ionic, freeze, kept):
 
 @pytest.mark.parametrize(
     ("freeze", "message"),
-    [(5, "has 2 convolutions"), (["conv0"], "no parameter has a name like 'conv0'")],
+    [
+        (5, "^freeze=5: the network has 2 convolutions"),
+        (["conv0"], r"^freeze=\['conv0'\]: no parameter has a name like 'conv0'"),
+    ],
 )
 def test_layers_that_do_not_exist_are_named(frozen, ionic, freeze, message):
     model = CGCNNRegressor(pretrained=frozen, freeze=freeze)

@@ -34,7 +34,6 @@ INTERNAL = {
         "element_table",
         "graph_settings",
         "in_memory",
-        "merge_equivalent_sites",
         "one_hot_site_features",
         "read_cell",
         "scaled_properties",

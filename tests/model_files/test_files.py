@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
 from safetensors.numpy import load, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -23,7 +24,7 @@ from sklearn_cgcnn import (
     CrystalEmbedder,
     CrystalGraphFeaturizer,
 )
-from sklearn_cgcnn.exceptions import ModelFileError
+from sklearn_cgcnn.exceptions import ModelFileError, StructureError
 from sklearn_cgcnn.graphs import NearestNeighbors
 from sklearn_cgcnn.model_files import _files, load_model, read_card, save_model
 from sklearn_cgcnn.nn import SharedConv
@@ -159,6 +160,26 @@ def test_a_loaded_model_can_be_trained_on(trained, ionic, stored):
     assert np.isfinite(begun.predict(ionic.data)).all()
 
 
+def test_devices_and_paths_become_text(ionic, path, tmp_path):
+    table = tmp_path / "table.json"
+    symbols = {symbol for crystal in ionic.data for symbol in crystal.symbol_set}
+    table.write_text(json.dumps({symbol: [1.0] for symbol in symbols}))
+    model = small(device=torch.device("cpu"), site_features=table)
+    save_model(model.fit(ionic.data, ionic.target), path)
+    loaded = load_model(path)
+    assert loaded.device == "cpu"
+    assert loaded.site_features == str(table)
+    np.testing.assert_array_equal(loaded.predict(ionic.data), model.predict(ionic.data))
+    clone(loaded).fit(ionic.data, ionic.target)
+
+
+@pytest.mark.parametrize("key", ["model", "library", "created", "format_version"])
+def test_a_card_has_no_keys_that_reading_adds(trained, path, key):
+    with pytest.raises(ValueError, match=f"card has the key '{key}'.*leave it out"):
+        save_model(trained, path, card={"unit": "eV", key: "mine"})
+    assert not path.exists()
+
+
 def test_the_card_is_read_without_the_model(stored):
     card = read_card(stored)
     assert card["unit"] == "eV"
@@ -251,11 +272,18 @@ def test_classes_of_others_are_refused_by_name(model, message, ionic, path):
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_what_is_not_a_model_is_refused(trained, graphs, path):
+def test_what_is_not_a_model_is_refused(trained, ionic, graphs, path):
     with pytest.raises(NotFittedError):
         save_model(small(), path)
     with pytest.raises(TypeError, match="pass the structures"):
         save_model(trained, path, reference=graphs[:2])
+    with pytest.raises(
+        TypeError, match=r"reference\[1\] is of type str; read the file"
+    ):
+        save_model(trained, path, reference=[ionic.data[0], "NaCl.cif"])
+    alloy = Structure(Lattice.cubic(2.86), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
+    with pytest.raises(StructureError, match=r"reference\[1\]: site 0 is disordered"):
+        save_model(trained, path, reference=[ionic.data[0], alloy])
     with pytest.raises(TypeError, match="card"):
         save_model(trained, path, card={"when": object()})
     with pytest.raises(TypeError, match="card has the key 3"):

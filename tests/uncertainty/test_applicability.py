@@ -10,7 +10,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.uncertainty import ApplicabilityDomain, EnsembleRegressor
 
 
@@ -64,8 +65,7 @@ def test_a_new_element_is_outside_and_named(domain, ionic):
     changed.replace_species({changed[0].specie: "Pu"})
     with pytest.warns(UserWarning, match="Pu"):
         assert domain.score_samples([changed]) == 0
-    with pytest.warns(UserWarning, match="Pu"):
-        assert domain.reasons([changed]) == [["no training crystal contains Pu"]]
+    assert domain.reasons([changed]) == [["no training crystal contains Pu"]]
 
 
 def test_beyond_all_training_crystals_the_order_remains(domain):
@@ -105,6 +105,15 @@ def test_crystals_that_fail_are_nan(ionic):
     broken.append("Na", broken[0].frac_coords)
     scores = domain.score_samples([broken, ionic.data[1]])
     assert np.isnan(scores).tolist() == [True, False]
+
+
+def test_reasons_need_no_vectors(domain, ionic, monkeypatch):
+    expected = domain.reasons(ionic.data)
+    monkeypatch.setattr(CGCNNRegressor, "_embed_crystals", None)
+    assert domain.reasons(ionic.data) == expected
+    other = CrystalGraphFeaturizer(max_neighbors=6).transform(ionic.data)
+    with pytest.raises(GraphSettingsError, match="max_neighbors=6 instead of 12"):
+        domain.reasons(other)
 
 
 def test_what_cannot_be_fitted_is_refused(ionic, graphs, trained):

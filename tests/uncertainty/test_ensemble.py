@@ -159,3 +159,16 @@ def test_crystals_that_fail_are_collected(ionic):
     mean, std = model.predict(X, return_std=True)
     assert np.isnan([mean[60], std[60]]).all()
     assert np.isfinite(mean[:60]).all()
+
+
+def test_crystals_that_fail_have_no_class(ionic):
+    bad = ionic.data[0].copy()
+    bad.append("H", bad[0].frac_coords)
+    member = CGCNNClassifier(**SMALL, on_error="collect")
+    model = EnsembleClassifier(member, 2, random_state=0)
+    model.fit(ionic.data, ionic.prototype)
+    assert np.isnan(model.predict_proba([bad, ionic.data[1]])[0]).all()
+    with pytest.raises(
+        ValueError, match=r"^X\[0\] cannot become graphs.*predict_proba"
+    ):
+        model.predict([bad, ionic.data[1]])

@@ -84,7 +84,7 @@ def test_sparsification_area_of_chance_and_of_knowledge(predictions):
 @pytest.mark.parametrize(
     ("y_std", "message"),
     [
-        ([1.0, 0.0], r"y_std\[1\] is 0.0; spreads must be positive"),
+        ([1.0, 0.0], r"y_std\[1\] is 0.0, but spreads must be positive"),
         ([1.0], "inconsistent numbers of samples"),
         ([1.0, np.nan], "y_std contains NaN"),
         ([[1.0], [2.0]], r"y_std has shape \(2, 1\)"),

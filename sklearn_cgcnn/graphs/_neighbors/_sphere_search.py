@@ -10,6 +10,7 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
+from sklearn_cgcnn.graphs._ragged import offsets_of
 
 # Å. A pair of a site with itself at a smaller distance is the site, not an image of it.
 SELF_DISTANCE = 1e-8
@@ -163,9 +164,7 @@ def site_offsets(cells: Sequence[Cell]) -> NDArray[np.int64]:
     ndarray of shape (n_cells + 1,), int64
         The last entry is the number of sites of all cells.
     """
-    offsets = np.zeros(len(cells) + 1, dtype=np.int64)
-    np.cumsum([len(cell.coords) for cell in cells], out=offsets[1:])
-    return offsets
+    return offsets_of(np.array([len(cell.coords) for cell in cells], dtype=np.int64))
 
 
 def locate_site(site: int, offsets: NDArray[np.int64]) -> tuple[int, int]:
