@@ -218,9 +218,7 @@ class SpreadRegressor(
             :meth:`ApplicabilityDomain.reasons` returns them.
         """
         check_is_fitted(self)
-        graphs = shared_graphs(FrozenEstimator(self.estimator_), X)
-        located = self._domain.locate(networks_of(self.estimator_), graphs)
-        return located.excess.reasons
+        return self._domain.locate(networks_of(self.estimator_), X).excess.reasons
 
     def _learn_errors(
         self, model: Any, domain: TrainingDomain, X: Any, y: NDArray[np.float64]
