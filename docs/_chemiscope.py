@@ -21,8 +21,8 @@ def scrape(block, block_vars, gallery_conf):
     mode = ChemiscopeScraper().get_widget_mode(widget)
     if mode is None:
         return ""
-    # The variable outlives the block. Its picture is drawn once.
-    del block_vars["example_globals"]["___"]
+    # Neither printed too, nor drawn again after the next block.
+    block_vars["example_globals"]["___"] = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "data.json")
         widget.save(str(path))

@@ -43,8 +43,6 @@ sphinx_gallery_conf = {
     # Run only these. The other examples need hours or downloads, and are only shown.
     "filename_pattern": r"/plot_",
     "image_scrapers": ("matplotlib", "_chemiscope.scrape"),
-    # Their picture is shown instead.
-    "ignore_repr_types": r"chemiscope",
     "show_memory": False,
     "show_signature": False,
 }
