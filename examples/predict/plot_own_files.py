@@ -67,8 +67,7 @@ table.round(3)
 # elements, the true value is therefore zero. Experiments give -2.13 eV/atom for NaCl
 # and -3.12 eV/atom for MgO (formation enthalpies from the NIST-JANAF tables).
 #
-# The intervals are much narrower than the differences between these crystals. That of
-# iron is the widest:
+# Most intervals are narrow on the scale of these crystals. That of iron is the widest:
 
 import matplotlib.pyplot as plt
 
