@@ -1,5 +1,6 @@
 """Configuration of Sphinx."""
 
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -8,6 +9,8 @@ author = "the sklearn_cgcnn developers"
 copyright = f"2026, {author}"
 release = installed_version("sklearn-cgcnn")
 version = release
+
+sys.path.insert(0, str(Path(__file__).parent))  # for _chemiscope.py
 
 # intersphinx is left out, so that the documentation builds without a network.
 extensions = [
@@ -20,6 +23,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "chemiscope.sphinx",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
@@ -57,6 +61,7 @@ sphinx_gallery_conf = {
     "subsection_order": [f"../examples/{name}" for name in SUBSECTIONS],
     # Run only these. The other examples need hours or downloads, and are only shown.
     "filename_pattern": r"/plot_",
+    "image_scrapers": ("matplotlib", "_chemiscope.scrape"),
     "show_memory": False,
     "show_signature": False,
 }

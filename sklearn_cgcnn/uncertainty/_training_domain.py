@@ -1,5 +1,6 @@
 """Where crystals lie relative to those that networks were trained on."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sklearn_cgcnn._estimators import graphs_to_predict
 from sklearn_cgcnn._validation import find_unknown_elements
+from sklearn_cgcnn.exceptions import ExtrapolationWarning
 from sklearn_cgcnn.graphs import in_memory
 from sklearn_cgcnn.uncertainty._training_range import (
     Excess,
@@ -117,8 +119,11 @@ class TrainingDomain:
         -------
         Location
         """
-        graphs = in_memory(graphs_to_predict(networks[0], X))
-        vectors = [network._embed_crystals(graphs) for network in networks]
+        with warnings.catch_warnings():
+            # The excess says so of each crystal.
+            warnings.simplefilter("ignore", ExtrapolationWarning)
+            graphs = in_memory(graphs_to_predict(networks[0], X))
+            vectors = [network._embed_crystals(graphs) for network in networks]
         is_known = np.isfinite(vectors[0]).all(axis=1)
         distances = np.full((len(graphs), len(_N_NEIGHBORS)), np.nan)
         if is_known.any():

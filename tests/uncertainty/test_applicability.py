@@ -1,6 +1,7 @@
 """Scores of applicability: their order, their range, and their reasons."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -63,9 +64,19 @@ def test_stranger_crystals_score_lower(domain, ionic):
 def test_a_new_element_is_outside_and_named(domain, ionic):
     changed = ionic.data[0].copy()
     changed.replace_species({changed[0].specie: "Pu"})
-    with pytest.warns(UserWarning, match="Pu"):
-        assert domain.score_samples([changed]) == 0
+    assert domain.score_samples([changed]) == 0
     assert domain.reasons([changed]) == [["no training crystal contains Pu"]]
+
+
+def test_strange_crystals_are_scored_without_a_warning(domain, ionic):
+    strange = ionic.data[0].copy()
+    strange.replace(0, "Xe")
+    strange.scale_lattice(1000 * strange.volume)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        domain.score_samples([strange])
+        (reasons,) = domain.reasons([strange])
+    assert len(reasons) > 0
 
 
 def test_beyond_all_training_crystals_the_order_remains(domain):
