@@ -1,7 +1,5 @@
 """On a dask cluster of two processes: the results of one, also if a worker is lost."""
 
-import os
-import signal
 from functools import partial
 
 import joblib
@@ -9,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback
 
 from helpers import SMALL, assert_same_weights
+from lost_workers import GRID, kill_at, splits_of
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.distributed import recoverable
 from sklearn_cgcnn.graphs import AnyGraphs
@@ -19,8 +17,6 @@ from sklearn_cgcnn.streams import iter_predictions
 
 dask = pytest.importorskip("dask", reason="dask is not installed")
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
-
-GRID = {"lr": [5e-3, 1e-2, 2e-2]}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +44,6 @@ def on_cluster(client):
 def stored(ionic, tmp_path_factory):
     path = tmp_path_factory.mktemp("stored") / "graphs"
     return CrystalGraphFeaturizer().transform_to_disk(ionic.data, path, shard_size=20)
-
-
-def splits_of(search):
-    results = search.cv_results_
-    return [results[f"split{k}_test_score"].tolist() for k in range(search.n_splits_)]
 
 
 @pytest.fixture(scope="module")
@@ -126,28 +117,6 @@ def test_predictions(on_cluster, client, ionic, graphs, stored):
     with on_cluster():
         found = [each.value for each in iter_predictions(model, iter(ionic.data))]
     np.testing.assert_array_equal(found, expected)
-
-
-def kill_at(number, folder):
-    """Return a callback that kills its process when it begins a certain training."""
-
-    # A local class: workers, which cannot import this module, receive its code.
-    class KillAt(Callback):
-        def __init__(self, number, folder):
-            self.number, self.folder = number, folder
-
-        def on_train_begin(self, net, **kwargs):
-            n_begun = 0
-            while True:
-                try:
-                    (self.folder / str(n_begun)).touch(exist_ok=False)
-                    break
-                except FileExistsError:
-                    n_begun += 1
-            if n_begun == self.number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return KillAt(number, folder)
 
 
 def test_a_lost_worker(on_cluster, serial, ionic, graphs, tmp_path):
