@@ -13,6 +13,7 @@ PUBLIC_SUBMODULES = [
     "callbacks",
     "checkpoints",
     "datasets",
+    "distributed",
     "exceptions",
     "graphs",
     "inspection",

@@ -5,6 +5,7 @@ import pickle
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,15 @@ class TrainingCheckpoint:
         self.path = Path(folder) / f"{fingerprint}.pt"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._saved_at = time.monotonic()
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed processes left while they wrote."""
         for leftover in self.path.parent.glob(f"{self.path.stem}.*.tmp"):
-            if time.time() - leftover.stat().st_mtime > _STALE:
-                leftover.unlink(missing_ok=True)
+            # Another process with the same fit may complete its file meanwhile.
+            with suppress(FileNotFoundError):
+                if time.time() - leftover.stat().st_mtime > _STALE:
+                    leftover.unlink()
 
     def load(self, device: torch.device | str) -> dict[str, Any] | None:
         """Read the file.

@@ -168,8 +168,7 @@ class CrystalNet(NetWithStatistics):
             for name in OF_A_TRAINING:
                 self.__dict__.pop(name, None)
             self.has_trained_weights = True
-            for guard in self._guards():
-                guard.release()
+            self._release_guards()
 
     def _train_and_finish(self, dataset: CrystalDataset, epochs: int) -> None:
         saved = self.checkpoint and self.checkpoint.load(self.device)
@@ -196,6 +195,7 @@ class CrystalNet(NetWithStatistics):
             if any(map(is_complete, self.trained_epochs_)):
                 self.recompute_statistics(dataset)
         self.check_last_step(dataset)
+        self._release_guards()  # their copies would double the size of the file
         if self.checkpoint:
             self.checkpoint.save(training_state(self, is_finished=True))
 
@@ -350,6 +350,10 @@ class CrystalNet(NetWithStatistics):
     def _guards(self) -> list[DivergenceGuard]:
         callbacks = [callback for _, callback in self.callbacks_]
         return [each for each in callbacks if isinstance(each, DivergenceGuard)]
+
+    def _release_guards(self) -> None:
+        for guard in self._guards():
+            guard.release()
 
     def predict_batches(self, dataset: CrystalDataset) -> Tensor:
         """Predict for all crystals of a dataset, in order.

@@ -235,6 +235,10 @@ class CrystalGraphs(CrystalColumn):
             f"n_edges={self.n_edges}, settings={self.settings})"
         )
 
+    def __sizeof__(self) -> int:
+        # dask sends what is small with every task, and what is large only once.
+        return super().__sizeof__() + self.nbytes
+
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {name: getattr(self, name) for name in DTYPES}
 

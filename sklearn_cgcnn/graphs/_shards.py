@@ -362,6 +362,10 @@ class ShardedCrystalGraphs(CrystalColumn):
         selection.__dict__.update(self.__dict__, _rows=rows)
         return selection
 
+    def __sizeof__(self) -> int:
+        # What a pickle holds: dask sends what is large only once.
+        return super().__sizeof__() + int(getattr(self._rows, "nbytes", 0))
+
     def __getstate__(self) -> dict[str, Any]:
         # The folder stays where it is: a pickle holds how to find the same crystals.
         return {

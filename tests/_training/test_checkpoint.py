@@ -1,6 +1,7 @@
 """Checkpoint and resume: a fit that was killed ends where an undisturbed one does."""
 
 import functools
+import json
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from skorch.callbacks import (
 )
 from torch.optim.lr_scheduler import StepLR
 
+import killed_search
 from helpers import SMALL, assert_same_weights, outputs
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn._training import _checkpoint
@@ -180,6 +182,38 @@ def test_a_search_resumes(graphs, ionic, tmp_path, monkeypatch):
     assert epochs == []
     key = "mean_test_score"
     np.testing.assert_array_equal(first.cv_results_[key], second.cv_results_[key])
+
+
+@pytest.mark.parametrize(
+    "kind", ["cross-validation", "halving", "pipeline", "two forks"]
+)
+def test_a_killed_search_resumes(tmp_path, kind):
+    """kill -9 at random moments. The program also counts the fits that begin again."""
+    command = [sys.executable, "-Wignore", killed_search.__file__, tmp_path, "3", kind]
+    found = json.loads(subprocess.check_output(command))
+    assert found["n_kills"] == 3
+    # At least one of them came when some of the fits were finished.
+    assert set(found["progress"]) - {0, found["n_fits"]}
+
+
+def test_two_processes_may_run_the_same_fit(tmp_path, monkeypatch):
+    def glob(self, pattern):
+        yield self / pattern.replace("*", "gone")  # renamed since it was found
+
+    monkeypatch.setattr(_checkpoint.Path, "glob", glob)
+    assert _checkpoint.TrainingCheckpoint(tmp_path, "0").load("cpu") is None
+
+
+def test_a_finished_fit_is_stored_without_copies_of_its_weights(
+    graphs, ionic, tmp_path
+):
+    model = CGCNNRegressor(checkpoint_dir=tmp_path, n_site_channels=64, max_epochs=1)
+    model.set_params(random_state=0).fit(graphs, ionic.target)
+    (file,) = tmp_path.iterdir()
+    state = torch.load(file, weights_only=False)["state"]
+    n_numbers = sum(each.numel() for each in state["module"].values())
+    # The optimizer has one average for each weight.
+    assert file.stat().st_size < 2.5 * 4 * n_numbers
 
 
 def test_warm_start_is_a_fit_of_its_own(graphs, ionic, tmp_path):

@@ -1,5 +1,6 @@
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -54,6 +55,11 @@ def test_it_holds_what_it_was_made_of(graphs, structures):
     assert graphs.expand_sites(vectors).shape == (len(numbers), 3)
     with pytest.raises(ValueError, match="one for each site"):
         graphs.expand_sites(np.array(numbers))
+
+
+def test_python_knows_how_large_they_are(graphs):
+    # dask sends what it takes for small with every task.
+    assert sys.getsizeof(graphs) > graphs.nbytes
 
 
 def test_edge_index_joins_sites_of_the_same_crystal(graphs):

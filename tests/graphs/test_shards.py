@@ -1,5 +1,6 @@
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -102,6 +103,12 @@ def test_a_copy_holds_the_path_and_the_rows(stored, graphs):
     assert_equal(copy.deepcopy(marked), expected[rows])
     assert_equal(pickle.loads(pickle.dumps(marked)), expected[rows])
     assert len(pickle.dumps(stored)) < 1000
+
+
+def test_python_knows_how_large_a_pickle_is(stored):
+    assert sys.getsizeof(stored) < 200
+    chosen = stored[np.tile(np.arange(N), 100)]
+    assert 0.9 < len(pickle.dumps(chosen)) / sys.getsizeof(chosen) < 1.1
 
 
 def test_a_pickle_notices_that_the_folder_changed(
