@@ -3,13 +3,14 @@
 import codecs
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pymatgen.core import Structure
 
 from sklearn_cgcnn.datasets._cif._comparison import check_cell, check_sites
 from sklearn_cgcnn.datasets._cif._consistency import contradictions
 from sklearn_cgcnn.datasets._cif._gemmi import parse_with_gemmi
+from sklearn_cgcnn.datasets._cif._packed import PackedStructure, pack, unpack
 from sklearn_cgcnn.datasets._cif._plain import make_plain_structure
 from sklearn_cgcnn.datasets._cif._pymatgen import make_structure
 from sklearn_cgcnn.datasets._cif._sites import SITE_NAMES, read_sites
@@ -64,6 +65,15 @@ class CIFReading(NamedTuple):
     structure: Structure | None
     reason: str
     notes: list[str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (pack(self.structure), self.reason, self.notes)
+
+
+def _unpacked(
+    packed: PackedStructure | Structure | None, reason: str, notes: list[str]
+) -> CIFReading:
+    return CIFReading(unpack(packed), reason, notes)
 
 
 def read_cif(file: Path) -> CIFReading:
