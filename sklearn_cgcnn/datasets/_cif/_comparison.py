@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, DummySpecies, Structure
 
 from sklearn_cgcnn.datasets._cif._periodic_points import nearest
-from sklearn_cgcnn.datasets._cif._sites import ListedSite
+from sklearn_cgcnn.datasets._cif._sites import ListedSite, element_of
 from sklearn_cgcnn.datasets._cif._syntax import CIFError, shorten
 
 _CELL_TOLERANCE = 1e-4  # relative
@@ -23,6 +23,8 @@ _SITE_TOLERANCE = 1e-3
 
 # Larger, because shifts of operations are rounded too, for example to 0.333.
 _SYMMETRY_TOLERANCE = 1e-2
+
+_IDENTITY = np.eye(4)[None]
 
 
 def check_cell(structure: Structure, cell: dict[str, str]) -> None:
@@ -85,9 +87,11 @@ def check_sites(
                 f"pymatgen lost site {_title(site)}, or one equivalent to it"
             )
     multiplicity: NDArray[np.int64] = 1 + (np.diff(positions, axis=0) > 0).sum(axis=0)
-    if not _is_made_of(structure, sites, positions, multiplicity):
+    is_plain = _is_made_of(structure, sites, positions, multiplicity)
+    if not is_plain:
         _check_species(structure, sites, [np.unique(row) for row in positions.T])
-    _check_symmetry(structure, coords, operations)
+    if not (is_plain and np.array_equal(operations, _IDENTITY)):
+        _check_symmetry(structure, coords, operations)
     return multiplicity
 
 
@@ -113,21 +117,25 @@ def _is_made_of(
     owners[positions] = np.arange(len(sites))
     if multiplicity.sum() != len(structure) or (owners < 0).any():
         return False
-    pairs = {  # few of them are different
-        (id(made.species), owner): made.species
+    compositions = {id(made.species): made.species for made in structure}
+    different = {  # few, as most sites share what is compared
+        (id(made.species), sites[owner].symbol, sites[owner].occupancy)
         for made, owner in zip(structure, owners.tolist(), strict=True)
     }
-    return all(_is_only(species, sites[owner]) for (_, owner), species in pairs.items())
+    return all(
+        _is_only(compositions[key], symbol, occupancy)
+        for key, symbol, occupancy in different
+    )
 
 
-def _is_only(composition: Composition, site: ListedSite) -> bool:
+def _is_only(composition: Composition, symbol: str, occupancy: str) -> bool:
     if len(composition) != 1:
         return False
     (species, amount), *_ = composition.items()
     return (
         not isinstance(species, DummySpecies)
-        and site.may_be(species.symbol)
-        and abs(amount - float(site.occupancy)) <= _OCCUPANCY_TOLERANCE
+        and element_of(symbol) == species.symbol
+        and abs(amount - float(occupancy)) <= _OCCUPANCY_TOLERANCE
     )
 
 
@@ -138,8 +146,9 @@ def _check_species(
     for site, positions in zip(sites, found, strict=True):
         for position in positions:
             for species in structure[position].species:
-                if not isinstance(species, DummySpecies) and site.may_be(
-                    species.symbol
+                if (
+                    not isinstance(species, DummySpecies)
+                    and element_of(site.symbol) == species.symbol
                 ):
                     expected[position][species.symbol] += float(site.occupancy)
                     break

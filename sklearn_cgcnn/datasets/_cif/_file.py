@@ -46,7 +46,7 @@ _MARKS = {
 }
 
 # Line ends of old systems, and marks of pages and of the end of a file.
-_BLANKS = str.maketrans({"\r": "\n", "\v": " ", "\f": " ", "\x1a": " "})
+_BLANKS = {"\r\n": "\n", "\r": "\n", "\v": " ", "\f": " ", "\x1a": " "}
 
 
 class CIFReading(NamedTuple):
@@ -150,7 +150,9 @@ def _text(file: Path) -> str:
         )
     if not text.strip():
         raise CIFError("is empty")
-    return text.replace("\r\n", "\n").translate(_BLANKS)
+    for old, new in _BLANKS.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _first_crystal(blocks: list[Block], notes: list[str]) -> Block:

@@ -4,14 +4,13 @@ Whatever gemmi refuses, or might understand in another way than `parse_blocks`, 
 to that function.
 """
 
-import re
 from functools import cache
 from types import ModuleType
 
 from sklearn_cgcnn.datasets._cif._syntax import DATA_LINE, Block, Item
 
 # `parse_blocks` refuses them, and gemmi takes some of them for values.
-_STAR_WORD = re.compile(r"save_|stop_|global_", re.IGNORECASE)
+_STAR_WORDS = ("save_", "stop_", "global_")
 
 
 def parse_with_gemmi(text: str) -> list[Block] | None:
@@ -29,7 +28,10 @@ def parse_with_gemmi(text: str) -> list[Block] | None:
         not as plain as that.
     """
     gemmi = _gemmi()
-    if gemmi is None or not text.isascii() or _STAR_WORD.search(text):
+    if gemmi is None or not text.isascii():
+        return None
+    lower = text.lower()
+    if any(word in lower for word in _STAR_WORDS):
         return None
     try:
         document = gemmi.cif.read_string(text)

@@ -62,19 +62,29 @@ class ListedSite(NamedTuple):
     coords: tuple[str, ...]
     occupancy: str
 
-    def may_be(self, element: str) -> bool:
-        """Whether the symbol of this site stands for an element.
 
-        Parameters
-        ----------
-        element : str
-            Symbol of an element.
+@lru_cache(1024)
+def element_of(symbol: str) -> str:
+    """Return the element that a symbol stands for, as pymatgen reads it.
 
-        Returns
-        -------
-        bool
-        """
-        return element == _element_of(self.symbol)
+    Parameters
+    ----------
+    symbol : str
+        The symbol of a listed site.
+
+    Returns
+    -------
+    str
+    """
+    exact = _ELEMENT.match(symbol)
+    if exact is not None and _is_element(exact[1]):
+        name = exact[1]
+    elif _WATER.match(symbol):
+        name = "H" if symbol.startswith("H") else "O"
+    else:
+        n_letters = 2 if _is_element(symbol[:2]) else 1
+        name = symbol[:n_letters].title()
+    return _ISOTOPES.get(name, name)
 
 
 def read_sites(block: Block, notes: list[str]) -> list[ListedSite]:
@@ -199,20 +209,6 @@ def _check_symbol(
         remarks["its element was read from the first letters of its label"].append(
             title
         )
-
-
-@lru_cache(1024)
-def _element_of(symbol: str) -> str:
-    """Return the element that a symbol stands for."""
-    exact = _ELEMENT.match(symbol)
-    if exact is not None and _is_element(exact[1]):
-        name = exact[1]
-    elif _WATER.match(symbol):
-        name = "H" if symbol.startswith("H") else "O"
-    else:
-        n_letters = 2 if _is_element(symbol[:2]) else 1
-        name = symbol[:n_letters].title()
-    return _ISOTOPES.get(name, name)
 
 
 @lru_cache(1024)
