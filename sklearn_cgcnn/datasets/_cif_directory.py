@@ -20,7 +20,7 @@ from sklearn_cgcnn.datasets._timed_processes import timed_map
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
 _MAX_REASONS = 10  # that a message lists
-_FILES_PER_PROCESS = 500  # as many as are read while a process starts
+_FILES_PER_PROCESS = 500  # five times as many as are read while a process starts
 
 
 @validate_params(
