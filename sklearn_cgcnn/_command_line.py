@@ -80,7 +80,11 @@ def _add_predict(commands: Any) -> None:
         "--level", type=float, default=0.9, help="confidence level; default: 0.9"
     )
     command.add_argument(
-        "-j", "--jobs", type=int, default=1, help="processes that read files"
+        "-j",
+        "--jobs",
+        type=int,
+        help="processes that read files; default: one for every 500 files, but no more "
+        "than processors",
     )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=_predict)

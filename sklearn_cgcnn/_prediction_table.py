@@ -4,19 +4,19 @@ import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import delayed
 from pymatgen.core import Structure
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from sklearn_cgcnn._estimators import collect_graphs
-from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._progress import progress_bar
-from sklearn_cgcnn.datasets._cif import read_cif
+from sklearn_cgcnn.datasets._cif_directory import iter_readings
+from sklearn_cgcnn.datasets._structure_file import read_structure
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
 from sklearn_cgcnn.uncertainty._training_range import new_elements
@@ -54,7 +54,7 @@ def expand(names: Sequence[str]) -> list[Path]:
 
 
 def read_structures(
-    files: Sequence[Path], n_jobs: int, *, verbose: bool
+    files: Sequence[Path], n_jobs: int | None, *, verbose: bool
 ) -> tuple[dict[str, Structure], dict[str, str]]:
     """Read files.
 
@@ -62,8 +62,8 @@ def read_structures(
     ----------
     files : sequence of Path
         CIF files, or any other files that pymatgen reads, such as POSCAR.
-    n_jobs : int
-        Number of processes.
+    n_jobs : int or None
+        Number of processes. None means one per processor for many files.
     verbose : bool
         Whether to show a progress bar.
 
@@ -75,13 +75,16 @@ def read_structures(
         The reasons for files that cannot be read.
     """
     structures, failed = {}, {}
-    readings = generator_of(n_jobs)(delayed(_read)(file) for file in files)
-    with progress_bar(len(files), "reading", "file", int(verbose)) as bar:
-        for file, (structure, reason) in zip(files, readings, strict=True):
-            if structure is None:
-                failed[str(file)] = reason
+    readings = iter_readings(list(files), None, n_jobs, read_structure)
+    with (
+        closing(readings),
+        progress_bar(len(files), "reading", "file", int(verbose)) as bar,
+    ):
+        for file, reading in zip(files, readings, strict=True):
+            if reading.structure is None:
+                failed[str(file)] = reading.reason
             else:
-                structures[str(file)] = structure
+                structures[str(file)] = reading.structure
             bar.update()
     return structures, failed
 
@@ -193,15 +196,3 @@ def _new_elements(model: Any, graphs: CrystalGraphs) -> list[list[str]]:
 
 def _is_cif(file: Path) -> bool:
     return file.suffix.lower() == ".cif" and not file.name.startswith(".")
-
-
-def _read(file: Path) -> tuple[Structure | None, str]:
-    """Return the crystal of a file, or the reason that there is none."""
-    if file.suffix.lower() == ".cif":
-        reading = read_cif(file)
-        return reading.structure, reading.reason or ""
-    try:
-        return Structure.from_file(file), ""
-    except Exception as error:  # noqa: BLE001
-        # pymatgen raises errors of any type for files that it cannot read.
-        return None, f"cannot be read: {error}"

@@ -2,16 +2,16 @@
 
 import os
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from joblib import effective_n_jobs
 from sklearn.utils import Bunch
 
 from sklearn_cgcnn._messages import listing
+from sklearn_cgcnn._parallel import n_processes_for
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, validate_params
 from sklearn_cgcnn.datasets._cif import CIFReading, read_cif
@@ -20,6 +20,7 @@ from sklearn_cgcnn.datasets._timed_processes import timed_map
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
 _MAX_REASONS = 10  # that a message lists
+_FILES_PER_PROCESS = 500  # five times as many as are read while a process starts
 
 
 @validate_params(
@@ -65,8 +66,11 @@ def load_cif_directory(
         Seconds after which the reading of one file is given up, as for a file that
         cannot be read. None reads without a limit.
     n_jobs : int or None, default=None
-        Number of processes that read files. None means one, and -1 one per processor,
-        as in joblib. Without a time limit, one means the current process.
+        Number of processes that read files, as in joblib; -1 means one per processor.
+        None means one for every 500 files, but no more than processors. Where joblib's
+        context sets a number, None means that number, and in a process or thread that
+        is itself one of several, it means one. Without a time limit, one means the
+        current process.
     verbose : int, default=0
         Whether to show a progress bar.
 
@@ -229,7 +233,10 @@ def _read_files(
 
 
 def iter_readings(
-    files: list[Path], time_limit: float | None, n_jobs: int | None
+    files: list[Path],
+    time_limit: float | None,
+    n_jobs: int | None,
+    read: Callable[[Path], CIFReading] = read_cif,
 ) -> Generator[CIFReading, None, None]:
     """Read files one after another.
 
@@ -240,20 +247,20 @@ def iter_readings(
     time_limit : float or None
         Seconds for one file.
     n_jobs : int or None
-        Number of processes.
+        Number of processes. None means one per processor for many files.
+    read : callable, default=read_cif
+        The function that reads a file.
 
     Yields
     ------
     CIFReading
         In the order of the files.
     """
-    n_processes = min(effective_n_jobs(n_jobs), len(files))
+    n_processes = n_processes_for(n_jobs, len(files), _FILES_PER_PROCESS)
     if time_limit is None and n_processes == 1:
-        yield from map(read_cif, files)
+        yield from map(read, files)
         return
-    outcomes = timed_map(
-        read_cif, files, n_processes=n_processes, time_limit=time_limit
-    )
+    outcomes = timed_map(read, files, n_processes=n_processes, time_limit=time_limit)
     with closing(outcomes):
         for reading, failure in outcomes:
             yield reading or CIFReading(None, failure, [])

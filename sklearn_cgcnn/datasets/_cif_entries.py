@@ -33,7 +33,8 @@ def iter_cif_directory(
     """Read the CIF files of a folder, one after another.
 
     The folder has the layout that :func:`load_cif_directory` describes. The processes
-    that read files are a few files ahead of the caller, so that memory is bounded.
+    that read files are ahead of the caller by at most 128 files each, so that memory is
+    bounded.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def iter_cif_directory(
         Seconds after which the reading of one file is given up, as for a file that
         cannot be read. None reads without a limit.
     n_jobs : int or None, default=None
-        Number of processes that read files, as in joblib. None means one.
+        Number of processes that read files, as for :func:`load_cif_directory`.
 
     Yields
     ------

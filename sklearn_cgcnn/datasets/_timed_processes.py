@@ -9,13 +9,14 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Lock, Timer
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread, Timer
 from typing import Any, NamedTuple
 
 # Each call runs in one thread. With many processes, more would be too many.
@@ -25,7 +26,11 @@ _ONE_THREAD = dict.fromkeys(
 _LONGEST = 1e8  # seconds, which timers accept
 _START_LIMIT = 300.0  # seconds, for slow disks
 _PATIENCE = 10.0  # seconds, for the system to end a process
-_N_AHEAD = 16  # calls for each process whose outcomes may wait for the caller
+_N_AHEAD = 128  # calls for each process whose outcomes may wait for the caller
+
+# Calls that a process has been sent. It need not wait for this process between them,
+# which might be busy with the outcomes.
+_N_SENT = 16
 _PIPE_ERRORS = (EOFError, OSError, pickle.UnpicklingError)
 _REMEDY = "pass time_limit=None and n_jobs=1 to read in this process"
 _WORKER = Path(__file__).with_name("_timed_worker.py")
@@ -60,7 +65,7 @@ def timed_map(
     function : callable
         A function that can be pickled, in a module whose import is quick.
     arguments : iterable
-        The arguments.
+        The arguments, which should be small.
     n_processes : int
         Number of processes.
     time_limit : float or None
@@ -77,71 +82,84 @@ def timed_map(
     RuntimeError
         If a process cannot be started.
     """
-    processes = [_Process(function, time_limit) for _ in range(n_processes)]
-    idle: SimpleQueue[_Process] = SimpleQueue()
-    for process in processes:
-        idle.put(process)
-
-    def call(argument: Any) -> Outcome:
-        process = idle.get()
-        try:
-            return process.call(argument)
-        finally:
-            idle.put(process)
-
-    executor = ThreadPoolExecutor(n_processes)
+    calls: SimpleQueue[_Call | None] = SimpleQueue()
+    processes = [
+        _Process(function, time_limit, calls, n_processes) for _ in range(n_processes)
+    ]
+    threads = [Thread(target=each.serve, daemon=True) for each in processes]
+    is_over = Event()
+    if time_limit is not None:
+        threads.append(Thread(target=_watch, args=(processes, is_over), daemon=True))
     try:
-        yield from _in_order(executor, call, arguments, _N_AHEAD * n_processes)
+        for thread in threads:
+            thread.start()
+        yield from _in_order(calls, arguments, _N_AHEAD * n_processes)
     finally:  # also after an interrupt, or if not all outcomes are wanted
+        is_over.set()
         for process in processes:
             process.end()
-        executor.shutdown(cancel_futures=True)
-        for process in processes:
-            process.close()
+            calls.put(None)
+        for thread in threads:
+            if thread.ident is not None:  # it was started
+                thread.join()
+
+
+class _Call(NamedTuple):
+    argument: Any
+    outcome: Future[Outcome]
 
 
 def _in_order(
-    executor: ThreadPoolExecutor,
-    call: Callable[[Any], Outcome],
-    arguments: Iterable[Any],
-    n_ahead: int,
+    calls: "SimpleQueue[_Call | None]", arguments: Iterable[Any], n_ahead: int
 ) -> Iterator[Outcome]:
-    """Yield outcomes in order. `map` of the executor would not wait for the caller."""
+    """Yield outcomes in order, and let no more than some of them wait."""
     pending = deque[Future[Outcome]]()
     for argument in arguments:
-        pending.append(executor.submit(call, argument))
+        pending.append(Future())
+        calls.put(_Call(argument, pending[-1]))
         if len(pending) > n_ahead:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
 
 
+def _watch(processes: "list[_Process]", is_over: Event) -> None:
+    """End processes whose calls take too long. A timer for each call takes longer."""
+    while not is_over.wait(min(process.end_if_late() for process in processes)):
+        pass
+
+
 class _Process:
-    """A process that makes one call at a time. When it ends, another follows."""
+    """A process that makes one call after another. When it ends, another follows."""
 
     def __init__(
-        self, function: Callable[[Any], Any], time_limit: float | None
+        self,
+        function: Callable[[Any], Any],
+        time_limit: float | None,
+        calls: "SimpleQueue[_Call | None]",
+        n_processes: int,
     ) -> None:
         self._function = function
         self._time_limit = None if time_limit is None else min(time_limit, _LONGEST)
+        self._calls, self._n_processes = calls, n_processes
+        self._sent = deque[_Call]()  # without an outcome yet
         self._popen: subprocess.Popen[bytes] | None = None
+        self._deadline: float | None = None  # of the first call that was sent
+        self._is_late = False
         self._is_over = False
         self._lock = Lock()  # none starts after `end`
 
-    def call(self, argument: Any) -> Outcome:
-        popen = self._popen or self._start()
-        with _killed_after(self._time_limit, popen) as expired:
-            try:
-                _send(popen, argument)
-                outcome = Outcome(_receive(popen), "")
-            except _PIPE_ERRORS:
-                how = _how_it_ended(popen)
-                outcome = Outcome(None, f"its process {how}")
-        if expired.is_set() or outcome.failure:
-            self.close()
-        if expired.is_set() and outcome.failure:
-            return Outcome(None, f"took longer than {self._time_limit:g} s")
-        return outcome
+    def serve(self) -> None:
+        """Make calls until there are none, or until `end`."""
+        try:
+            while self._send_calls() and not self._is_over:
+                outcome = self._outcome_of_first()
+                self._sent.popleft().outcome.set_result(outcome)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller gets it)
+            for call in self._sent:
+                call.outcome.set_exception(error)
+        finally:
+            self._close()
 
     def end(self) -> None:
         """Kill the process, and start no other."""
@@ -150,7 +168,76 @@ class _Process:
             if self._popen is not None:
                 self._popen.kill()
 
-    def close(self) -> None:
+    def end_if_late(self) -> float:
+        """Kill the process if its call takes too long.
+
+        Returns
+        -------
+        float
+            Seconds until a call can be late.
+        """
+        assert self._time_limit is not None
+        with self._lock:
+            if self._deadline is None:
+                return self._time_limit
+            seconds = self._deadline - time.monotonic()
+            if seconds > 0:
+                return seconds
+            self._deadline, self._is_late = None, True
+            if self._popen is not None:
+                self._popen.kill()
+            return self._time_limit
+
+    def _send_calls(self) -> bool:
+        """Send calls ahead, and return whether there are any."""
+        while len(self._sent) < min(_N_SENT, 1 + self._share_of_waiting_calls()):
+            try:
+                call = self._calls.get(block=not self._sent)
+            except Empty:
+                break
+            if call is None:
+                self._is_over = True
+                break
+            self._sent.append(call)
+            if self._popen is not None:
+                self._send(call)
+        return bool(self._sent)
+
+    def _share_of_waiting_calls(self) -> int:
+        """Return how many calls to send ahead, and leave as many to the others."""
+        return self._calls.qsize() // (2 * self._n_processes)
+
+    def _send(self, call: _Call) -> None:
+        # If the process has ended, its first call fails. The others are sent again.
+        assert self._popen is not None
+        with suppress(OSError):
+            _send(self._popen, call.argument)
+
+    def _outcome_of_first(self) -> Outcome:
+        if self._popen is None:
+            self._start()
+            for call in self._sent:
+                self._send(call)
+        popen = self._popen
+        assert popen is not None
+        self._set_deadline(self._time_limit)
+        try:
+            outcome = Outcome(_receive(popen), "")
+        except _PIPE_ERRORS:
+            outcome = Outcome(None, f"its process {_how_it_ended(popen)}")
+        self._set_deadline(None)
+        if self._is_late or outcome.failure:
+            self._close()
+        if self._is_late and outcome.failure:
+            outcome = Outcome(None, f"took longer than {self._time_limit:g} s")
+        self._is_late = False
+        return outcome
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        with self._lock:
+            self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def _close(self) -> None:
         """Kill the process, and close its pipes."""
         popen, self._popen = self._popen, None
         if popen is None:
@@ -184,7 +271,7 @@ class _Process:
                 _receive(popen)
         except _PIPE_ERRORS as error:
             how = _how_it_ended(popen)
-            self.close()
+            self._close()
             raise RuntimeError(
                 f"a process {how} when it started; if it left a message, it is on "
                 f"standard error; {_REMEDY}"

@@ -39,6 +39,14 @@ def act(word):
 def pid(word):
     return os.getpid()
 
+def pause(seconds):
+    time.sleep(seconds)
+    return seconds
+
+def pause_and_pid(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
 def modules(word):
     return sorted(sys.modules)
 
@@ -121,6 +129,31 @@ def test_exceptions_end_only_their_call(functions, capfd):
     assert [outcome.value for outcome in outcomes] == [None, "a"]
     assert outcomes[0].failure == "its process ended with exit code 1"
     assert "ValueError: as it should" in capfd.readouterr().err
+
+
+def test_the_limit_is_that_of_each_call(functions):
+    outcomes = run(functions.pause, [0.5] * 5, time_limit=2.0)
+    assert [outcome.value for outcome in outcomes] == [0.5] * 5
+
+
+def test_calls_are_divided_among_processes(functions):
+    pids = {outcome.value for outcome in run(functions.pause_and_pid, [1] * 4, 60, 2)}
+    assert len(pids) == 2
+
+
+def test_few_calls_are_ahead_of_the_caller(functions):
+    taken = []
+
+    def arguments():
+        for index in range(1000):
+            taken.append(index)
+            yield index
+
+    outcomes = timed_map(functions.double, arguments(), n_processes=1, time_limit=60)
+    assert next(outcomes).value == 0
+    time.sleep(1)
+    assert len(taken) < 200
+    outcomes.close()
 
 
 def test_one_process_makes_many_calls(functions):

@@ -9,10 +9,9 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition, DummySpecies, Structure
-from pymatgen.core.operations import SymmOp
-from scipy.spatial import KDTree
 
-from sklearn_cgcnn.datasets._cif._sites import ListedSite
+from sklearn_cgcnn.datasets._cif._periodic_points import nearest
+from sklearn_cgcnn.datasets._cif._sites import ListedSite, element_of
 from sklearn_cgcnn.datasets._cif._syntax import CIFError, shorten
 
 _CELL_TOLERANCE = 1e-4  # relative
@@ -24,6 +23,8 @@ _SITE_TOLERANCE = 1e-3
 
 # Larger, because shifts of operations are rounded too, for example to 0.333.
 _SYMMETRY_TOLERANCE = 1e-2
+
+_IDENTITY = np.eye(4)[None]
 
 
 def check_cell(structure: Structure, cell: dict[str, str]) -> None:
@@ -46,14 +47,14 @@ def check_cell(structure: Structure, cell: dict[str, str]) -> None:
     actual.update(zip(("alpha", "beta", "gamma"), lattice.angles, strict=True))
     for name, text in cell.items():
         value = actual[name.rsplit("_", 1)[1]]
-        if not np.isclose(value, float(text), rtol=_CELL_TOLERANCE, atol=0):
+        if abs(value - float(text)) > _CELL_TOLERANCE * float(text):
             raise CIFError(
                 f"pymatgen made a cell with {name} {value:g} instead of {text}"
             )
 
 
 def check_sites(
-    structure: Structure, sites: list[ListedSite], operations: list[SymmOp]
+    structure: Structure, sites: list[ListedSite], operations: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Check that a structure has the listed sites with all their images, and no others.
 
@@ -63,8 +64,8 @@ def check_sites(
         The structure.
     sites : list of ListedSite
         The sites that the file lists.
-    operations : list of pymatgen.core.operations.SymmOp
-        The symmetry operations that pymatgen applied.
+    operations : ndarray of shape (n_operations, 4, 4)
+        The symmetry operations that were applied, as affine matrices.
 
     Returns
     -------
@@ -77,18 +78,21 @@ def check_sites(
         If a site was lost, has another element or occupancy, or is not in the file. If
         the structure does not have the symmetry of the operations.
     """
-    tree = KDTree(_into_cell(structure.frac_coords), boxsize=1)
-    matrices = np.array([each.affine_matrix for each in operations])  # (n, 4, 4)
-    images = _images(matrices, np.array([site.coords for site in sites], float))
-    found = [np.unique(row) for row in _nearest(tree, images, _SITE_TOLERANCE).T]
-    for site, positions in zip(sites, found, strict=True):
-        if positions[-1] == tree.n:  # an image without a site nearby
+    coords = structure.frac_coords
+    images = _images(operations, np.array([site.coords for site in sites], float))
+    positions = np.sort(nearest(coords, images, _SITE_TOLERANCE), axis=0)
+    for site, last in zip(sites, positions[-1].tolist(), strict=True):
+        if last == len(coords):  # an image without a site nearby
             raise CIFError(
                 f"pymatgen lost site {_title(site)}, or one equivalent to it"
             )
-    _check_species(structure, sites, found)
-    _check_symmetry(structure, tree, matrices)
-    return np.array([len(positions) for positions in found])
+    multiplicity: NDArray[np.int64] = 1 + (np.diff(positions, axis=0) > 0).sum(axis=0)
+    is_plain = _is_made_of(structure, sites, positions, multiplicity)
+    if not is_plain:
+        _check_species(structure, sites, [np.unique(row) for row in positions.T])
+    if not (is_plain and np.array_equal(operations, _IDENTITY)):
+        _check_symmetry(structure, coords, operations)
+    return multiplicity
 
 
 def _images(
@@ -99,20 +103,40 @@ def _images(
     return images + matrices[:, None, :3, 3]  # (n_operations, n_sites, 3)
 
 
-def _into_cell(coords: NDArray[np.float64]) -> NDArray[np.float64]:
-    coords = coords - np.floor(coords)
-    coords[coords >= 1] = 0  # the rounded result for tiny negative numbers
-    return coords
+def _is_made_of(
+    structure: Structure,
+    sites: list[ListedSite],
+    positions: NDArray[np.int64],
+    multiplicity: NDArray[np.int64],
+) -> bool:
+    """Whether each site has the one element of the one listed site that it belongs to.
+
+    If not, the structure can still be right, for example if sites share a position.
+    """
+    owners = np.full(len(structure), -1)
+    owners[positions] = np.arange(len(sites))
+    if multiplicity.sum() != len(structure) or (owners < 0).any():
+        return False
+    compositions = {id(made.species): made.species for made in structure}
+    different = {  # few, as most sites share what is compared
+        (id(made.species), sites[owner].symbol, sites[owner].occupancy)
+        for made, owner in zip(structure, owners.tolist(), strict=True)
+    }
+    return all(
+        _is_only(compositions[key], symbol, occupancy)
+        for key, symbol, occupancy in different
+    )
 
 
-def _nearest(
-    tree: KDTree, coords: NDArray[np.float64], tolerance: float
-) -> NDArray[np.int64]:
-    """Return the site at each position, or the number of sites if there is none."""
-    positions: NDArray[np.int64] = tree.query(
-        _into_cell(coords), p=np.inf, distance_upper_bound=tolerance
-    )[1]
-    return positions
+def _is_only(composition: Composition, symbol: str, occupancy: str) -> bool:
+    if len(composition) != 1:
+        return False
+    (species, amount), *_ = composition.items()
+    return (
+        not isinstance(species, DummySpecies)
+        and element_of(symbol) == species.symbol
+        and abs(amount - float(occupancy)) <= _OCCUPANCY_TOLERANCE
+    )
 
 
 def _check_species(
@@ -122,8 +146,9 @@ def _check_species(
     for site, positions in zip(sites, found, strict=True):
         for position in positions:
             for species in structure[position].species:
-                if not isinstance(species, DummySpecies) and site.may_be(
-                    species.symbol
+                if (
+                    not isinstance(species, DummySpecies)
+                    and element_of(site.symbol) == species.symbol
                 ):
                     expected[position][species.symbol] += float(site.occupancy)
                     break
@@ -148,16 +173,21 @@ def _check_species(
 
 
 def _check_symmetry(
-    structure: Structure, tree: KDTree, matrices: NDArray[np.float64]
+    structure: Structure, coords: NDArray[np.float64], matrices: NDArray[np.float64]
 ) -> None:
     """Refuse a structure that an operation changes: another one is missing or wrong."""
     if not np.allclose(np.abs(np.linalg.det(matrices[:, :3, :3])), 1):
         raise CIFError("a symmetry operation is neither a rotation nor a reflection")
     kinds: dict[Composition, int] = {}
-    listed = [kinds.setdefault(site.species, len(kinds)) for site in structure]
+    by_identity = {id(site.species): site.species for site in structure}
+    numbers = {
+        each: kinds.setdefault(species, len(kinds))
+        for each, species in by_identity.items()
+    }
+    listed = [numbers[id(site.species)] for site in structure]
     codes = np.array([*listed, -1])  # -1 where there is no site
-    positions = _nearest(
-        tree, _images(matrices, structure.frac_coords), _SYMMETRY_TOLERANCE
+    positions = nearest(
+        coords, _images(matrices, coords), _SYMMETRY_TOLERANCE
     )  # (n_operations, n_sites)
     if (codes[positions] != codes[:-1]).any():
         raise CIFError(

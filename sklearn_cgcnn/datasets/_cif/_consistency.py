@@ -78,9 +78,8 @@ def _formula_note(structure: Structure, block: Block) -> str:
         expected = Composition(formula).element_composition
     except ValueError:
         return f"the formula {shorten(formula)} cannot be read"
-    note = f"the sites are {actual.formula}, but the formula is {shorten(formula)}"
     if set(actual) != set(expected):
-        return note
+        return _different_formula(actual, formula)
     n_units = np.array([actual[each] / expected[each] for each in expected])
     z = _number(block, "_cell_formula_units_z")
     n_expected = (
@@ -91,7 +90,12 @@ def _formula_note(structure: Structure, block: Block) -> str:
     tolerance = np.minimum(_FORMULA_TOLERANCE * listed, _ATOM_TOLERANCE)
     if (abs(found - listed) <= tolerance).all():
         return ""
+    note = _different_formula(actual, formula)
     return note if math.isnan(z) else f"{note}, with {z:g} formula units"
+
+
+def _different_formula(actual: Composition, formula: str) -> str:
+    return f"the sites are {actual.formula}, but the formula is {shorten(formula)}"
 
 
 def _nearest(value: float, options: tuple[float, ...]) -> float:

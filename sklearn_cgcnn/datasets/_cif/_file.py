@@ -3,12 +3,15 @@
 import codecs
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pymatgen.core import Structure
 
 from sklearn_cgcnn.datasets._cif._comparison import check_cell, check_sites
 from sklearn_cgcnn.datasets._cif._consistency import contradictions
+from sklearn_cgcnn.datasets._cif._gemmi import parse_with_gemmi
+from sklearn_cgcnn.datasets._cif._packed import PackedStructure, pack, unpack
+from sklearn_cgcnn.datasets._cif._plain import make_plain_structure
 from sklearn_cgcnn.datasets._cif._pymatgen import make_structure
 from sklearn_cgcnn.datasets._cif._sites import SITE_NAMES, read_sites
 from sklearn_cgcnn.datasets._cif._symmetry import (
@@ -17,6 +20,7 @@ from sklearn_cgcnn.datasets._cif._symmetry import (
     OPERATION_NAMES,
     SPACE_GROUP_NAMES,
     check_group,
+    is_magnetic,
     operations_of_group,
     read_operations,
 )
@@ -27,7 +31,11 @@ from sklearn_cgcnn.datasets._cif._syntax import (
     parse_blocks,
     shorten,
 )
-from sklearn_cgcnn.datasets._cif._values import CELL_NAMES, read_cell
+from sklearn_cgcnn.datasets._cif._values import (
+    CELL_NAMES,
+    read_cell,
+    read_oxidation_states,
+)
 
 # The longer one first: a UTF-32 mark begins with that of UTF-16.
 _MARKS = {
@@ -38,7 +46,7 @@ _MARKS = {
 }
 
 # Line ends of old systems, and marks of pages and of the end of a file.
-_BLANKS = str.maketrans({"\r": "\n", "\v": " ", "\f": " ", "\x1a": " "})
+_BLANKS = {"\r\n": "\n", "\r": "\n", "\v": " ", "\f": " ", "\x1a": " "}
 
 
 class CIFReading(NamedTuple):
@@ -57,6 +65,15 @@ class CIFReading(NamedTuple):
     structure: Structure | None
     reason: str
     notes: list[str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (pack(self.structure), self.reason, self.notes)
+
+
+def _unpacked(
+    packed: PackedStructure | Structure | None, reason: str, notes: list[str]
+) -> CIFReading:
+    return CIFReading(unpack(packed), reason, notes)
 
 
 def read_cif(file: Path) -> CIFReading:
@@ -79,12 +96,18 @@ def read_cif(file: Path) -> CIFReading:
             structure = _read(file, notes)
         except Exception as error:  # noqa: BLE001 (a bad file can raise anything)
             structure, reason = None, _reason(error)
-    # Only warnings about the file, which are UserWarnings. Deprecations are not.
-    notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    notes += [str(each.message) for each in caught if _is_about_file(each)]
     notes = list(dict.fromkeys(notes))
     if structure is not None:
         return CIFReading(structure, "", notes)
     return CIFReading(None, "; ".join([reason, *notes]), [])
+
+
+def _is_about_file(warning: warnings.WarningMessage) -> bool:
+    """Whether a warning is about the file, unlike deprecations."""
+    # pymatgen says so of helium, for example, once in each process.
+    is_about_element = str(warning.message).startswith("No Pauling electronegativity")
+    return issubclass(warning.category, UserWarning) and not is_about_element
 
 
 def _reason(error: Exception) -> str:
@@ -95,12 +118,17 @@ def _reason(error: Exception) -> str:
 
 
 def _read(file: Path, notes: list[str]) -> Structure:
-    block = _first_crystal(parse_blocks(_text(file)), notes)
+    text = _text(file)
+    block = _first_crystal(parse_with_gemmi(text) or parse_blocks(text), notes)
     notes += _check_syntax(block)
     cell = read_cell(block, notes)
     operations = read_operations(block) or operations_of_group(block, notes)
     sites = read_sites(block, notes)
-    structure, applied = make_structure(block, cell, operations, sites, notes)
+    made = None
+    if not is_magnetic(block, operations):
+        states = read_oxidation_states(block)
+        made = make_plain_structure(cell, operations, states, sites, notes)
+    structure, applied = made or make_structure(block, cell, operations, sites, notes)
     if not operations:
         check_group(block, applied, notes)
     check_cell(structure, cell)
@@ -122,7 +150,9 @@ def _text(file: Path) -> str:
         )
     if not text.strip():
         raise CIFError("is empty")
-    return text.replace("\r\n", "\n").translate(_BLANKS)
+    for old, new in _BLANKS.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _first_crystal(blocks: list[Block], notes: list[str]) -> Block:

@@ -5,11 +5,14 @@ Its parser takes comments and text fields for data in some cases, depends on the
 data names, and drops characters that are not ASCII.
 """
 
+import warnings
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Structure
-from pymatgen.core.operations import SymmOp
-from pymatgen.io.cif import CifParser
 
 from sklearn_cgcnn.datasets._cif._sites import ListedSite
 from sklearn_cgcnn.datasets._cif._symmetry import (
@@ -17,13 +20,15 @@ from sklearn_cgcnn.datasets._cif._symmetry import (
     SPACE_GROUP_NAMES,
     is_magnetic,
 )
-from sklearn_cgcnn.datasets._cif._syntax import Block, CIFError, normalized
-from sklearn_cgcnn.datasets._cif._values import CRYSTAL_SYSTEM_NAMES, read_number
+from sklearn_cgcnn.datasets._cif._syntax import Block, normalized
+from sklearn_cgcnn.datasets._cif._values import (
+    CRYSTAL_SYSTEM_NAMES,
+    OXIDATION_NAMES,
+    read_oxidation_states,
+)
 
 # Shares that sum to 1 may sum to slightly more in binary numbers.
 _OCCUPANCY_TOLERANCE = 1 + 1e-6
-
-_OXIDATION_NAMES = ("_atom_type_symbol", "_atom_type_oxidation_number")
 
 
 def make_structure(
@@ -32,7 +37,7 @@ def make_structure(
     operations: list[str],
     sites: list[ListedSite],
     notes: list[str],
-) -> tuple[Structure, list[SymmOp]]:
+) -> tuple[Structure, NDArray[np.float64]]:
     """Make a structure of the conventional cell with pymatgen.
 
     Parameters
@@ -52,8 +57,8 @@ def make_structure(
     -------
     structure : pymatgen.core.Structure
         The structure.
-    operations : list of pymatgen.core.operations.SymmOp
-        The symmetry operations that pymatgen applied.
+    operations : ndarray of shape (n_operations, 4, 4)
+        The symmetry operations that pymatgen applied, as affine matrices.
 
     Raises
     ------
@@ -72,14 +77,25 @@ def make_structure(
     lines += _magnetic_lines(block) if is_magnetic(block, operations) else []
     lines += _site_lines(sites)
     # The formula is compared elsewhere, together with the number of formula units.
-    parser = CifParser.from_str(
+    parser = _parser_class().from_str(
         "\n".join(lines), occupancy_tolerance=_OCCUPANCY_TOLERANCE, check_cif=False
     )
     try:
         structures = parser.parse_structures(primitive=False, on_error="raise")
     finally:
         notes += getattr(parser, "warnings", [])
-    return structures[0], list(parser.symmetry_operations)
+    return structures[0], np.array(
+        [each.affine_matrix for each in parser.symmetry_operations]
+    )
+
+
+@cache
+def _parser_class() -> Any:
+    """Import the parser, which takes longer than reading hundreds of plain crystals."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they would be taken for notes on the file
+        from pymatgen.io.cif import CifParser
+    return CifParser
 
 
 def _quoted(value: str) -> str:
@@ -97,15 +113,8 @@ def _loop(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _oxidation_lines(block: Block) -> list[str]:
-    """Return the oxidation states, or nothing if one of them cannot be read."""
-    symbols, numbers = (block.column(name) or [] for name in _OXIDATION_NAMES)
-    if not symbols or len(symbols) != len(numbers):
-        return []
-    try:
-        numbers = [read_number(each, _OXIDATION_NAMES[1]) for each in numbers]
-    except CIFError:
-        return []
-    return _loop(_OXIDATION_NAMES, list(zip(symbols, numbers, strict=True)))
+    states = read_oxidation_states(block)
+    return _loop(OXIDATION_NAMES, states) if states else []
 
 
 def _site_lines(sites: list[ListedSite]) -> list[str]:

@@ -3,7 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from pymatgen.core import Element
 
@@ -41,8 +42,7 @@ _WATER = re.compile(r"Ow|Hw|[Ww]at")
 _ISOTOPES = {"D": "H", "T": "H"}  # that pymatgen takes for the element
 
 
-@dataclass(frozen=True)
-class ListedSite:
+class ListedSite(NamedTuple):
     """A site as the file lists it. Equivalent sites follow by symmetry.
 
     Attributes
@@ -62,27 +62,29 @@ class ListedSite:
     coords: tuple[str, ...]
     occupancy: str
 
-    def may_be(self, element: str) -> bool:
-        """Whether the symbol of this site stands for an element.
 
-        Parameters
-        ----------
-        element : str
-            Symbol of an element.
+@lru_cache(1024)
+def element_of(symbol: str) -> str:
+    """Return the element that a symbol stands for, as pymatgen reads it.
 
-        Returns
-        -------
-        bool
-        """
-        exact = _ELEMENT.match(self.symbol)
-        if exact is not None and _is_element(exact[1]):
-            name = exact[1]
-        elif _WATER.match(self.symbol):
-            name = "H" if self.symbol.startswith("H") else "O"
-        else:
-            n_letters = 2 if _is_element(self.symbol[:2]) else 1
-            name = self.symbol[:n_letters].title()
-        return element == _ISOTOPES.get(name, name)
+    Parameters
+    ----------
+    symbol : str
+        The symbol of a listed site.
+
+    Returns
+    -------
+    str
+    """
+    exact = _ELEMENT.match(symbol)
+    if exact is not None and _is_element(exact[1]):
+        name = exact[1]
+    elif _WATER.match(symbol):
+        name = "H" if symbol.startswith("H") else "O"
+    else:
+        n_letters = 2 if _is_element(symbol[:2]) else 1
+        name = symbol[:n_letters].title()
+    return _ISOTOPES.get(name, name)
 
 
 def read_sites(block: Block, notes: list[str]) -> list[ListedSite]:
@@ -209,6 +211,7 @@ def _check_symbol(
         )
 
 
+@lru_cache(1024)
 def _is_element(symbol: str) -> bool:
     """Whether this is an element, in upper or lower case, that crystals are made of."""
     name = symbol.title()

@@ -1,8 +1,10 @@
 """Read the symmetry operations that a data block lists, and refuse unclear ones."""
 
 import re
+from functools import lru_cache
 
-from pymatgen.core.operations import SymmOp
+import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_cgcnn.datasets._cif._syntax import (
     Block,
@@ -138,14 +140,16 @@ def operations_of_group(block: Block, notes: list[str]) -> list[str]:
     return ["x,y,z"] if names <= {"p1", "1"} else []
 
 
-def check_group(block: Block, operations: list[SymmOp], notes: list[str]) -> None:
+def check_group(
+    block: Block, operations: NDArray[np.float64], notes: list[str]
+) -> None:
     """Check that pymatgen did not take an unknown space group for P 1.
 
     Parameters
     ----------
     block : Block
         A data block without symmetry operations.
-    operations : list of pymatgen.core.operations.SymmOp
+    operations : ndarray of shape (n_operations, 4, 4)
         The operations that pymatgen applied.
     notes : list of str
         What pymatgen said.
@@ -170,6 +174,7 @@ def _space_group(block: Block) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+@lru_cache(1024)  # most files have some of few operations
 def _read_operation(text: str, name: str, *, is_magnetic: bool = False) -> str:
     """Return an operation without blanks, provided that it has one meaning only."""
     operation = "".join(text.split()).lower()

@@ -5,8 +5,10 @@ depends on what the item is needed for.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from reprlib import Repr
 from typing import NamedTuple
 
@@ -22,9 +24,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-_DATA_LINE = re.compile(
-    r"\n[ \t]*(?:data_\S|loop_\s|_atom_site_|_cell_)", re.IGNORECASE
-)
+DATA_LINE = re.compile(r"\n[ \t]*(?:data_\S|loop_\s|_atom_site_|_cell_)", re.IGNORECASE)
 _shortener = Repr()
 _shortener.maxstring = 60
 
@@ -87,7 +87,7 @@ class Item:
 
 @dataclass
 class Block:
-    """A data block.
+    """A data block. Once it has been asked for values, its items must not change.
 
     Attributes
     ----------
@@ -105,16 +105,18 @@ class Block:
 
     def names(self) -> list[str]:
         """Return all data names, in the form of `normalized`."""
-        return [normalized(name) for item in self.items for name in item.names]
+        return self._names
 
     def repeated_names(self) -> set[str]:
         """Return the data names that are listed again with other values."""
+        repeated = {name for name, n in Counter(self._names).items() if n > 1}
         values: dict[str, list[str]] = {}
         return {
             normalized(name)
             for item in self.items
             for position, name in enumerate(item.names)
-            if values.setdefault(normalized(name), item.column(position))
+            if normalized(name) in repeated
+            and values.setdefault(normalized(name), item.column(position))
             != item.column(position)
         }
 
@@ -131,12 +133,8 @@ class Block:
         list of str or None
             The values of the first item with this name that has no faults.
         """
-        for item in self.items:
-            if not item.faults:
-                for position, other in enumerate(item.names):
-                    if normalized(other) == name:
-                        return item.column(position)
-        return None
+        found = self._places.get(name)
+        return None if found is None else found[0].column(found[1])
 
     def value(self, name: str) -> str | None:
         """Return the first value of a data name, or None if there is none.
@@ -154,6 +152,20 @@ class Block:
         values = [v for v in self.column(name) or [] if not is_placeholder(v)]
         return values[0] if values else None
 
+    @cached_property
+    def _names(self) -> list[str]:
+        return [normalized(name) for item in self.items for name in item.names]
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Item, int]]:
+        """The first item without faults that has each name, and its position there."""
+        places: dict[str, tuple[Item, int]] = {}
+        for item in self.items:
+            if not item.faults:
+                for position, name in enumerate(item.names):
+                    places.setdefault(normalized(name), (item, position))
+        return places
+
 
 class _Token(NamedTuple):
     value: str
@@ -162,6 +174,7 @@ class _Token(NamedTuple):
     begins_line: bool
 
 
+@lru_cache(1024)  # files have few names
 def normalized(name: str) -> str:
     """Return a data name in the form in which names are compared.
 
@@ -278,7 +291,7 @@ def _add_value(block: Block, token: _Token) -> None:
     item.values.append(token.value)
     if not token.is_word:
         # The end of another text field could be missing.
-        if _DATA_LINE.search(token.value):
+        if DATA_LINE.search(token.value):
             block.remarks.append(
                 f"the text field in line {token.line} contains lines that look like "
                 "data, and was not read"

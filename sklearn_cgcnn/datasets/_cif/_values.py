@@ -16,6 +16,8 @@ CELL_NAMES = (
 # Where the system determines lengths and angles, they may be absent.
 CRYSTAL_SYSTEM_NAMES = ("_symmetry_cell_setting", "_space_group_crystal_system")
 
+OXIDATION_NAMES = ("_atom_type_symbol", "_atom_type_oxidation_number")
+
 # ASCII digits only, and no underscores, unlike float(). The uncertainty in parentheses
 # is dropped; its end may be missing.
 _NUMBER = re.compile(
@@ -98,3 +100,26 @@ def _check_angles(degrees: list[float]) -> None:
     a, b, c = (math.cos(math.radians(each)) for each in degrees)
     if 1 + 2 * a * b * c - a**2 - b**2 - c**2 <= 0:
         raise CIFError(f"no cell has the angles {', '.join(map(str, degrees))}")
+
+
+def read_oxidation_states(block: Block) -> list[tuple[str, str]]:
+    """Return the oxidation states that a data block lists.
+
+    Parameters
+    ----------
+    block : Block
+        The data block of the crystal.
+
+    Returns
+    -------
+    list of (str, str)
+        Symbols and numbers. Empty if one of the numbers cannot be read.
+    """
+    symbols, numbers = (block.column(name) or [] for name in OXIDATION_NAMES)
+    if len(symbols) != len(numbers):
+        return []
+    try:
+        numbers = [read_number(each, OXIDATION_NAMES[1]) for each in numbers]
+    except CIFError:
+        return []
+    return list(zip(symbols, numbers, strict=True))

@@ -7,7 +7,12 @@ from sklearn_cgcnn.datasets._cif._comparison import check_cell, check_sites
 from sklearn_cgcnn.datasets._cif._sites import ListedSite
 from sklearn_cgcnn.datasets._cif._syntax import CIFError
 
-OPERATIONS = [SymmOp.from_xyz_str(text) for text in ("x,y,z", "-x,-y,-z")]
+
+def matrices(*operations):
+    return np.array([SymmOp.from_xyz_str(each).affine_matrix for each in operations])
+
+
+OPERATIONS = matrices("x,y,z", "-x,-y,-z")
 SITES = [
     ListedSite("Fe1", "Fe3+", ("0", "0", "0"), "1"),
     ListedSite("O1", "O", ("0.1", "0.2", "0.3"), "0.5"),
@@ -99,8 +104,8 @@ def test_operations_that_change_the_structure(structure, shift):
     lists_image.append(ListedSite("N2", "N", ("0.9", "0.8", "0.7"), "0.25"))
     identity = OPERATIONS[:1]
     assert check_sites(structure, lists_image, identity).sum() == 5
-    shifted = [*identity, SymmOp.from_xyz_str(shift)]
-    vector = shifted[1].translation_vector
+    shifted = matrices("x,y,z", shift)
+    vector = shifted[1, :3, 3]
     for site in structure.copy():
         structure.append(site.species, site.frac_coords + vector)
     if shift == "x,y+1/2,z":
@@ -112,7 +117,7 @@ def test_operations_that_change_the_structure(structure, shift):
 
 def test_rounded_shifts_do_not_contradict_each_other():
     shifts = ("x,y,z", "x+0.333,y,z", "x+0.667,y,z")
-    operations = [SymmOp.from_xyz_str(each) for each in shifts]
+    operations = matrices(*shifts)
     structure = Structure(
         Lattice.hexagonal(5, 6), ["Fe"] * 3, [[x, 0, 0] for x in (0, 0.333, 0.667)]
     )
