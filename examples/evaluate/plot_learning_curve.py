@@ -42,7 +42,6 @@ sizes, train_scores, test_scores = learning_curve(
 # green band is the error that we would like to reach.
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.model_selection import LearningCurveDisplay
 
 wanted = (0.15, 0.2)  # eV/site
