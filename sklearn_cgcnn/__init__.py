@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sklearn_cgcnn._estimators import CGCNNClassifier, CGCNNRegressor, CrystalEmbedder
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CGCNNClassifier",
