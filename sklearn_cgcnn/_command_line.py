@@ -1,6 +1,7 @@
 """The commands of the command line, each a few lines over the public functions."""
 
 import argparse
+import os
 import ast
 import sys
 import warnings
@@ -33,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_output(getattr(options, "output", None))
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as "head", has what it wants. Python would flush once more
+        # when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, ValueError, TypeError, ArithmeticError, ImportError) as error:
         print(f"sklearn-cgcnn: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -174,6 +174,15 @@ def test_it_runs_as_a_module(folder, models):
     assert len(table(done.stdout)) == 1
 
 
+def test_a_reader_that_stops_early_is_no_error():
+    command = [sys.executable, "-m", "sklearn_cgcnn", "models"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
 def test_new_elements_are_named_by_any_model(models, ionic, tmp_path, capsys):
     changed = ionic.data[0].copy()
     changed.replace_species({changed[0].specie: "Pu"})
