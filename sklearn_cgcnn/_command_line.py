@@ -1,8 +1,8 @@
 """The commands of the command line, each a few lines over the public functions."""
 
 import argparse
-import os
 import ast
+import os
 import sys
 import warnings
 from collections.abc import Sequence
