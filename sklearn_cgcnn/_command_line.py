@@ -5,7 +5,7 @@ import ast
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,14 @@ def _predict(options: argparse.Namespace) -> int:
         warnings.simplefilter("ignore")
         rows, unfit = predict_table(model, crystals, card.get("unit"), options.level)
     write_table(rows, options.format, options.output)
-    for name, reason in {**failed, **unfit}.items():
+    return _report({**failed, **unfit})
+
+
+def _report(failed: Mapping[str, str]) -> int:
+    """Name what failed on standard error, and return the exit code."""
+    for name, reason in failed.items():
         print(f"{name}: {reason}", file=sys.stderr)  # noqa: T201
-    return 1 if failed or unfit else 0
+    return 1 if failed else 0
 
 
 def _load(name: str) -> tuple[Any, dict[str, Any]]:
@@ -145,12 +150,18 @@ def _add_fit(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="a parameter of the estimator, such as max_epochs=50; may be repeated",
     )
+    command.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="leave out files that cannot be read; the exit code is then 1",
+    )
     command.set_defaults(run=_fit)
 
 
 def _fit(options: argparse.Namespace) -> int:
     from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
     from sklearn_cgcnn.datasets import load_cif_directory
+    from sklearn_cgcnn.exceptions import CIFDirectoryError
     from sklearn_cgcnn.model_files import save_model
 
     estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
@@ -159,11 +170,16 @@ def _fit(options: argparse.Namespace) -> int:
         estimator.set_params(**settings)
     except AttributeError as error:  # a part of a parameter that is not set
         raise ValueError(f"--set names no parameter: {error}") from error
-    crystals = load_cif_directory(options.folder, verbose=1)
+    on_error = "collect" if options.skip_unreadable else "raise"
+    try:
+        crystals = load_cif_directory(options.folder, on_error=on_error, verbose=1)
+    except CIFDirectoryError as error:
+        remedies = 'pass on_error="collect"', "pass --skip-unreadable"
+        raise CIFDirectoryError(str(error).replace(*remedies)) from None
     estimator.fit(crystals.data, crystals.target)
     card = {"unit": options.unit, "training crystals": len(crystals.data)}
     save_model(estimator, options.output, card=card)
-    return 0
+    return _report(crystals.failed)
 
 
 def _parameter(assignment: str) -> tuple[str, Any]:

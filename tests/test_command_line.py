@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -172,6 +173,21 @@ def test_it_runs_as_a_module(folder, models):
         [*command, folder / "c00.cif", "-q"], capture_output=True, text=True, check=True
     )
     assert len(table(done.stdout)) == 1
+
+
+def test_fit_goes_on_without_files_that_cannot_be_read(folder, tmp_path, capsys):
+    copies = tmp_path / "crystals"
+    shutil.copytree(folder, copies)
+    (copies / "c03.cif").write_text("no crystal")
+    command = ["fit", str(copies), "-o", str(tmp_path / "model"), "--set"]
+    command.append("max_epochs=1")
+    assert main(command) == 1
+    assert "--skip-unreadable" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    assert main([*command, "--skip-unreadable"]) == 1
+    assert "c03" in capsys.readouterr().err
+    n_files = len(list(folder.glob("*.cif")))
+    assert read_card(tmp_path / "model")["training crystals"] == n_files - 1
 
 
 def test_a_reader_that_stops_early_is_no_error():

@@ -155,10 +155,16 @@ class Encoder:
         kind = type(value)
         if _CLASSES.get(kind.__name__) is not kind:
             name = value if isinstance(value, type) else kind
+            remedy = (
+                "store its best_estimator_"
+                if hasattr(value, "best_estimator_")
+                else "set another value"
+            )
             raise TypeError(
-                f"{place} is or contains {name.__module__}.{name.__qualname__}, and a "
-                "model file stores only what this package defines; store the model "
-                "with skops.io.dump or joblib.dump, or set another value"
+                f"{place or 'the model'} is or contains {name.__module__}."
+                f"{name.__qualname__}, and a model file stores only what this package "
+                f"defines; store the model with skops.io.dump or joblib.dump, or "
+                f"{remedy}"
             )
         self._objects.append(value)
         state = value.__getstate__() if isinstance(value, VersionedState) else None

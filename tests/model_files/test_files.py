@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from helpers import SMALL
@@ -432,3 +433,13 @@ def test_a_new_process_predicts_the_same(trained, ionic, path, threads):
         "load_model(sys.argv[1], check=True)"
     )
     subprocess.run([sys.executable, "-c", script, path, threads], check=True)
+
+
+def test_a_search_is_refused_and_its_best_estimator_named(ionic, tmp_path):
+    search = GridSearchCV(CGCNNRegressor(**SMALL), {"lr": [0.01]}, cv=2)
+    search.fit(ionic.data, ionic.target)
+    with pytest.raises(
+        TypeError, match=r"the model is .*GridSearchCV.*best_estimator_"
+    ):
+        save_model(search, tmp_path / "model")
+    save_model(search.best_estimator_, tmp_path / "model")
