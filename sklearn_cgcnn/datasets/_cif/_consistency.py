@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition, Structure
 
+from sklearn_cgcnn.datasets._cif._periodic_points import are_certainly_apart
 from sklearn_cgcnn.datasets._cif._syntax import Block, CIFError, shorten
 from sklearn_cgcnn.datasets._cif._values import read_number
 
@@ -22,6 +23,7 @@ _VOLUME_TOLERANCE = 0.01  # relative
 
 # Å. No two atoms are closer: the shortest known bond, that of H2, is 0.74 Å long.
 _SHORTEST_DISTANCE = 0.5
+_ROUNDING = 1e-6  # Å
 
 
 def contradictions(
@@ -104,14 +106,12 @@ def _nearest(value: float, options: tuple[float, ...]) -> float:
 
 def _volume_note(structure: Structure, block: Block) -> str:
     volume = _number(block, "_cell_volume")
-    if math.isnan(volume) or math.isclose(
-        volume, structure.volume, rel_tol=_VOLUME_TOLERANCE
-    ):
+    if math.isnan(volume):
         return ""
-    return (
-        f"the cell has a volume of {structure.volume:.6g} Å³, but _cell_volume is "
-        f"{volume:g}"
-    )
+    actual = abs(float(np.linalg.det(structure.lattice.matrix)))
+    if math.isclose(volume, actual, rel_tol=_VOLUME_TOLERANCE):
+        return ""
+    return f"the cell has a volume of {actual:.6g} Å³, but _cell_volume is {volume:g}"
 
 
 def _multiplicity_note(
@@ -134,6 +134,10 @@ def _multiplicity_note(
 
 
 def _distance_note(structure: Structure) -> str:
+    if are_certainly_apart(
+        structure.lattice, structure.frac_coords, _SHORTEST_DISTANCE + _ROUNDING
+    ):
+        return ""
     centers, others, _, distances = structure.get_neighbor_list(_SHORTEST_DISTANCE)
     occupancies = np.array([site.species.num_atoms for site in structure])
     # Sites that are occupied in turn may be close to each other.

@@ -6,6 +6,7 @@ all: importing the tree of scipy takes longer than reading a hundred files.
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core import Lattice
 
 _MAX_DISTANCES = 20_000  # that are faster to compute than a tree is to build
 
@@ -103,3 +104,51 @@ def are_apart(points: NDArray[np.float64], tolerance: float) -> bool:
         tree = KDTree(into_cell(points), boxsize=1)
         return not tree.query_pairs(tolerance, p=np.inf)
     return int((distances(points, points) <= tolerance).sum()) == n_points
+
+
+def thicknesses(lattice: Lattice) -> NDArray[np.float64]:
+    """Return the distances between opposite faces of the unit cell.
+
+    Parameters
+    ----------
+    lattice : pymatgen.core.Lattice
+        The lattice.
+
+    Returns
+    -------
+    ndarray of shape (3,)
+        In Å.
+    """
+    result: NDArray[np.float64] = (lattice.inv_matrix**2).sum(axis=0) ** -0.5
+    return result
+
+
+def are_certainly_apart(
+    lattice: Lattice, points: NDArray[np.float64], distance: float
+) -> bool:
+    """Whether no two points, nor images of them, can be as close as a distance.
+
+    Two points are at least as far apart as the planes through them that are parallel
+    to a face of the cell. This is much faster than a search for neighbors.
+
+    Parameters
+    ----------
+    lattice : pymatgen.core.Lattice
+        The lattice.
+    points : ndarray of shape (n_points, 3)
+        Points in fractional coordinates.
+    distance : float
+        The distance in Å.
+
+    Returns
+    -------
+    bool
+        False if it is unclear.
+    """
+    spacings = thicknesses(lattice)
+    if len(points) ** 2 > _MAX_DISTANCES or not (spacings > distance).all():
+        return False
+    difference = points[:, None] - points
+    difference -= np.rint(difference)
+    is_close = (abs(difference) * spacings).max(axis=-1) <= distance
+    return int(is_close.sum()) == len(points)

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Element, Lattice, Species, Structure
 from pymatgen.core.operations import SymmOp
 
-from sklearn_cgcnn.datasets._cif._periodic_points import are_apart, distances
+from sklearn_cgcnn.datasets._cif._periodic_points import (
+    are_apart,
+    distances,
+    thicknesses,
+)
 from sklearn_cgcnn.datasets._cif._sites import ListedSite
 from sklearn_cgcnn.datasets._cif._values import CELL_NAMES
 
@@ -144,8 +148,7 @@ def _element_of(symbol: str) -> str | None:
 
 def _is_thin(lattice: Lattice) -> bool:
     """Whether pymatgen might refuse a cell because it is too thin."""
-    thickness = 1 / np.linalg.norm(lattice.inv_matrix, axis=0)
-    return not bool((thickness > _LEAST_THICKNESS).all())
+    return not bool((thicknesses(lattice) > _LEAST_THICKNESS).all())
 
 
 @lru_cache(256)
@@ -176,7 +179,8 @@ def _distinct_images(
     """
     # One product of a matrix and a vector after another, as in pymatgen, so that the
     # last bits are the same.
-    points = np.pad(coords, ((0, 0), (0, 1)), constant_values=1.0)
+    points = np.ones((len(coords), 4))
+    points[:, :3] = coords
     images = (matrices[:, None] @ points[..., None])[..., :3, 0]
     images -= np.floor(images)  # (n_operations, n_sites, 3)
     distinct = []
