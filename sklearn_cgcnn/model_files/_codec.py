@@ -17,6 +17,7 @@ from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.exceptions import ModelFileError
 from sklearn_cgcnn.graphs import EDGE_RULES, EdgeRule, edge_rule_from_dict
+from sklearn_cgcnn.model_files import _torch_classes
 from sklearn_cgcnn.model_files._networks import check_network
 from sklearn_cgcnn.uncertainty import (
     ApplicabilityDomain,
@@ -117,6 +118,9 @@ class Encoder:
             return {"$part": value.__name__}
         if isinstance(value, torch.device | PurePath):
             return str(value)  # which means the same to every parameter
+        if (name := _torch_classes.name_of(value)) is not None:
+            keywords = None if isinstance(value, type) else value.keywords
+            return {"$torch": name, "keywords": self.encode(keywords, place)}
         return self._encode_object(value, place)
 
     def _encode_items(self, mapping: Mapping[Any, Any], place: str) -> dict[str, Any]:
@@ -217,6 +221,7 @@ class Decoder:
             ("$dict", self._items),
             ("$object", self._object),
             ("$array", self._array),
+            ("$torch", self._torch_class),
         ):
             if tag in value:
                 return make(value, depth + 1)
@@ -241,6 +246,17 @@ class Decoder:
         # Each array belongs to one place, so that the file bounds the memory.
         array = self._arrays.pop(value["$array"])
         return array[()] if value["scalar"] else array
+
+    def _torch_class(self, value: dict[str, Any], depth: int) -> Any:
+        keywords = self.decode(value["keywords"], depth)
+        if not isinstance(keywords, dict | None):
+            raise ModelFileError("keywords of a class of torch have no names")
+        try:
+            return _torch_classes.made_of(value["$torch"], keywords)
+        except (KeyError, TypeError):
+            raise ModelFileError(
+                f"torch has no class {str(value['$torch'])[:80]!r} to train with"
+            ) from None
 
     def _text(self, values: list[str]) -> NDArray[np.str_]:
         # numpy pads all texts to the length of the longest.

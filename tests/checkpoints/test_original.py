@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 from torch.nn.functional import softplus
@@ -21,6 +22,7 @@ from sklearn_cgcnn.callbacks import TrainReadoutOnly
 from sklearn_cgcnn.checkpoints import load_original_checkpoint
 from sklearn_cgcnn.datasets import load_cif_directory
 from sklearn_cgcnn.exceptions import CheckpointFormatError
+from sklearn_cgcnn.model_files import load_model, save_model
 
 PUBLISHED = [
     "band-gap",
@@ -296,3 +298,10 @@ def test_what_a_user_froze_stays_frozen(loaded, crystals, y):
     parameters = model.net_.module_.named_parameters()
     frozen = [name for name, each in parameters if not each.requires_grad]
     assert frozen == ["embedding.weight", "embedding.bias"]
+
+
+def test_a_checkpoint_becomes_a_model_file(loaded, crystals, tmp_path):
+    save_model(loaded, tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert_array_equal(again.predict(crystals), loaded.predict(crystals))
+    assert again.lr_schedule.keywords == loaded.lr_schedule.keywords

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from pymatgen.core import Lattice, Structure
 from safetensors.numpy import load, save_file
 from sklearn.base import clone
@@ -17,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from torch.optim.lr_scheduler import MultiStepLR
 
 from helpers import SMALL
 from sklearn_cgcnn import (
@@ -28,6 +31,7 @@ from sklearn_cgcnn import (
 from sklearn_cgcnn.exceptions import ModelFileError, StructureError
 from sklearn_cgcnn.graphs import NearestNeighbors
 from sklearn_cgcnn.model_files import _files, load_model, read_card, save_model
+from sklearn_cgcnn.model_files._codec import Decoder
 from sklearn_cgcnn.nn import SharedConv
 from sklearn_cgcnn.uncertainty import (
     ApplicabilityDomain,
@@ -443,3 +447,32 @@ def test_a_search_is_refused_and_its_best_estimator_named(ionic, tmp_path):
     ):
         save_model(search, tmp_path / "model")
     save_model(search.best_estimator_, tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lr_schedule": partial(MultiStepLR, milestones=[800], gamma=0.2)},
+        {"optimizer": torch.optim.SGD},
+    ],
+)
+def test_optimizers_and_schedules_of_torch_are_stored_by_name(ionic, path, params):
+    model = small(**params).fit(ionic.data, ionic.target)
+    save_model(model, path)
+    loaded = load_model(path)
+    ((name, given),) = params.items()
+    stored = getattr(loaded, name)
+    assert getattr(stored, "func", stored) is getattr(given, "func", given)
+    assert getattr(stored, "keywords", None) == getattr(given, "keywords", None)
+    assert_array_equal(loaded.predict(ionic.data), model.predict(ionic.data))
+    assert_array_equal(
+        clone(loaded).fit(ionic.data, ionic.target).predict(ionic.data),
+        model.predict(ionic.data),
+    )
+
+
+@pytest.mark.parametrize("name", ["os.system", "torch.optim.lr_scheduler.math", 3, []])
+def test_nothing_else_is_made_by_its_name(name):
+    value = {"$torch": name, "keywords": {"$dict": {}}}
+    with pytest.raises(ModelFileError, match="torch has no class"):
+        Decoder({}).decode(value)
