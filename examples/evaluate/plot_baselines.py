@@ -102,9 +102,8 @@ plt.show()
 # %%
 # All models are far better than the mean of the targets, which is the baseline that R²
 # compares with. In these crystals, most of the energy follows from the charges and
-# radii of the ions, and so from the formula. With the density, a simple model comes
-# close to the network. Only the rest of the way is what the network learns from the
-# graphs.
+# radii of the ions, and so from the formula. With the density, simple models come close
+# to the network. Only the remaining difference is what the graphs are worth.
 #
 # Differences between crystals of one formula
 # -------------------------------------------
@@ -137,7 +136,8 @@ plt.show()
 
 # %%
 # For the forest on compositions, all crystals of a formula look the same. Its points do
-# not even lie on a horizontal line, but lean the wrong way: the fold that predicts a
-# crystal of low energy was trained without it, on the higher ones. Ridge regression
-# with the density recognizes the differences about as well as the network. On such
-# crystals, it is a serious competitor, and is trained in a fraction of a second.
+# not even lie on a horizontal line, but lean the wrong way: the model that predicts a
+# crystal of low energy was trained without it, on others of its formula that lie
+# higher. Ridge regression with the density recognizes the differences about as well as
+# the network. On such crystals, it is a serious competitor, and is trained in a
+# fraction of a second.

@@ -11,7 +11,7 @@ element as a periodic table.
 # Predict each crystal by a model that has not seen it
 # ----------------------------------------------------
 # The crystals are ionic, and the target is their lattice energy. Cross-validation
-# predicts each crystal by a model that was trained on two thirds of the others.
+# predicts each third of the crystals by a model that was trained on the other two.
 
 from sklearn.model_selection import KFold, cross_val_predict
 
