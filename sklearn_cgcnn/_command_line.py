@@ -161,7 +161,6 @@ def _add_fit(commands: Any) -> None:
 def _fit(options: argparse.Namespace) -> int:
     from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
     from sklearn_cgcnn.datasets import load_cif_directory
-    from sklearn_cgcnn.exceptions import CIFDirectoryError
     from sklearn_cgcnn.model_files import save_model
 
     estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
@@ -170,16 +169,17 @@ def _fit(options: argparse.Namespace) -> int:
         estimator.set_params(**settings)
     except AttributeError as error:  # a part of a parameter that is not set
         raise ValueError(f"--set names no parameter: {error}") from error
-    on_error = "collect" if options.skip_unreadable else "raise"
-    try:
-        crystals = load_cif_directory(options.folder, on_error=on_error, verbose=1)
-    except CIFDirectoryError as error:
-        remedies = 'pass on_error="collect"', "pass --skip-unreadable"
-        raise CIFDirectoryError(str(error).replace(*remedies)) from None
+    crystals = load_cif_directory(options.folder, on_error="collect", verbose=1)
+    code = _report(crystals.failed)
+    if crystals.failed and not options.skip_unreadable:
+        raise ValueError(
+            "not all files can be read, and no model was trained; correct them, or "
+            "pass --skip-unreadable to leave them out"
+        )
     estimator.fit(crystals.data, crystals.target)
     card = {"unit": options.unit, "training crystals": len(crystals.data)}
     save_model(estimator, options.output, card=card)
-    return _report(crystals.failed)
+    return code
 
 
 def _parameter(assignment: str) -> tuple[str, Any]:

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_cgcnn._estimators import collect_graphs
 from sklearn_cgcnn._progress import progress_bar
-from sklearn_cgcnn.datasets._cif_directory import iter_readings
+from sklearn_cgcnn.datasets._cif_directory import cif_files, iter_readings
 from sklearn_cgcnn.datasets._structure_file import read_structure
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
@@ -44,8 +44,7 @@ def expand(names: Sequence[str]) -> list[Path]:
         if name == "-":
             files += [Path(line.strip()) for line in sys.stdin if line.strip()]
         elif Path(name).is_dir():
-            folder = sorted(Path(name).iterdir())
-            files += [each for each in folder if _is_cif(each)]
+            files += cif_files(Path(name))
         else:
             files.append(Path(name))
     if not files:
@@ -192,7 +191,3 @@ def _new_elements(model: Any, graphs: CrystalGraphs) -> list[list[str]]:
     if elements is None:  # of weights from elsewhere, it is not known
         return [[] for _ in range(len(graphs))]
     return new_elements(graphs, elements).reasons
-
-
-def _is_cif(file: Path) -> bool:
-    return file.suffix.lower() == ".cif" and not file.name.startswith(".")

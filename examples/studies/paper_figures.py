@@ -56,6 +56,11 @@ def read_results(folder, is_complete):
     return results[[is_complete(part) for part in results["part"]]]
 
 
+def read_perovskites(folder):
+    """Return the results of complete fits to perovskites as a table."""
+    return read_results(folder, lambda part: part == "1000000 {}")
+
+
 def predictions(folder, task, choice, seed=0):
     """Return true and predicted values of a fit, or None if it is not there."""
     path = folder / f"{task} {choice} {seed} test all.joblib"
@@ -309,7 +314,7 @@ def draw_periodic_tables(results, model="default site", seed=0):
 def draw_overview(paper, perovskites):
     """Draw both, or nothing if either is missing."""
     pair = predictions(paper, "bulk", "default")
-    results = read_results(perovskites, lambda part: part == "1000000 {}")
+    results = read_perovskites(perovskites)
     found = results[(results["choice"] == "default site") & (results["seed"] == 0)]
     if pair is None or found.empty:
         return None
@@ -355,8 +360,7 @@ def write_paper(folder, output):
 
 def write_perovskites(folder, output):
     """Write what the second benchmark has results of."""
-    results = read_results(folder, lambda part: part == "1000000 {}")
-    results = results.sort_values(["choice", "seed"])
+    results = read_perovskites(folder).sort_values(["choice", "seed"])
     perovskite_table(results).to_csv(output / "perovskites.csv", index=False)
     if "searches" in results:
         search_table(results).to_csv(output / "searches.csv", index=False)

@@ -198,16 +198,34 @@ def list_folder(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     return {id_: files[id_][0] for id_ in files}, {id_: [] for id_ in files}
 
 
-def _find_files(folder: Path) -> dict[str, list[Path]]:
-    """Return the CIF files of each id, in the order of their names.
+def cif_files(folder: Path) -> list[Path]:
+    """Return the CIF files of a folder, in the order of their names.
 
     Hidden files are left out: macOS leaves files ``._<name>.cif`` beside copies.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    list of Path
     """
+    return [
+        file
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.suffix.lower() == ".cif"
+        and not file.name.startswith(".")
+        and file.is_file()
+    ]
+
+
+def _find_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the CIF files of each id, in the order of their names."""
     files: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        is_cif = file.suffix.lower() == ".cif" and not file.name.startswith(".")
-        if is_cif and file.is_file():
-            files.setdefault(file.stem, []).append(file)
+    for file in cif_files(folder):
+        files.setdefault(file.stem, []).append(file)
     return files
 
 

@@ -5,12 +5,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
-from sklearn_cgcnn.datasets import fetch_matminer
+from sklearn_cgcnn.datasets import fetch_matminer, iter_packed_arrays
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.pretrained._tasks import Task
+
+# What the files call the arrays.
+_NAMES = {
+    "numbers": "atomic_numbers",
+    "cell": "lattice",
+    "scaled_positions": "frac_coords",
+}
 
 
 def read(
@@ -38,7 +44,10 @@ def read(
         y = table[task.column].to_numpy(dtype=float)
         if task.subset is not None:
             y = np.where(table[task.subset].astype(bool), y, np.nan)
-        structures = None if stored.exists() else _unpacked(data / task.dataset)
+        entries = iter_packed_arrays(
+            data / task.dataset / "structures.npz", names=_NAMES
+        )
+        structures = (entry.crystal for entry in entries)
     else:
         home = data / "matminer"
         bunch = fetch_matminer(task.dataset, target=task.column, data_home=home)
@@ -48,18 +57,3 @@ def read(
     if task.is_logarithm:
         y = np.log10(y)
     return CrystalGraphs.load(stored), y
-
-
-def _unpacked(folder: Path) -> list[Structure]:
-    """Return the crystals of a file of arrays."""
-    arrays = dict(np.load(folder / "structures.npz"))
-    ends = np.cumsum(arrays["n_sites"], dtype=np.int64)[:-1]
-    return [
-        Structure(Lattice(lattice), numbers.tolist(), positions)
-        for lattice, numbers, positions in zip(
-            arrays["lattice"],
-            np.split(arrays["atomic_numbers"], ends),
-            np.split(arrays["frac_coords"], ends),
-            strict=True,
-        )
-    ]

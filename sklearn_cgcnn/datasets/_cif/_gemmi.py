@@ -6,6 +6,7 @@ to that function.
 
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 from sklearn_cgcnn.datasets._cif._syntax import DATA_LINE, Block, Item
 
@@ -58,13 +59,13 @@ def _gemmi() -> ModuleType | None:
     return gemmi
 
 
-def _item(item: object) -> Item | None:
+def _item(item: Any) -> Item | None:
     """Return an item of gemmi as one of this package, or None if unsure."""
-    pair = item.pair  # type: ignore[attr-defined]
+    pair = item.pair
     if pair is not None:
         names, raw, is_loop = [pair[0]], [pair[1]], False
-    elif item.loop is not None:  # type: ignore[attr-defined]
-        loop = item.loop  # type: ignore[attr-defined]
+    elif item.loop is not None:
+        loop = item.loop
         names, raw, is_loop = loop.tags, loop.values, True
     else:  # a save frame
         return None
@@ -75,7 +76,7 @@ def _item(item: object) -> Item | None:
                 return None
             value = _unquoted(value)
         values.append(value)
-    return Item(names, is_loop, item.line_number, values)  # type: ignore[attr-defined]
+    return Item(names, is_loop, item.line_number, values)
 
 
 def _unquoted(value: str) -> str:
