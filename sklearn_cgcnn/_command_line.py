@@ -15,6 +15,7 @@ from sklearn_cgcnn._prediction_table import (
     read_structures,
     write_table,
 )
+from sklearn_cgcnn.datasets._property_table import TABLE_NAME, is_number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ValueError, TypeError, ArithmeticError, ImportError) as error:
-        print(f"sklearn-cgcnn: {error}", file=sys.stderr)  # noqa: T201
+        _say(f"sklearn-cgcnn: {error}")
         return 1
     return code
+
+
+def _say(message: str) -> None:
+    """Tell people something, on standard error, apart from tables."""
+    print(message, file=sys.stderr)  # noqa: T201
 
 
 def _check_output(path: Path | None) -> None:
@@ -84,7 +90,7 @@ def _add_predict(commands: Any) -> None:
         "--format", choices=("csv", "jsonl"), default="csv", help="default: csv"
     )
     command.add_argument(
-        "--level", type=float, default=0.9, help="confidence level; default: 0.9"
+        "--level", type=_level, default=0.9, help="confidence level; default: 0.9"
     )
     command.add_argument(
         "-j",
@@ -95,6 +101,13 @@ def _add_predict(commands: Any) -> None:
     )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     command.set_defaults(run=_predict)
+
+
+def _level(text: str) -> float:
+    level = float(text)
+    if not 0 < level < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return level
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -112,7 +125,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _report(failed: Mapping[str, str]) -> int:
     """Name what failed on standard error, and return the exit code."""
     for name, reason in failed.items():
-        print(f"{name}: {reason}", file=sys.stderr)  # noqa: T201
+        _say(f"{name}: {reason}")
     return 1 if failed else 0
 
 
@@ -120,16 +133,26 @@ def _load(name: str) -> tuple[Any, dict[str, Any]]:
     """Return a model and its card, by the name of a model or of a file."""
     from sklearn_cgcnn import model_files, pretrained
 
+    card = _card(name)
     if name in pretrained.list_models():
-        return pretrained.load(name), pretrained.card(name)
+        return pretrained.load(name), card
+    model = model_files.load_model(name)
+    if not hasattr(model, "predict"):
+        raise TypeError(f"{name} holds a {card['model']}, which predicts no property")
+    return model, card
+
+
+def _card(name: str) -> dict[str, Any]:
+    """Return the card of a model, by the name of a model or of a file."""
+    from sklearn_cgcnn import model_files, pretrained
+
+    if name in pretrained.list_models():
+        return pretrained.card(name)
     if not Path(name).exists():
         raise FileNotFoundError(
             f"{name} is neither a file nor one of {', '.join(pretrained.list_models())}"
         )
-    model, card = model_files.load_model(name), model_files.read_card(name)
-    if not hasattr(model, "predict"):
-        raise TypeError(f"{name} holds a {card['model']}, which predicts no property")
-    return model, card
+    return model_files.read_card(name)
 
 
 def _add_fit(commands: Any) -> None:
@@ -159,11 +182,13 @@ def _add_fit(commands: Any) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+    from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
     from sklearn_cgcnn.datasets import load_cif_directory
     from sklearn_cgcnn.model_files import save_model
 
-    estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
+    # With a featurizer, its parameters can be set too.
+    kind: Any = CGCNNClassifier if options.classify else CGCNNRegressor
+    estimator = kind(featurizer=CrystalGraphFeaturizer())
     settings = dict(map(_parameter, options.set))
     try:
         estimator.set_params(**settings)
@@ -176,10 +201,33 @@ def _fit(options: argparse.Namespace) -> int:
             "not all files can be read, and no model was trained; correct them, or "
             "pass --skip-unreadable to leave them out"
         )
+    _check_target(crystals.target, options)
     estimator.fit(crystals.data, crystals.target)
-    card = {"unit": options.unit, "training crystals": len(crystals.data)}
+    n_crystals = len(crystals.data)
+    card = {"unit": options.unit, "training crystals": n_crystals}
     save_model(estimator, options.output, card=card)
+    _say(f"wrote {options.output}, trained on {n_crystals} crystals")
     return code
+
+
+def _check_target(target: Any, options: argparse.Namespace) -> None:
+    """Check that there is something to predict, of the kind that was asked for."""
+    table = options.folder / TABLE_NAME
+    if target is None:
+        raise ValueError(f"there are no properties; write them in {table}")
+    if options.classify:
+        return
+    if target.dtype.kind == "U":
+        label = next(text for text in target.ravel().tolist() if not is_number(text))
+        raise ValueError(
+            f"{table} has {label!r}, which is not a number; correct it (an empty field "
+            "is a missing value), or pass --classify to predict classes"
+        )
+    if target.dtype.kind == "i" and target.ndim == 1 and len(set(target)) == 2:
+        _say(
+            f"{table} has two values only, which are predicted as numbers; pass "
+            "--classify to predict classes"
+        )
 
 
 def _parameter(assignment: str) -> tuple[str, Any]:
@@ -195,16 +243,23 @@ def _parameter(assignment: str) -> tuple[str, Any]:
 def _add_models(commands: Any) -> None:
     command = commands.add_parser(
         "models",
-        help="list the models of the package",
+        help="list the models of the package, or describe one",
         description="List the models that come with the package: name, unit, error on "
-        "crystals that they were not trained on, and what they predict.",
+        "crystals that they were not trained on, and what they predict. With a name, "
+        "print the card of this model: its data, errors and limits.",
     )
+    command.add_argument("name", nargs="?", help="a model of the package, or a file")
     command.set_defaults(run=_models)
 
 
 def _models(options: argparse.Namespace) -> int:
     from sklearn_cgcnn.pretrained import card, list_models
 
+    if options.name:
+        for key, value in _card(options.name).items():
+            text = ", ".join(value) if isinstance(value, list) else value
+            print(f"{key}: {text}")  # noqa: T201
+        return 0
     for name in list_models():
         found = card(name)
         measure = next(key for key in found if "error" in key or "ROC" in key)

@@ -1,26 +1,25 @@
 """A scikit-learn transformer that turns structures into crystal graphs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast, overload
+from typing import Any, ClassVar, Self, overload
 
 from pymatgen.core.structure import IStructure
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from sklearn_cgcnn._crystal_input import CrystalInput
+from sklearn_cgcnn._graph_settings import GraphSettings
 from sklearn_cgcnn._sklearn_compat import (
     Interval,
     StrOptions,
     fit_context,
     validate_params,
 )
-from sklearn_cgcnn._validation import check_crystals
+from sklearn_cgcnn._validation import check_crystals, check_each
 from sklearn_cgcnn._versioned_state import State, VersionedState
-from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs import (
     EDGE_RULES,
     AnyGraphs,
@@ -29,20 +28,16 @@ from sklearn_cgcnn.graphs import (
     Failure,
     ShardedCrystalGraphs,
     build_graphs,
-    describe_differences,
     edge_rule_from_dict,
-    graph_settings,
     structure_error,
     write_shards,
 )
-
-# The parameters that a rule passed as `connectivity` replaces, with their defaults.
-_RULE_PARAMETERS = {"max_neighbors": 12, "cutoff": None, "isolated_sites": "raise"}
 
 
 # Graphs are not a table, so scikit-learn must not wrap them in a DataFrame.
 class CrystalGraphFeaturizer(  # type: ignore[call-arg]
     VersionedState,
+    GraphSettings,
     CrystalInput,
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -292,7 +287,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         self._validate_params()
         if isinstance(X, Iterator):
-            return self._build(_check_each(X, self.on_error))
+            return self._build(check_each(X, on_error=self.on_error))
         crystals = check_crystals(X, on_error=self.on_error, on_disk=True)
         if isinstance(crystals, AnyGraphs):
             self.check_settings(crystals)
@@ -385,7 +380,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         self._validate_params()
         if isinstance(X, Iterator):
-            structures: Any = _check_each(X, self.on_error)
+            structures: Any = check_each(X, on_error=self.on_error)
         else:
             structures = check_crystals(X, on_error=self.on_error, on_disk=True)
         if isinstance(structures, AnyGraphs):
@@ -421,69 +416,6 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         return self
 
-    def check_settings(self, graphs: AnyGraphs) -> None:
-        """Check that graphs have the settings of this featurizer.
-
-        Parameters
-        ----------
-        graphs : CrystalGraphs or ShardedCrystalGraphs
-            Graphs that were made before.
-
-        Raises
-        ------
-        GraphSettingsError
-            If they were made with other settings.
-        """
-        expected = self.graph_settings()
-        if graphs.settings != expected:
-            differences = describe_differences(graphs.settings, expected)
-            raise GraphSettingsError(
-                f"X holds graphs made with {differences}; featurize the structures "
-                "with the same settings"
-            )
-
-    def graph_settings(self) -> dict[str, Any]:
-        """Return the settings that shape the graphs.
-
-        Returns
-        -------
-        dict of str to JSON value
-            Settings as in ``CrystalGraphs.settings``: the edge rule and its parameters
-            as ``"connectivity"``, and ``"merge_equivalent"``. :meth:`from_settings`
-            makes a featurizer of them.
-        """
-        return graph_settings(self._edge_rule(), self.merge_equivalent)
-
-    def _edge_rule(self) -> EdgeRule:
-        """Return the rule that was passed, or make it from its name and parameters."""
-        if isinstance(self.connectivity, EdgeRule):
-            self._check_no_conflict(self.connectivity)
-            return self.connectivity
-        rule_class: Any = EDGE_RULES[self.connectivity]
-        parameters = {
-            each.name: getattr(self, each.name)
-            for each in fields(rule_class)
-            if each.name in _RULE_PARAMETERS
-        }
-        if self.cutoff is None:
-            parameters.pop("cutoff", None)  # each rule has its own default
-        rule: EdgeRule = rule_class(**parameters)
-        return rule
-
-    def _check_no_conflict(self, rule: EdgeRule) -> None:
-        name = type(rule).__name__
-        for parameter, default in _RULE_PARAMETERS.items():
-            value = getattr(self, parameter)
-            if value == default:
-                continue
-            remedy = f"set it to its default, {default!r}"
-            if hasattr(rule, parameter):
-                remedy += f", and pass connectivity={name}({parameter}={value!r}, ...)"
-            raise ValueError(
-                f"{parameter}={value!r} conflicts with connectivity={rule!r}: a rule "
-                f"object replaces the parameter {parameter} of the featurizer; {remedy}"
-            )
-
     def _check_failed(self, graphs: AnyGraphs) -> None:
         if graphs.failed and self.on_error == "raise":
             failures = {
@@ -516,17 +448,3 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         return tags
-
-
-def _check_each(
-    crystals: Iterator[Any], on_error: str
-) -> Iterator[IStructure | Failure]:
-    """Yield the structures of an iterator, each one checked when it is read."""
-    for index, crystal in enumerate(crystals):
-        if isinstance(crystal, AnyGraphs):
-            raise TypeError(
-                f"X[{index}] is of type {type(crystal).__name__}, but an iterator must "
-                "yield structures; pass CrystalGraphs.concatenate(list(X)) instead"
-            )
-        checked = check_crystals([crystal], on_error=on_error, first=index)
-        yield from cast(list[IStructure | Failure], checked)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from sklearn_cgcnn._estimators import collect_graphs
@@ -107,8 +106,9 @@ def predict_table(
     Returns
     -------
     rows : list of dict of str to object
-        Id, formula, value and unit of each crystal, how it is unlike the training
-        crystals, and where the model has them, the ends of its interval.
+        Id, formula, value and unit of each crystal. Where the model has them, the ends
+        of its interval, and how it is unlike the training crystals, which is not known
+        of weights from elsewhere.
     failed : dict of str to str
         The reasons for crystals that cannot become graphs, by their ids.
     """
@@ -176,18 +176,9 @@ def _columns(model: Any, graphs: CrystalGraphs, level: float) -> dict[str, list[
     if hasattr(model, "predict_interval"):
         low, high = model.predict_interval(graphs, level).T
         columns |= {"lower": low.tolist(), "upper": high.tolist()}
-    inner = model
-    while inner is not None and not hasattr(inner, "reasons"):
-        frozen = inner.estimator if isinstance(inner, FrozenEstimator) else None
-        inner = getattr(inner, "estimator_", frozen)
-    columns["warnings"] = (
-        _new_elements(model, graphs) if inner is None else inner.reasons(graphs)
-    )
-    return columns
-
-
-def _new_elements(model: Any, graphs: CrystalGraphs) -> list[list[str]]:
     elements = networks_of(model)[0]._elements
-    if elements is None:  # of weights from elsewhere, it is not known
-        return [[] for _ in range(len(graphs))]
-    return new_elements(graphs, elements).reasons
+    if hasattr(model, "reasons"):
+        columns["warnings"] = model.reasons(graphs)
+    elif elements is not None:
+        columns["warnings"] = new_elements(graphs, elements).reasons
+    return columns

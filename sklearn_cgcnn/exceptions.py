@@ -74,8 +74,8 @@ class GraphSettingsError(ValueError):
     ...     model.predict(graphs)
     ... except GraphSettingsError as error:
     ...     print(error)
-    X holds graphs made with max_neighbors=6 instead of 12; featurize the structures
-    with the same settings
+    X holds graphs made with max_neighbors=6 instead of 12; make them with the same
+    settings, as model.featurizer_.transform(structures) does for a fitted model
     """
 
 

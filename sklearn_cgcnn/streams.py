@@ -12,6 +12,7 @@ import numpy as np
 
 from sklearn_cgcnn._advice import is_crystal
 from sklearn_cgcnn._estimators import collect_graphs
+from sklearn_cgcnn._messages import warn
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn._sklearn_compat import Interval, validate_params
 from sklearn_cgcnn.datasets import CrystalEntry
@@ -205,4 +206,4 @@ def _counted_from(first: int, rows: Any) -> Iterator[None]:
             lambda match: f"X[{first + rows[int(match[1])]}]",
             str(warning.message),
         )
-        warnings.warn(message, warning.category, stacklevel=5)
+        warn(message, warning.category)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._command_line import main
 from sklearn_cgcnn.model_files import load_model, read_card, save_model
 from sklearn_cgcnn.uncertainty import ConformalRegressor, SpreadRegressor
@@ -126,7 +126,9 @@ def test_fit_then_predict_from_a_file(folder, tmp_path, ionic, capsys):
     settings = [f"--set={name}={value}" for name, value in SMALL.items()]
     arguments = ["fit", str(folder), "-o", str(model), "--unit", "eV", *settings]
     assert main([*arguments, "--set", "device=cpu"]) == 0
-    expected = CGCNNRegressor(**SMALL, device="cpu").fit(ionic.data, ionic.target)
+    expected = CGCNNRegressor(
+        **SMALL, device="cpu", featurizer=CrystalGraphFeaturizer()
+    )
     assert repr(load_model(model)) == repr(expected)
     assert read_card(model)["training crystals"] == 60
     assert main(["predict", str(model), str(folder), "-o", str(out), "-q"]) == 0
@@ -140,7 +142,8 @@ def test_fit_then_predict_from_a_file(folder, tmp_path, ionic, capsys):
         (["fit", "nowhere", "-o", "m"], "nowhere is not a folder"),
         (["fit", ".", "-o", "m", "--set", "lr"], "not of the form NAME=VALUE"),
         (["fit", ".", "-o", "m", "--set", "colour=1"], "colour"),
-        (["fit", ".", "-o", "m", "--set", "featurizer__x=1"], "no parameter"),
+        (["fit", ".", "-o", "m", "--set", "loss__x=1"], "no parameter"),
+        (["fit", ".", "-o", "m", "--set", "featurizer__x=1"], "Invalid parameter"),
         (["fit", ".", "-o", "no/m"], "no is not a folder"),
     ],
 )
@@ -240,3 +243,60 @@ def test_all_crystals_may_fail(models, tmp_path, capsys):
     assert table(captured.out) == []
     assert "half.cif: " in captured.err
     assert "disordered" in captured.err
+
+
+def test_the_card_of_a_model_is_printed(models, capsys):
+    assert main(["models", "log_bulk_modulus"]) == 0
+    lines = dict(
+        line.split(": ", 1) for line in capsys.readouterr().out.strip().splitlines()
+    )
+    assert lines["unit"] == "log10(GPa)"
+    assert lines["elements"].startswith("H, ")
+    assert main(["models", str(models / "plain")]) == 0
+    assert "unit: eV\n" in capsys.readouterr().out
+    assert main(["models", "missing"]) == 1
+    assert "missing is neither a file nor one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("properties", "arguments", "message"),
+    [
+        ([0, 1] * 30, [], "pass --classify to predict classes"),
+        (["n/a", *range(59)], [], "has 'n/a', which is not a number"),
+        (None, [], "there are no properties"),
+        ([0, 1] * 30, ["--classify"], "trained on 60 crystals"),
+        (
+            list(range(60)),
+            ["--set", "featurizer__max_neighbors=4"],
+            "trained on 60 crystals",
+        ),
+    ],
+)
+def test_fit_says_what_it_learns(
+    folder, tmp_path, capsys, properties, arguments, message
+):
+    for file in folder.glob("*.cif"):
+        shutil.copy(file, tmp_path)
+    if properties is not None:
+        lines = [f"c{number:02d},{each}" for number, each in enumerate(properties)]
+        (tmp_path / "id_prop.csv").write_text("\n".join(lines))
+    quick = ["--set", "max_epochs=1", "--set", "n_conv_layers=1"]
+    output = tmp_path / "model"
+    code = main(["fit", str(tmp_path), "-o", str(output), *quick, *arguments])
+    error = capsys.readouterr().err
+    assert message in error
+    assert (code == 0) == output.exists() == ("trained on 60" in error)
+
+
+def test_a_folder_that_is_missing_is_named(models, tmp_path, capsys):
+    missing = str(tmp_path / "missing")
+    assert main(["predict", str(models / "plain"), missing, "-q"]) == 1
+    assert f"{missing}: there is no such file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("level", ["0", "1.5", "ninety"])
+def test_a_level_that_is_none_is_refused_before_the_work(models, capsys, level):
+    with pytest.raises(SystemExit) as refused:
+        main(["predict", str(models / "plain"), "a.cif", "--level", level])
+    assert refused.value.code == 2
+    assert "--level" in capsys.readouterr().err

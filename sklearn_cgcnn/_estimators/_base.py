@@ -1,4 +1,4 @@
-"""What the regressor and the classifier share: fit and prediction."""
+"""What the regressor and the classifier share: fit."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -7,25 +7,20 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
+from sklearn_cgcnn._estimators._evaluation import NetEvaluation
 from sklearn_cgcnn._estimators._limits import (
     elements_of,
     warn_of_failed,
-    warn_of_long_edges,
-    warn_of_new_elements,
 )
 from sklearn_cgcnn._estimators._net_training import NetTraining
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._persistence import complete_weights
 from sklearn_cgcnn._estimators._pretrained import (
-    inherited_featurizer,
     pretrained_model,
 )
 from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
-from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
     CrystalDataset,
@@ -33,28 +28,14 @@ from sklearn_cgcnn._training import (
     auto_baseline,
     fit_baseline,
     is_complete,
-    make_dataset,
     resolve_device,
 )
-from sklearn_cgcnn._validation import (
-    check_crystals,
-    check_elements,
-    check_sample_weight,
-    find_unknown_elements,
-    named_as_in,
-)
-from sklearn_cgcnn.graphs import (
-    AnyGraphs,
-    CrystalGraphs,
-    ShardedCrystalGraphs,
-    chunks_of,
-)
+from sklearn_cgcnn._validation import check_crystals, check_sample_weight, named_as_in
+from sklearn_cgcnn.graphs import AnyGraphs
 
 
-class BaseCGCNN(NetTraining, ABC):
-    """Base class of the estimators: fit and prediction."""
-
-    featurizer_: CrystalGraphFeaturizer
+class BaseCGCNN(NetTraining, NetEvaluation, ABC):
+    """Base class of the estimators: fit."""
 
     # Implemented by the regressor and the classifier
 
@@ -65,10 +46,6 @@ class BaseCGCNN(NetTraining, ABC):
     @abstractmethod
     def _encode_more_target(self, y: Any, n_crystals: int, name: str = "y") -> Targets:
         """Check y against the targets seen so far, and return the targets."""
-
-    @abstractmethod
-    def _decode(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Convert outputs of the network to the unit and shape of the target."""
 
     def _labels_to_stratify(self, targets: Targets) -> NDArray[Any] | None:
         """Return the labels by which the validation split is stratified, if any."""
@@ -249,49 +226,6 @@ class BaseCGCNN(NetTraining, ABC):
                 self.__dict__ = before
             raise
 
-    def _make_featurizer(self, crystals: Any) -> CrystalGraphFeaturizer:
-        """Return the featurizer of the parameters, or one for the graphs given."""
-        if self.pretrained is not None:
-            return inherited_featurizer(self, pretrained_model(self.pretrained))
-        if self.featurizer is not None:
-            copied: CrystalGraphFeaturizer = clone(self.featurizer)
-            return copied
-        if isinstance(crystals, AnyGraphs):
-            settings = crystals.settings
-            return CrystalGraphFeaturizer.from_settings(
-                settings, **self._featurizer_params()
-            )
-        return CrystalGraphFeaturizer(**self._featurizer_params())
-
-    def _featurizer_params(self) -> dict[str, Any]:
-        """Return the parameters of a featurizer that do not shape the graphs."""
-        names = ("on_error", "n_jobs", "verbose")
-        return {name: getattr(self, name) for name in names}
-
-    def _on_error(self) -> str:
-        """Return how crystals that cannot become graphs are treated."""
-        own = self.featurizer
-        return self.on_error if own is None else str(own.on_error)
-
-    def _make_graphs(
-        self, crystals: Any, spec: NetworkSpec, name: str = "X"
-    ) -> AnyGraphs:
-        """Return the graphs. Crystals without features for an element fail too."""
-        graphs: AnyGraphs
-        if isinstance(crystals, AnyGraphs):
-            # Those that failed were collected on purpose.
-            self.featurizer_.check_settings(crystals)
-            graphs = crystals
-        else:
-            graphs = self.featurizer_.transform(crystals)
-        if graphs.failed or self.featurizer_.on_error == "collect":
-            unknown = find_unknown_elements(graphs, spec.known_elements())
-            graphs = graphs.with_failed(unknown)
-        else:
-            check_elements(graphs, spec.known_elements())
-        warn_of_long_edges(graphs, name)
-        return graphs
-
     def _learn_elements(self, graphs: AnyGraphs, previous: CrystalNet | None) -> None:
         """Remember which elements the network has been trained on."""
         before: Any = np.array([], dtype=np.int64)
@@ -370,94 +304,5 @@ class BaseCGCNN(NetTraining, ABC):
         self._clear_history(n_epochs)
         self.net_ = self._restore_net(complete)
 
-    # Prediction
-
-    def _predict_outputs(self, X: Any) -> NDArray[np.float32]:
-        """Return the outputs of the network, of shape (n_crystals, n_outputs)."""
-        return self._evaluate(X, "infer")
-
-    def _predict_contributions(self, X: Any) -> list[NDArray[np.float64]]:
-        """Return the contributions of the sites of each crystal, in their order.
-
-        Each array has shape (n_sites,) or (n_sites, n_outputs).
-        """
-        return self._evaluate_sites(X, "contributions", self._decode)
-
-    def _embed_crystals(self, X: Any) -> NDArray[np.float64]:
-        """Return the pooled vectors, of shape (n_crystals, n_site_channels)."""
-        return self._evaluate(X, "crystal_vectors").astype(np.float64)
-
-    def _embed_sites(self, X: Any) -> list[NDArray[np.float64]]:
-        """Return the vectors of the sites of each crystal, in their order."""
-        return self._evaluate_sites(
-            X, "site_vectors", lambda vectors: vectors.astype(np.float64)
-        )
-
-    def _n_embedding_channels(self) -> int:
-        check_is_fitted(self)
-        return int(self._network_spec.n_site_channels)
-
-    def _evaluate(self, X: Any, method: str) -> NDArray[np.float32]:
-        """Return what a method of net or network computes of each crystal.
-
-        Rows of crystals that failed are NaN.
-        """
-        graphs = self._graphs_to_evaluate(X)
-        is_known = ~graphs.is_failed
-        known = graphs if is_known.all() else graphs[is_known]
-        values = self._evaluate_known(known, method)
-        if known is not graphs:
-            filled = np.full((len(graphs), *values.shape[1:]), np.nan, values.dtype)
-            filled[is_known] = values
-            values = filled
-        return values
-
-    def _evaluate_known(self, graphs: AnyGraphs, method: str) -> NDArray[np.float32]:
-        """Return what a method computes of crystals that all have graphs."""
-        order = None
-        if isinstance(graphs, ShardedCrystalGraphs):
-            order = graphs.reading_order()
-        if order is not None:
-            graphs = graphs[order]
-        dataset = make_dataset(graphs, device=self.net_.device)
-        values: NDArray[np.float32] = self.net_.evaluate(dataset, method).numpy()
-        return values if order is None else values[np.argsort(order)]
-
-    def _evaluate_sites(
-        self,
-        X: Any,
-        method: str,
-        convert: Callable[[NDArray[np.float32]], NDArray[np.float64]],
-    ) -> list[NDArray[np.float64]]:
-        """Return what a method of the network computes of the sites of each crystal.
-
-        Crystals that failed have no sites.
-        """
-        graphs = self._graphs_to_evaluate(X)
-        of_crystals = [np.empty(0)] * len(graphs)
-        for positions, part in chunks_of(graphs):
-            known = part[~part.is_failed] if part.failed else part
-            values = convert(self._evaluate_known(known, method))
-            pairs = zip(positions.tolist(), _split_sites(part, values), strict=True)
-            for position, of_sites in pairs:
-                of_crystals[position] = of_sites
-        return of_crystals
-
-    def _graphs_to_evaluate(self, X: Any) -> AnyGraphs:
-        """Return the graphs of crystals to predict, and warn of what is unlike them."""
-        check_is_fitted(self)
-        crystals = check_crystals(X, on_error=self.featurizer_.on_error, on_disk=True)
-        graphs = self._make_graphs(crystals, self._network_spec)
-        if self._elements is not None:
-            warn_of_new_elements(graphs, self._elements)
-        return graphs
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
-
-
-def _split_sites(
-    graphs: CrystalGraphs, merged: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
-    """Return values of merged sites for the sites of each crystal, in their order."""
-    return np.split(graphs.expand_sites(merged), graphs.site_map_offsets[1:-1])

@@ -1,13 +1,12 @@
 """Warn of crystals that a model cannot know much about."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.periodic_table import Element
 
-from sklearn_cgcnn._messages import listing
+from sklearn_cgcnn._messages import listing, warn
 from sklearn_cgcnn.exceptions import ExtrapolationWarning, FailedCrystalsWarning
 from sklearn_cgcnn.graphs import AnyGraphs, CrystalGraphs, chunks_of
 
@@ -61,13 +60,12 @@ def warn_of_long_edges(graphs: AnyGraphs, name: str = "X") -> None:
         longest = max(longest, part.distances[long].max(initial=0.0))
     if not found:
         return
-    warnings.warn(
+    warn(
         f"{_first_of(found, name)} edges longer than {_LONG_EDGE:g} Å (up to "
         f"{longest:.1f} Å), like those of a molecule in a box or a slab in vacuum. The "
         "network cannot tell such lengths apart; set cutoff=8 of the featurizer, or "
         "see the limits of validity in the documentation",
         ExtrapolationWarning,
-        stacklevel=2,
     )
 
 
@@ -97,11 +95,10 @@ def warn_of_new_elements(graphs: AnyGraphs, known: NDArray[np.int64]) -> None:
     if not found:
         return
     symbols = [Element.from_Z(z).symbol for z in sorted(new)]
-    warnings.warn(
+    warn(
         f"{_first_of(found, 'X')} elements that no training crystal has "
         f"({', '.join(symbols)}); predictions for them are extrapolations",
         ExtrapolationWarning,
-        stacklevel=2,
     )
 
 
@@ -124,7 +121,7 @@ def warn_of_failed(graphs: AnyGraphs, name: str = "X") -> None:
     n_crystals = f"{len(lines)} of {len(graphs)} crystals"
     header = f"{n_crystals} cannot become graphs and are left out:"
     message = listing(header, lines, _MAX_LISTED)
-    warnings.warn(message, FailedCrystalsWarning, stacklevel=2)
+    warn(message, FailedCrystalsWarning)
 
 
 def _crystal_of(graphs: CrystalGraphs, sites: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sklearn_cgcnn._estimators._training_data import Targets
@@ -71,3 +71,32 @@ class NumberTargets:
 
     def _n_outputs(self) -> int:
         return len(self.target_mean_)
+
+
+def check_scale(
+    target_mean: ArrayLike, target_scale: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check the mean and the standard deviation of targets.
+
+    Parameters
+    ----------
+    target_mean, target_scale : float or array-like of shape (n_outputs,)
+        Mean and standard deviation.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape () or (n_outputs,)
+
+    Raises
+    ------
+    ValueError
+        If they are not finite or differ in shape.
+    """
+    mean, scale = (np.asarray(x, dtype=np.float64) for x in (target_mean, target_scale))
+    is_finite = mean.shape == scale.shape and np.isfinite(mean + scale).all()
+    if mean.ndim > 1 or not is_finite:
+        raise ValueError(
+            f"target_mean has shape {mean.shape} and target_scale {scale.shape}; "
+            "give two finite floats, or one finite number per output in each"
+        )
+    return mean, scale

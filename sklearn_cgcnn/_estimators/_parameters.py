@@ -118,6 +118,34 @@ class EstimatorParameters(CrystalInput, BaseEstimator):  # type: ignore[misc]
         "verbose": ["verbose"],
     }
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of this estimator, or of the featurizer in it.
+
+        Parameters
+        ----------
+        **params
+            Parameters by their names. ``featurizer__max_neighbors`` is the parameter
+            ``max_neighbors`` of `featurizer`.
+
+        Returns
+        -------
+        object
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or if it is one of a featurizer that is None.
+        """
+        of_featurizer = [name for name in params if name.startswith("featurizer__")]
+        if of_featurizer and params.get("featurizer", self.featurizer) is None:
+            raise ValueError(
+                f"{of_featurizer[0]} cannot be set because featurizer is None; pass "
+                "featurizer=CrystalGraphFeaturizer() to the estimator"
+            )
+        super().set_params(**params)
+        return self
+
     def _store_params(self, arguments: Mapping[str, Any]) -> None:
         """Store the arguments of `__init__` unchanged, as scikit-learn requires."""
         own = {k: v for k, v in arguments.items() if k not in ("self", "__class__")}

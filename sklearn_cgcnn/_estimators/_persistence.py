@@ -5,7 +5,6 @@ neither the state of the optimizer nor that of callbacks, and it loads on a mach
 without the GPU that the network was trained on.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
+from sklearn_cgcnn._messages import warn
 from sklearn_cgcnn._training import (
     CrystalNet,
     TargetEncoding,
@@ -87,10 +87,9 @@ class PersistentWeights(VersionedState):
         try:
             device = resolve_device(params["device"])
         except ValueError:
-            warnings.warn(
+            warn(
                 f"the model was fitted with device={str(params['device'])!r}, which "
-                "this machine does not have; it is loaded on the CPU",
-                stacklevel=2,
+                "this machine does not have; it is loaded on the CPU"
             )
             device = torch.device("cpu")
         return build_net(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sklearn_cgcnn._estimators._base import BaseCGCNN
-from sklearn_cgcnn._estimators._number_targets import NumberTargets
+from sklearn_cgcnn._estimators._number_targets import NumberTargets, check_scale
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._sklearn_compat import StrOptions, fit_context
 from sklearn_cgcnn._training import LOSSES, REGRESSION_EPOCHS, make_criterion
@@ -428,24 +428,11 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
             If a weight is unknown, missing or of the wrong shape, or `target_mean` and
             `target_scale` are not finite or differ in shape.
         """
-        mean, scale = (
-            np.asarray(x, dtype=np.float64) for x in (target_mean, target_scale)
-        )
-        if (
-            mean.shape != scale.shape
-            or mean.ndim > 1
-            or not np.isfinite(mean + scale).all()
-        ):
-            raise ValueError(
-                f"target_mean has shape {mean.shape} and target_scale {scale.shape}; "
-                "give two finite floats, or one finite number per output in each"
-            )
+        mean, scale = check_scale(target_mean, target_scale)
         with self._restored_on_error():
             self._is_multioutput = mean.ndim == 1
-            self.target_mean_, self.target_scale_ = (
-                np.atleast_1d(mean),
-                np.atleast_1d(scale),
-            )
+            self.target_mean_ = np.atleast_1d(mean)
+            self.target_scale_ = np.atleast_1d(scale)
             self._load_weights(weights, n_epochs)
         return self
 

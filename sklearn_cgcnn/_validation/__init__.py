@@ -2,6 +2,7 @@
 
 from sklearn_cgcnn._validation._crystals import (
     check_crystals,
+    check_each,
     check_elements,
     find_unknown_elements,
 )
@@ -16,6 +17,7 @@ from sklearn_cgcnn._validation._targets import (
 __all__ = [
     "check_class_target",
     "check_crystals",
+    "check_each",
     "check_elements",
     "check_labels",
     "check_regression_target",

@@ -1,6 +1,7 @@
 """Check that X contains crystals."""
 
-from typing import Any, Literal, overload
+from collections.abc import Iterator
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +189,38 @@ def _join_graphs(parts: list[Any], first: int) -> CrystalGraphs:
     except GraphSettingsError as error:
         # The user knows these graphs as items of X, not of the argument `parts`.
         raise GraphSettingsError(str(error).replace("parts[", "X[")) from None
+
+
+def check_each(
+    crystals: Iterator[Any], *, on_error: str
+) -> Iterator[IStructure | Failure]:
+    """Check the crystals of an iterator, each one when it is read.
+
+    Parameters
+    ----------
+    crystals : iterator of object
+        What was passed as X.
+    on_error : {"raise", "collect"}
+        What to do with items that are no crystals.
+
+    Yields
+    ------
+    Structure or Failure
+        The crystals, or what is wrong with them.
+
+    Raises
+    ------
+    TypeError
+        If an item holds graphs, or is no crystal and `on_error` is "raise".
+    """
+    for index, crystal in enumerate(crystals):
+        if isinstance(crystal, AnyGraphs):
+            raise TypeError(
+                f"X[{index}] is of type {type(crystal).__name__}, but an iterator must "
+                "yield structures; pass CrystalGraphs.concatenate(list(X)) instead"
+            )
+        checked = check_crystals([crystal], on_error=on_error, first=index)
+        yield from cast(list[IStructure | Failure], checked)
 
 
 def _as_structures(

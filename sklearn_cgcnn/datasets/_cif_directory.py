@@ -1,7 +1,6 @@
 """Load folders of CIF files in the layout of the original program."""
 
 import os
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
 from numbers import Integral, Real
@@ -10,7 +9,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-from sklearn_cgcnn._messages import listing
+from sklearn_cgcnn._messages import listing, warn
 from sklearn_cgcnn._parallel import n_processes_for
 from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, validate_params
@@ -302,7 +301,7 @@ def _warn(folder: Path, failed: dict[str, str], notes: dict[str, list[str]]) -> 
         (joined, "are unusual; check that they were read as you expect"),
     ):
         if messages:
-            warnings.warn(_listing(folder, messages, what), stacklevel=4)
+            warn(_listing(folder, messages, what))
 
 
 def _listing(folder: Path, messages: dict[str, str], what: str) -> str:

@@ -107,6 +107,21 @@ def as_target(rows: list[list[str]]) -> NDArray[Any] | None:
             return texts.astype(np.int64)
         except OverflowError:
             return texts.astype(np.float64)
-    if all(not value or _NUMBER.fullmatch(value) for value in values):
+    if all(map(is_number, values)):
         return np.where(texts == "", "nan", texts).astype(np.float64)
     return texts
+
+
+def is_number(text: str) -> bool:
+    """Return whether a property is a number, or empty, which is NaN.
+
+    Parameters
+    ----------
+    text : str
+        A field of the table.
+
+    Returns
+    -------
+    bool
+    """
+    return not text or _NUMBER.fullmatch(text) is not None

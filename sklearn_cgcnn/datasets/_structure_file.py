@@ -24,6 +24,8 @@ def read_structure(file: Path) -> CIFReading:
     """
     if file.suffix.lower() == ".cif":
         return read_cif(file)
+    if not file.exists():
+        return CIFReading(None, "there is no such file or folder", [])
     try:
         return CIFReading(Structure.from_file(file), "", [])
     except Exception as error:  # noqa: BLE001

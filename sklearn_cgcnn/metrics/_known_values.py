@@ -1,12 +1,12 @@
 """Select the values that a score is computed from, target by target."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
+from sklearn_cgcnn._messages import warn
 from sklearn_cgcnn._validation import check_sample_weight
 
 
@@ -116,10 +116,8 @@ def _rows_with_prediction(predicted: NDArray[np.float64]) -> NDArray[np.bool_]:
             "at least one prediction"
         )
     if n_missing:
-        warnings.warn(
+        warn(
             f"{n_missing} of {len(predicted)} crystals have no prediction (NaN in "
-            "y_pred) and are left out of the score",
-            UserWarning,
-            stacklevel=5,  # the caller of the score
+            "y_pred) and are left out of the score"
         )
     return ~missing[:, 0]

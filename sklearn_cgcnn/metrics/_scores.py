@@ -1,6 +1,5 @@
 """Scores of regressors, computed from the values that are known."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
+from sklearn_cgcnn._messages import warn
 from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
 from sklearn_cgcnn.metrics._known_values import Target, known_values
 
@@ -221,11 +221,10 @@ def _score_each(
 def _score_one(target: Target, metric: Callable[..., float], n_needed: int) -> float:
     n_known = 0 if target.is_empty else len(target.true)
     if n_known < n_needed:
-        warnings.warn(
+        warn(
             f"the score of {target.name} is NaN, because too few of its values are "
             f"known (known: {n_known}, needed: {n_needed})",
             UndefinedMetricWarning,
-            stacklevel=6,  # the caller of the public function
         )
         return np.nan
     return metric(target.true, target.predicted, sample_weight=target.weights)

@@ -69,13 +69,13 @@ def read_container(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(
-            f"{path} is damaged, or is not a safetensors file ({error}); copy or "
-            "download it again, or pass a file of save_model"
+            f"{path} is not a model file, or is damaged ({error}); pass a file of "
+            "save_model, or copy or download it again"
         ) from error
     if _CONTENTS not in metadata:
         raise ModelFileError(
-            f"{path} is a safetensors file, but not one of save_model; load it with "
-            "the program that made it"
+            f"{path} is not a model file: save_model did not make it; load it with the "
+            "program that made it"
         )
     text = metadata[_CONTENTS]
     if metadata.get(_CHECKSUM) != _checksum(text, arrays):

@@ -1,15 +1,20 @@
 """The models that come with the package."""
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_cgcnn.exceptions import ModelFileError
 from sklearn_cgcnn.model_files import load_model, read_card
 
 FOLDER = Path(__file__).with_name("models")
 HASHES = "sha256.json"
+_MODEL, FORMULAS = ".safetensors", ".formulas.gz"
 
 
 def list_models() -> list[str]:
@@ -26,7 +31,7 @@ def list_models() -> list[str]:
     >>> "log_bulk_modulus" in list_models()
     True
     """
-    return sorted(_hashes())
+    return sorted(name.removesuffix(_MODEL) for name in _hashes() if _MODEL in name)
 
 
 def load(name: str) -> Any:
@@ -60,7 +65,7 @@ def load(name: str) -> Any:
     >>> round(float(10 ** model.predict([silicon])[0]), -1)  # GPa; experiment: 98.8
     90.0
     """
-    return load_model(_path(name))
+    return load_model(_path(name, _MODEL))
 
 
 def card(name: str) -> dict[str, Any]:
@@ -90,18 +95,55 @@ def card(name: str) -> dict[str, Any]:
     >>> card("log_bulk_modulus")["unit"]
     'log10(GPa)'
     """
-    return read_card(_path(name))
+    return read_card(_path(name, _MODEL))
 
 
-def _path(name: str) -> Path:
-    """Return the file of a model, which is as it was published."""
-    hashes = _hashes()
-    if name not in hashes:
+def training_formulas(name: str) -> NDArray[np.str_]:
+    """Return the formulas of the crystals that a model was trained on.
+
+    To test a model that begins from this one, or to test this one on crystals of your
+    own, leave out crystals with these formulas.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`list_models`.
+
+    Returns
+    -------
+    ndarray of shape (n_formulas,), str
+        Each once, in alphabetical order, as
+        :func:`~sklearn_cgcnn.metrics.crystal_groups` labels crystals by formula.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    ModelFileError
+        If its file differs from the one that was published.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_cgcnn.metrics import crystal_groups
+    >>> from sklearn_cgcnn.pretrained import textbook_crystals, training_formulas
+    >>> structures = [textbook_crystals()[name] for name in ("silicon", "rock salt")]
+    >>> formulas = training_formulas("last_phonon_peak")
+    >>> np.isin(crystal_groups(structures), formulas).tolist()
+    [True, False]
+    """
+    text = gzip.decompress(_path(name, FORMULAS).read_bytes()).decode()
+    return np.array(text.split())
+
+
+def _path(name: str, ending: str) -> Path:
+    """Return a file of a model, which is as it was published."""
+    if name not in list_models():
         raise ValueError(
-            f"there is no model {name!r}; choose one of {', '.join(sorted(hashes))}"
+            f"there is no model {name!r}; choose one of {', '.join(list_models())}"
         )
-    path = FOLDER / f"{name}.safetensors"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != hashes[name]:
+    path = FOLDER / f"{name}{ending}"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _hashes()[path.name]:
         raise ModelFileError(
             f"{path} differs from the published file; install the package again"
         )

@@ -7,6 +7,7 @@ they get a new card: cross-validation is added where it is due.
 """
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
@@ -26,9 +27,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn.exceptions import ExtrapolationWarning
 from sklearn_cgcnn.graphs import CrystalGraphs
+from sklearn_cgcnn.metrics import crystal_groups
 from sklearn_cgcnn.model_files import save_model
 from sklearn_cgcnn.model_files._files import RESERVED_KEYS
-from sklearn_cgcnn.pretrained._catalog import FOLDER, HASHES, card, load
+from sklearn_cgcnn.pretrained._catalog import FOLDER, FORMULAS, HASHES, card, load
 from sklearn_cgcnn.pretrained._contents import symbols, textbook_crystals_in
 from sklearn_cgcnn.pretrained._data import read
 from sklearn_cgcnn.pretrained._evaluation import (
@@ -57,17 +59,35 @@ def main() -> None:
     warnings.simplefilter("ignore", ExtrapolationWarning)
     data = Path(os.environ["SKLEARN_CGCNN_DATA"])
     for name in options.names:
-        is_there = (FOLDER / f"{name}.safetensors").exists()
-        if is_there and not options.cards:
-            print(f"{name}: the package has it")  # noqa: T201
-            continue
-        print(name, flush=True)  # noqa: T201
+        make(name, data, options.work, renew_card=options.cards)
+
+
+def make(name: str, data: Path, work: Path, *, renew_card: bool) -> None:
+    """Make the files of a model that the package does not have.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    data : Path
+        Folder of the data.
+    work : Path
+        Folder of work.
+    renew_card : bool
+        Whether to make a new card for a model that the package has.
+    """
+    print(name, flush=True)  # noqa: T201
+    is_there = (FOLDER / f"{name}.safetensors").exists()
+    if renew_card or not is_there:
         model, its_card = (
-            (load(name), card(name)) if is_there else trained(name, data, options.work)
+            (load(name), card(name)) if is_there else trained(name, data, work)
         )
         if TASKS[name].is_cross_validated:
-            its_card = {**its_card, **tested_by_folds(name, data, options.work)}
+            its_card = {**its_card, **tested_by_folds(name, data, work)}
         store(name, model, its_card)
+    if not (FOLDER / f"{name}{FORMULAS}").exists():
+        graphs, y = read(TASKS[name], data, work)
+        store_formulas(name, crystal_groups(graphs[split(y)[0]]))
 
 
 def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
@@ -89,8 +109,7 @@ def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
     """
     task = TASKS[name]
     graphs, y = read(task, data, work)
-    rows = np.random.RandomState(0).permutation(np.flatnonzero(np.isfinite(y)))
-    train, others = np.split(rows, [int(_TRAINING_SHARE * len(rows))])
+    train, others = split(y)
     kept = _kept(
         work / f"{name}.joblib",
         partial(_fitted, graphs[train], y[train], is_class=task.is_class),
@@ -122,6 +141,23 @@ def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
         **scores(y[others], network.predict(graphs[others]), y[train].mean()),
         "coverage of 90 % intervals": mean_coverage(spread, graphs[rest], y[rest]),
     }
+
+
+def split(y: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the positions of the crystals to train on, and of the others.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_crystals,)
+        Values. Crystals with unknown ones are left out.
+
+    Returns
+    -------
+    train, others : ndarray of int
+    """
+    rows = np.random.RandomState(0).permutation(np.flatnonzero(np.isfinite(y)))
+    train, others = np.split(rows, [int(_TRAINING_SHARE * len(rows))])
+    return train, others
 
 
 def tested_by_folds(name: str, data: Path, work: Path) -> dict[str, Any]:
@@ -200,9 +236,30 @@ def store(name: str, model: Any, card: dict[str, Any]) -> None:
     references = [each for each in textbook_crystals().values() if _knows(card, each)]
     own = {key: value for key, value in card.items() if key not in RESERVED_KEYS}
     save_model(model, path, card=own, reference=references)
+    _store_hashes()
+
+
+def store_formulas(name: str, formulas: NDArray[np.str_]) -> None:
+    """Write the formulas of training crystals into the package.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    formulas : ndarray of str
+        The formula of each crystal.
+    """
+    text = "\n".join(np.unique(formulas).tolist())
+    # Without a time, so that the same formulas give the same file.
+    (FOLDER / f"{name}{FORMULAS}").write_bytes(gzip.compress(text.encode(), mtime=0))
+    _store_hashes()
+
+
+def _store_hashes() -> None:
     hashes = {
-        file.stem: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(FOLDER.glob("*.safetensors"))
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(FOLDER.iterdir())
+        if file.name != HASHES
     }
     (FOLDER / HASHES).write_text(json.dumps(hashes, indent=1) + "\n")
 

@@ -3,22 +3,24 @@
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.frozen import FrozenEstimator
 
 from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._versioned_state import VersionedState
+from sklearn_cgcnn.uncertainty._domain_mixin import (
+    TrainingDomainMixin,
+    knows_training_crystals,
+)
 from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
 from sklearn_cgcnn.uncertainty._training_domain import TrainingDomain
-from sklearn_cgcnn.uncertainty._training_range import TAIL
 
 
 class ApplicabilityDomain(
     VersionedState,
+    TrainingDomainMixin,
     CrystalInput,
     MetaEstimatorMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -35,8 +37,9 @@ class ApplicabilityDomain(
     estimator : estimator or None, default=None
         A CGCNNRegressor, a CGCNNClassifier, an ensemble, or a Pipeline that ends in
         one. A fitted one, as ``FrozenEstimator(model)``, is not trained again; `fit`
-        must then be given the crystals that it was trained on. None means
-        ``CGCNNRegressor()``.
+        must then be given the crystals that it was trained on. (A SpreadRegressor knows
+        them already, and with it the models of :mod:`sklearn_cgcnn.pretrained`. Call
+        its own ``score_samples`` and ``reasons``.) None means ``CGCNNRegressor()``.
     n_references : int or None, default=None
         Number of training crystals whose vectors are kept to compare with, drawn at
         random. None keeps those of all. Fewer make the fitted object smaller.
@@ -100,56 +103,19 @@ class ApplicabilityDomain(
             If `estimator` holds no estimator of this package, or is a Pipeline whose
             steps may change crystals.
         ValueError
-            If there is a single crystal.
+            If there is a single crystal, or if `estimator` is frozen and knows its
+            training crystals already.
         """
+        if isinstance(self.estimator, FrozenEstimator) and knows_training_crystals(
+            self.estimator
+        ):
+            raise ValueError(
+                "estimator already knows the crystals that it was trained on, and X "
+                "would take their place; call its own score_samples and reasons"
+            )
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
         graphs = shared_graphs(model, X)
         model.fit(graphs, y)
         self._domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         self.estimator_ = model
         return self
-
-    def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Score how much crystals are like those of the training.
-
-        The score is the share of the training crystals that lie farther from the others
-        than the crystal does. If the crystal leaves the range of the training crystals
-        for one of the :meth:`reasons`, it is 0.01 at most, and zero if it leaves the
-        range by far.
-
-        Parameters
-        ----------
-        X : sequence of Structure, or CrystalGraphs
-            The crystals.
-
-        Returns
-        -------
-        ndarray of shape (n_crystals,)
-            From 0 (unlike any training crystal) to 1. Crystals of the training's own
-            distribution have scores spread over the whole range. NaN for a crystal that
-            cannot become a graph, where these are collected.
-        """
-        check_is_fitted(self)
-        found = self._domain.locate(networks_of(self.estimator_), X)
-        shares = self._domain.shares_farther(found.distances[:, 0])
-        beyond = found.excess.values
-        return np.where(beyond > 0, np.minimum(shares, TAIL) * (1 - beyond), shares)
-
-    def reasons(self, X: Any) -> list[list[str]]:
-        """Say how crystals leave the range of the training crystals.
-
-        Parameters
-        ----------
-        X : sequence of Structure, or CrystalGraphs
-            The crystals.
-
-        Returns
-        -------
-        list of list of str
-            For each crystal its reasons, in words: an element that no training crystal
-            contains, or distances that are shorter or longer than the elements let
-            expect, by more than those of 99% of the training crystals. Empty for a
-            crystal within the range.
-        """
-        check_is_fitted(self)
-        return self._domain.reasons(networks_of(self.estimator_), X)

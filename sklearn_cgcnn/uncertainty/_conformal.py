@@ -1,6 +1,7 @@
 """Prediction intervals with a guaranteed coverage, by split conformal prediction."""
 
 import math
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._crystal_input import CrystalInput
@@ -20,11 +22,15 @@ from sklearn_cgcnn._validation import (
 )
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take
-from sklearn_cgcnn.uncertainty._members import predicts_spread
+from sklearn_cgcnn.uncertainty._members import check_regressor, predicts_spread
 
 # A spread below this share of the median one counts as this share. Members of an
 # ensemble may agree on a crystal by chance, and its width would be zero.
 _SMALLEST_SHARE = 0.1
+
+
+def _estimator_has(method: str) -> Callable[["ConformalRegressor"], bool]:
+    return lambda conformal: hasattr(conformal._regressor(), method)
 
 
 class ConformalRegressor(
@@ -135,6 +141,8 @@ class ConformalRegressor(
 
         Raises
         ------
+        TypeError
+            If `estimator` is not a regressor.
         ValueError
             If y does not match X or is two-dimensional, if no crystals are left to
             train on, or if `scaled` is true and the regressor predicts no spread.
@@ -147,6 +155,7 @@ class ConformalRegressor(
                 "ConformalRegressor for each column"
             )
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
+        check_regressor(model)
         scaled = self._check_scaled(model)
         train, held_out = self._split(len(crystals))
         if len(train):
@@ -167,22 +176,38 @@ class ConformalRegressor(
         self.estimator_ = model
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def predict(
+        self, X: Any, return_std: bool = False
+    ) -> NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predict the property of crystals.
 
         Parameters
         ----------
         X : sequence of Structure, or CrystalGraphs
             The crystals.
+        return_std : bool, default=False
+            Whether to return the spread too, if the regressor predicts one.
 
         Returns
         -------
-        ndarray of shape (n_crystals,)
+        mean : ndarray of shape (n_crystals,)
             What the regressor predicts.
+        std : ndarray of shape (n_crystals,)
+            The spread that the regressor predicts, before calibration. Only if
+            `return_std` is true.
+
+        Raises
+        ------
+        ValueError
+            If `return_std` is true and the regressor predicts no spread.
         """
         check_is_fitted(self)
-        mean: NDArray[np.float64] = self.estimator_.predict(X)
-        return mean
+        if not return_std:
+            mean: NDArray[np.float64] = self.estimator_.predict(X)
+            return mean
+        if not self._predicts_spread:
+            raise ValueError(f"return_std=True {_needs_spread(self.estimator_)}")
+        return _predict(self.estimator_, X, scaled=True)
 
     def predict_interval(
         self, X: Any, confidence_level: float = 0.9
@@ -214,15 +239,60 @@ class ConformalRegressor(
         half = quantile * np.maximum(spread, self._smallest_spread)
         return np.stack([mean - half, mean + half], axis=1)
 
+    @available_if(_estimator_has("score_samples"))  # type: ignore[untyped-decorator]
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Score how much crystals are like those of the training.
+
+        Available if the regressor has this method, as a SpreadRegressor does.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+
+        Returns
+        -------
+        ndarray of shape (n_crystals,)
+            From 0 to 1, as of :meth:`SpreadRegressor.score_samples`.
+        """
+        check_is_fitted(self)
+        scores: NDArray[np.float64] = self.estimator_.score_samples(X)
+        return scores
+
+    @available_if(_estimator_has("reasons"))  # type: ignore[untyped-decorator]
+    def reasons(self, X: Any) -> list[list[str]]:
+        """Say how crystals leave the range of the training crystals.
+
+        Available if the regressor has this method, as a SpreadRegressor does.
+
+        Parameters
+        ----------
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+
+        Returns
+        -------
+        list of list of str
+            The reasons of each crystal, as of :meth:`SpreadRegressor.reasons`.
+        """
+        check_is_fitted(self)
+        reasons: list[list[str]] = self.estimator_.reasons(X)
+        return reasons
+
+    @property
+    def _predicts_spread(self) -> bool:
+        model = self._regressor()
+        return model is not None and predicts_spread(model)
+
+    def _regressor(self) -> Any:
+        """Return the fitted regressor, or before `fit` the parameter."""
+        return getattr(self, "estimator_", self.estimator)
+
     def _check_scaled(self, model: Any) -> bool:
         """Return whether to scale by the spread, which must then be predicted."""
         has_spread = predicts_spread(model)
         if self.scaled is True and not has_spread:
-            raise ValueError(
-                f"scaled=True needs a regressor that predicts a spread, but "
-                f"{type(model).__name__}.predict has no return_std; pass an "
-                "EnsembleRegressor or a SpreadRegressor, or scaled=False"
-            )
+            raise ValueError(f"scaled=True {_needs_spread(model)}, or scaled=False")
         return has_spread and bool(self.scaled)
 
     def _split(self, n_crystals: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -246,13 +316,21 @@ class ConformalRegressor(
         # Rounded, because 0.9 * 10 may be a little more than 9.
         rank = math.ceil(round((n_scores + 1) * confidence_level, 9))
         if rank > n_scores:
+            needed = math.ceil(round(confidence_level / (1 - confidence_level), 9))
             raise ValueError(
                 f"confidence_level={confidence_level} needs more than the {n_scores} "
-                "crystals of the calibration; hold out at least "
-                f"{math.ceil(confidence_level / (1 - confidence_level))}, or ask for "
+                f"crystals of the calibration; hold out at least {needed}, or ask for "
                 f"at most {n_scores / (n_scores + 1):.4g}"
             )
         return float(self.scores_[rank - 1])
+
+
+def _needs_spread(model: Any) -> str:
+    return (
+        "needs a regressor that predicts a spread, but "
+        f"{type(model).__name__} predicts none; pass an EnsembleRegressor or a "
+        "SpreadRegressor"
+    )
 
 
 def _predict(

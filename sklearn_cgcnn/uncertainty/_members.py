@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from sklearn.base import is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -47,7 +48,7 @@ def networks_of(estimator: Any) -> list[Any]:
 
 
 def predicts_spread(model: Any) -> bool:
-    """Return whether the `predict` of a regressor accepts `return_std`.
+    """Return whether the `predict` of a regressor can return a spread.
 
     Parameters
     ----------
@@ -58,7 +59,31 @@ def predicts_spread(model: Any) -> bool:
     -------
     bool
     """
-    return "return_std" in inspect.signature(model.predict).parameters
+    if not hasattr(model, "_predicts_spread"):
+        return "return_std" in inspect.signature(model.predict).parameters
+    # It passes on the spread of the regressor inside, if there is one.
+    depends: bool = model._predicts_spread
+    return depends
+
+
+def check_regressor(model: Any) -> None:
+    """Check that an estimator predicts numbers.
+
+    Parameters
+    ----------
+    model : estimator
+        What was passed as `estimator`.
+
+    Raises
+    ------
+    TypeError
+        If it is not a regressor.
+    """
+    if not is_regressor(model):
+        raise TypeError(
+            f"estimator is a {type(model).__name__}, which is not a regressor; its "
+            "predict_proba says how sure it is of a class"
+        )
 
 
 def shared_graphs(estimator: Any, X: Any) -> Any:

@@ -6,13 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import (
-    BaseEstimator,
-    MetaEstimatorMixin,
-    RegressorMixin,
-    clone,
-    is_regressor,
-)
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,9 +19,11 @@ from sklearn_cgcnn._validation import (
     named_as_in,
 )
 from sklearn_cgcnn._versioned_state import VersionedState
+from sklearn_cgcnn.uncertainty._domain_mixin import TrainingDomainMixin
 from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take
 from sklearn_cgcnn.uncertainty._members import (
+    check_regressor,
     networks_of,
     predicts_spread,
     shared_graphs,
@@ -41,6 +37,7 @@ _SHARE = 0.3
 
 class SpreadRegressor(
     VersionedState,
+    TrainingDomainMixin,
     CrystalInput,
     RegressorMixin,  # type: ignore[misc]
     MetaEstimatorMixin,  # type: ignore[misc]
@@ -62,10 +59,10 @@ class SpreadRegressor(
 
     The last term applies to few crystals: :math:`\nu` is how far a crystal leaves the
     range of the training crystals, as by an element that none of them contains, from 0
-    (within the range) to 1 (:meth:`ApplicabilityDomain.reasons`), and m is the mean
-    absolute deviation of the targets, which is the error of predicting their mean. For
-    elements left out of a training, the mean error was a quarter of it for bulk moduli,
-    and a tenth to a fifth for formation energies.
+    (within the range) to 1 (:meth:`reasons`), and m is the mean absolute deviation of
+    the targets, which is the error of predicting their mean. For elements left out of a
+    training, the mean error was a quarter of it for bulk moduli, and a tenth to a fifth
+    for formation energies.
 
     Parameters
     ----------
@@ -158,11 +155,7 @@ class SpreadRegressor(
             train on.
         """
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
-        if not is_regressor(model):
-            raise TypeError(
-                f"estimator is a {type(model).__name__}, which is not a regressor; its "
-                "predict_proba says how sure it is of a class"
-            )
+        check_regressor(model)
         train, held_out = self._split(X, y, X_val, y_val)
         with named_as_in(train.argument, train.rows):
             graphs = shared_graphs(model, train.crystals)
@@ -209,23 +202,6 @@ class SpreadRegressor(
             std[known, column] = error_model.predict(*features)
         std += _SHARE * located.excess.values[:, None] * self._deviation
         return mean, math.sqrt(2) * std.reshape(mean.shape)
-
-    def reasons(self, X: Any) -> list[list[str]]:
-        """Say how crystals leave the range of the training crystals.
-
-        Parameters
-        ----------
-        X : sequence of Structure, or CrystalGraphs
-            The crystals.
-
-        Returns
-        -------
-        list of list of str
-            For each crystal its reasons, in words, as
-            :meth:`ApplicabilityDomain.reasons` returns them.
-        """
-        check_is_fitted(self)
-        return self._domain.reasons(networks_of(self.estimator_), X)
 
     def _learn_errors(
         self, model: Any, domain: TrainingDomain, held_out: "_Part"

@@ -14,6 +14,7 @@ from sklearn_cgcnn._validation import find_unknown_elements
 from sklearn_cgcnn.exceptions import ExtrapolationWarning
 from sklearn_cgcnn.graphs import in_memory
 from sklearn_cgcnn.uncertainty._training_range import (
+    TAIL,
     Excess,
     TrainingRange,
     element_fractions,
@@ -140,6 +141,26 @@ class TrainingDomain:
             is_known=is_known,
         )
 
+    def scores(self, networks: Sequence[Any], X: Any) -> NDArray[np.float64]:
+        """Score how much crystals are like those of the training.
+
+        Parameters
+        ----------
+        networks : sequence of CGCNNRegressor or CGCNNClassifier
+            Those passed to `fit`.
+        X : sequence of Structure, or CrystalGraphs
+            The crystals.
+
+        Returns
+        -------
+        ndarray of shape (n_crystals,)
+            From 0 to 1.
+        """
+        found = self.locate(networks, X)
+        shares = self._shares_farther(found.distances[:, 0])
+        beyond = found.excess.values
+        return np.where(beyond > 0, np.minimum(shares, TAIL) * (1 - beyond), shares)
+
     def reasons(self, networks: Sequence[Any], X: Any) -> list[list[str]]:
         """Say how crystals leave the range, which takes no vectors.
 
@@ -159,21 +180,11 @@ class TrainingDomain:
         networks[0].featurizer_.check_settings(graphs)
         return self._range.excess(graphs).reasons
 
-    def shares_farther(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the share of training crystals that lie farther from the others.
+    def _shares_farther(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of training crystals that lie farther from the others.
 
         Beyond the farthest training crystal, the share goes on falling toward zero
         without reaching it, so that all crystals remain in order.
-
-        Parameters
-        ----------
-        distances : ndarray of shape (n_crystals,)
-            Distances to the nearest training crystal.
-
-        Returns
-        -------
-        ndarray of shape (n_crystals,)
-            From 0 to 1.
         """
         n_crystals, farthest = len(self._own), max(self._own[-1], np.finfo(float).tiny)
         ranks = np.arange(n_crystals, 0, -1) / (n_crystals + 1)

@@ -174,15 +174,15 @@ class _LengthRange(ABC):
         limit = self._low if deviation < 0 else self._high
         return (
             f"the {self._name} of {length:.2f} Å ({', '.join(symbols)}) is "
-            f"{_percent(deviation)} than expected for these elements; the limit is "
-            f"{_percent(limit)}"
+            f"{_percent(deviation)} than expected for these elements (limit: "
+            f"{_percent(limit)})"
         )
 
 
 class SpacingRange(_LengthRange):
     """Range of the geometric mean of all edges of a crystal."""
 
-    _name, _limits_long = "mean neighbor distance", True
+    _name, _limits_long = "mean distance between neighbors", True
 
     @staticmethod
     def _measure(graphs: CrystalGraphs) -> _Lengths:
@@ -195,7 +195,7 @@ class SpacingRange(_LengthRange):
 class ContactRange(_LengthRange):
     """Range of the shortest edge of each pair of elements in a crystal."""
 
-    _name, _limits_long = "distance", False
+    _name, _limits_long = "shortest distance", False
 
     @staticmethod
     def _measure(graphs: CrystalGraphs) -> _Lengths:
@@ -324,4 +324,4 @@ def _nothing_found(
 
 def _percent(deviation: float) -> str:
     share = np.expm1(deviation)
-    return f"{abs(share):.0%} {'shorter' if share < 0 else 'longer'}"
+    return f"{abs(share):.1%} {'shorter' if share < 0 else 'longer'}"

@@ -11,6 +11,8 @@ Run by ``tox run -e bench -- -k recipe``. Environment variables say what is run:
     Parameters for all fits, as JSON: ``{"max_epochs": 40}`` makes comparisons cheaper.
 ``RECIPE_SIZE``
     Largest number of training crystals, for cheaper comparisons. All by default.
+``RECIPE_PARTS``
+    Numbers of the official parts, such as folds of Matbench. All by default.
 ``RECIPE_OFFICIAL``
     If set, the default, or each of ``RECIPE_CHOICES``, is trained and tested on the
     official parts of the tasks, which are not used for any choice (``-k official``).
@@ -27,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from finished_fits import Store, asked_for
 from recipe_tasks import TASKS, Tasks
@@ -45,7 +48,7 @@ CHOICES = {
     "Eq. 5": {"conv": "gated", "activation": "softplus", "edge_basis": "gaussian"},
     "Eq. 5 with SiLU": {"conv": "gated", "edge_basis": "gaussian"},
     "AdamW": {"optimizer": "adamw"},
-    "AdamW, decay 0.1": {"optimizer": "adamw", "weight_decay": 0.1},
+    "AdamW with decay 0.1": {"optimizer": "adamw", "weight_decay": 0.1},
     "properties alone": {"site_features": "properties"},
     "learned alone": {"site_features": "learned"},
     "Gaussians": {"edge_basis": "gaussian"},
@@ -64,6 +67,12 @@ CHOICES = {
     "batches of 128": {"batch_size": 128},
     "squared error": {"loss": "squared_error"},
     "dropout 0.1": {"dropout": 0.1},
+    # Against overfitting, for classifiers.
+    "32 channels": {"n_site_channels": 32},
+    "weight decay 0.5": {"weight_decay": 0.5},
+    "weight decay 0.5 and 16 epochs": {"weight_decay": 0.5, "max_epochs": 16},
+    "dropout 0.3": {"dropout": 0.3},
+    "label smoothing 0.1": {"loss": torch.nn.CrossEntropyLoss(label_smoothing=0.1)},
 }
 
 
@@ -149,15 +158,16 @@ def test_official(tasks, store, name):
     graphs, y, parts = tasks.data(name)
     print()
     seeds = [int(seed) for seed in asked_for("RECIPE_SEEDS", "0")]
+    every = ",".join(map(str, range(len(parts))))
+    chosen = [int(part) for part in asked_for("RECIPE_PARTS", every)]
     for choice, seed in product(asked_for("RECIPE_CHOICES", "default"), seeds):
         fits = [
             store.find_or_run(
-                lambda train=train, test=test, choice=choice, seed=seed: fit_and_test(
+                lambda part=part, choice=choice, seed=seed: fit_and_test(
                     TASKS[name],
                     graphs,
                     y,
-                    train,
-                    test,
+                    *parts[part],
                     **{"random_state": seed, **CHOICES[choice]},
                 ),
                 task=name,
@@ -165,7 +175,7 @@ def test_official(tasks, store, name):
                 seed=seed,
                 part=f"official {part}",
             )
-            for part, (train, test) in enumerate(parts)
+            for part in chosen
         ]
         errors = [fit["error"] for fit in fits]
         print(

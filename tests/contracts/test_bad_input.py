@@ -404,7 +404,7 @@ def test_graphs_of_other_settings(max_neighbors, cutoff, merge):
     wanted = CrystalGraphFeaturizer()
     patterns = (
         f"max_neighbors={max_neighbors} instead of 12",
-        "featurize the structures",
+        "featurizer_.transform",
     )
 
     def estimators(y_number, y_class):

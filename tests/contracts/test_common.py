@@ -152,3 +152,16 @@ def test_numba_is_loaded_where_loops_are_compiled():
         "    assert ('numba' in sys.modules) == (compiled is True)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("estimator_class", [CGCNNRegressor, CGCNNClassifier])
+def test_parameters_of_a_featurizer_that_is_none_name_the_remedy(estimator_class):
+    with pytest.raises(ValueError, match=r"pass featurizer=CrystalGraphFeaturizer\(\)"):
+        estimator_class().set_params(featurizer__max_neighbors=8)
+    model = estimator_class(featurizer=CrystalGraphFeaturizer())
+    model.set_params(featurizer__max_neighbors=8)
+    assert model.featurizer.max_neighbors == 8
+    model = estimator_class().set_params(
+        featurizer=CrystalGraphFeaturizer(), featurizer__max_neighbors=8
+    )
+    assert model.featurizer.max_neighbors == 8

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from pymatgen.core import Composition
 
 from sklearn_cgcnn import CGCNNClassifier
 from sklearn_cgcnn.exceptions import ModelFileError
+from sklearn_cgcnn.metrics import crystal_groups
 from sklearn_cgcnn.model_files import load_model
 from sklearn_cgcnn.pretrained import (
     _catalog,
@@ -14,6 +16,7 @@ from sklearn_cgcnn.pretrained import (
     list_models,
     load,
     textbook_crystals,
+    training_formulas,
 )
 from sklearn_cgcnn.pretrained._tasks import TASKS
 from sklearn_cgcnn.uncertainty import ConformalRegressor
@@ -59,6 +62,16 @@ def test_each_card_is_complete(name):
         deviation = found["mean absolute deviation of the property"]
         assert 0 < found["mean absolute error"] < 0.7 * deviation
         assert 0.8 < found["coverage of 90 % intervals"] < 1
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_formulas_are_those_of_the_training_crystals(name):
+    formulas, found = training_formulas(name), card(name)
+    assert 0 < len(formulas) == len(set(formulas)) <= found["training crystals"]
+    for crystal in found["textbook crystals in the training set"]:
+        assert crystal_groups([textbook_crystals()[crystal]])[0] in formulas
+    elements = {each.symbol for text in formulas for each in Composition(text)}
+    assert elements == set(found["elements"])
 
 
 @pytest.mark.parametrize("name", sorted(set(PUBLISHED) & set(list_models())))

@@ -1,6 +1,9 @@
 """How trained models are stored into the package."""
 
+import gzip
 import json
+
+import numpy as np
 
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNRegressor
@@ -15,4 +18,8 @@ def test_a_card_can_be_stored_again(ionic, tmp_path, monkeypatch):
     _train.store("energy", model, {"unit": "eV/site", "elements": ["Na", "Cl"]})
     _train.store("energy", load_model(path, check=True), read_card(path))
     assert read_card(path)["unit"] == "eV/site"
-    assert list(json.loads((path.parent / "sha256.json").read_text())) == ["energy"]
+    _train.store_formulas("energy", np.array(["NaCl", "CsCl", "NaCl"]))
+    hashes = json.loads((path.parent / "sha256.json").read_text())
+    assert list(hashes) == ["energy.formulas.gz", "energy.safetensors"]
+    text = gzip.decompress((path.parent / "energy.formulas.gz").read_bytes())
+    assert text.decode().split() == ["CsCl", "NaCl"]

@@ -13,7 +13,12 @@ from sklearn.linear_model import Ridge
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError
-from sklearn_cgcnn.uncertainty import ApplicabilityDomain, EnsembleRegressor
+from sklearn_cgcnn.uncertainty import (
+    ApplicabilityDomain,
+    ConformalRegressor,
+    EnsembleRegressor,
+    SpreadRegressor,
+)
 
 
 def small(**params):
@@ -81,7 +86,7 @@ def test_strange_crystals_are_scored_without_a_warning(domain, ionic):
 
 def test_beyond_all_training_crystals_the_order_remains(domain):
     far = domain._domain._own[-1] * np.array([1.0, 1.5, 10.0, 1e6])
-    shares = domain._domain.shares_farther(far)
+    shares = domain._domain._shares_farther(far)
     assert (np.diff(shares) < 0).all()
     assert (shares > 0).all()
     assert shares[0] == pytest.approx(1 / 41)
@@ -132,3 +137,12 @@ def test_what_cannot_be_fitted_is_refused(ionic, graphs, trained):
         ApplicabilityDomain(Ridge()).fit(graphs, ionic.target)
     with pytest.raises(ValueError, match="single training crystal"):
         ApplicabilityDomain(FrozenEstimator(trained)).fit(graphs[:1])
+
+
+def test_training_crystals_that_are_known_are_not_replaced(ionic, trained):
+    data, y = ionic.data, ionic.target
+    model = SpreadRegressor(FrozenEstimator(trained))
+    model.fit(data[:40], y[:40], X_val=data[40:], y_val=y[40:])
+    for known in (model, ConformalRegressor(FrozenEstimator(model)).fit(data, y)):
+        with pytest.raises(ValueError, match="call its own score_samples and reasons"):
+            ApplicabilityDomain(FrozenEstimator(known)).fit(data[40:])

@@ -6,8 +6,12 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNRegressor
-from sklearn_cgcnn.uncertainty import ConformalRegressor, EnsembleRegressor
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn.uncertainty import (
+    ConformalRegressor,
+    EnsembleRegressor,
+    SpreadRegressor,
+)
 
 
 class Known(RegressorMixin, BaseEstimator):
@@ -86,6 +90,9 @@ def test_the_quantile_is_the_rank_of_the_guarantee(crystals):
         ValueError, match=r"needs more than the 9 crystals.* at most 0.9"
     ):
         conformal.predict_interval(crystals[:1], 0.95)
+    too_few = ConformalRegressor(model, scaled=False).fit(crystals[:8], y[:8])
+    with pytest.raises(ValueError, match="hold out at least 9"):
+        too_few.predict_interval(crystals[:1], 0.9)
 
 
 def test_crystals_held_out_are_not_trained_on(ionic, graphs):
@@ -113,6 +120,44 @@ def test_a_fitted_model_is_kept_and_cloned(ionic, graphs):
     model = clone(model).fit(graphs, ionic.target)
     assert len(model.scores_) == 60
     np.testing.assert_array_equal(model.predict(graphs), fitted.predict(graphs))
+
+
+def test_what_the_regressor_knows_is_passed_on(ionic, graphs):
+    regressor = SpreadRegressor(
+        CGCNNRegressor(**SMALL), held_out_fraction=0.3, random_state=0
+    )
+    model = ConformalRegressor(regressor, random_state=0).fit(graphs, ionic.target)
+    inner = model.estimator_
+    assert model.reasons(graphs) == inner.reasons(graphs)
+    np.testing.assert_array_equal(
+        model.score_samples(graphs), inner.score_samples(graphs)
+    )
+    for own, of_inner in zip(
+        model.predict(graphs, return_std=True),
+        inner.predict(graphs, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(own, of_inner)
+    # Calibrated again, on other crystals, its intervals still follow the spread.
+    again = ConformalRegressor(FrozenEstimator(model)).fit(graphs, ionic.target)
+    assert np.ptp(np.diff(again.predict_interval(graphs))) > 0
+
+
+def test_what_the_regressor_does_not_know_is_not_there(ionic, graphs):
+    model = ConformalRegressor(CGCNNRegressor(**SMALL), random_state=0)
+    model.fit(graphs, ionic.target)
+    assert not hasattr(model, "reasons")
+    assert not hasattr(model, "score_samples")
+    with pytest.raises(ValueError, match="return_std=True needs a regressor that"):
+        model.predict(graphs, return_std=True)
+    again = ConformalRegressor(FrozenEstimator(model)).fit(graphs, ionic.target)
+    assert np.ptp(np.diff(again.predict_interval(graphs))) < 1e-9
+
+
+def test_a_classifier_is_refused(ionic, graphs):
+    labels = ionic.target > np.median(ionic.target)
+    with pytest.raises(TypeError, match="CGCNNClassifier, which is not a regressor"):
+        ConformalRegressor(CGCNNClassifier(**SMALL)).fit(graphs, labels)
 
 
 @pytest.mark.parametrize(

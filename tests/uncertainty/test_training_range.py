@@ -51,7 +51,7 @@ def test_another_density_is_beyond(known, crystals, factor, word):
     excess = known.excess(changed)
     assert (excess.values > 0).all()
     for reasons in excess.reasons:
-        (spacing,) = (each for each in reasons if "mean neighbor" in each)
+        (spacing,) = (each for each in reasons if "mean distance" in each)
         assert word in spacing
 
 
@@ -75,7 +75,7 @@ def test_two_atoms_too_close_are_named(known):
     excess = known.excess(featurize([salt, moved]))
     assert excess.values[0] == 0
     (reason,) = excess.reasons[1]
-    assert reason.startswith("the distance of 1.00 Å (Na, Cl) is ")
+    assert reason.startswith("the shortest distance of 1.00 Å (Na, Cl) is ")
 
 
 def test_a_molecule_in_a_box_is_beyond(known):
