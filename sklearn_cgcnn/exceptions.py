@@ -169,7 +169,7 @@ class ModelFileError(ValueError):
     ...         load_model(path)
     ...     except ModelFileError as error:
     ...         print("Not loaded:", error)
-    Not loaded: ...energy.safetensors is damaged, or is not a safetensors file ...
+    Not loaded: ...energy.safetensors is not a model file, or is damaged ...
     """
 
 
