@@ -8,7 +8,7 @@ from pymatgen.core.periodic_table import Element
 
 from sklearn_cgcnn._messages import listing, warn
 from sklearn_cgcnn.exceptions import ExtrapolationWarning, FailedCrystalsWarning
-from sklearn_cgcnn.graphs import AnyGraphs, CrystalGraphs, chunks_of
+from sklearn_cgcnn.graphs import AnyGraphs, chunks_of
 
 # Å. In crystals, the twelfth neighbor of a site is nearer. Longer edges cross vacuum,
 # and no feature of the default edge basis tells their lengths apart.
@@ -56,7 +56,7 @@ def warn_of_long_edges(graphs: AnyGraphs, name: str = "X") -> None:
     ):
         long = np.flatnonzero(part.distances > _LONG_EDGE)
         sites = np.searchsorted(part.edge_offsets, long, side="right") - 1
-        found += positions[np.unique(_crystal_of(part, sites))].tolist()
+        found += positions[np.unique(part.crystal_index[sites])].tolist()
         longest = max(longest, part.distances[long].max(initial=0.0))
     if not found:
         return
@@ -90,7 +90,7 @@ def warn_of_new_elements(graphs: AnyGraphs, known: NDArray[np.int64]) -> None:
     ):
         is_new = ~np.isin(part.atomic_numbers, known)
         new.update(part.atomic_numbers[is_new].tolist())
-        crystals = np.unique(_crystal_of(part, np.flatnonzero(is_new)))
+        crystals = np.unique(part.crystal_index[is_new])
         found += positions[crystals].tolist()
     if not found:
         return
@@ -122,13 +122,6 @@ def warn_of_failed(graphs: AnyGraphs, name: str = "X") -> None:
     header = f"{n_crystals} cannot become graphs and are left out:"
     message = listing(header, lines, _MAX_LISTED)
     warn(message, FailedCrystalsWarning)
-
-
-def _crystal_of(graphs: CrystalGraphs, sites: NDArray[np.intp]) -> NDArray[np.intp]:
-    crystals: NDArray[np.intp] = (
-        np.searchsorted(graphs.site_offsets, sites, side="right") - 1
-    )
-    return crystals
 
 
 def _first_of(crystals: Sequence[int], name: str) -> str:

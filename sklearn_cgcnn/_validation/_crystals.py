@@ -116,8 +116,7 @@ def find_unknown_elements(
         graphs, lambda shard: not known[list(shard.elements)].all()
     ):
         unknown = np.flatnonzero(~known[part.atomic_numbers])
-        crystals = np.searchsorted(part.site_offsets, unknown, side="right") - 1
-        crystals, first = np.unique(crystals, return_index=True)
+        crystals, first = np.unique(part.crystal_index[unknown], return_index=True)
         numbers = part.atomic_numbers[unknown[first]].tolist()
         for crystal, number in zip(positions[crystals].tolist(), numbers, strict=True):
             reasons[crystal] = (

@@ -138,6 +138,11 @@ class CrystalGraphs(CrystalColumn):
         return len(self.neighbors)
 
     @property
+    def crystal_index(self) -> NDArray[np.int64]:
+        """Position of the crystal of each site, as an array of shape (n_sites,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.site_offsets))
+
+    @property
     def edge_index(self) -> NDArray[np.int64]:
         """Center and neighbor of every edge, counted over the sites of all crystals.
 
@@ -146,8 +151,7 @@ class CrystalGraphs(CrystalColumn):
         ndarray of shape (2, n_edges), int64
             The centers in ascending order, and the neighbors.
         """
-        sites_per_crystal = np.diff(self.site_offsets)
-        first_site = np.repeat(self.site_offsets[:-1], sites_per_crystal)
+        first_site = self.site_offsets[self.crystal_index]
         centers = np.repeat(np.arange(self.n_sites), np.diff(self.edge_offsets))
         return np.stack([centers, self.neighbors + first_site[centers]])
 

@@ -202,7 +202,7 @@ class ContactRange(_LengthRange):
         centers, neighbors = graphs.edge_index
         numbers = graphs.atomic_numbers.astype(np.int64)
         pairs = np.sort(np.stack([numbers[centers], numbers[neighbors]]), axis=0)
-        crystals = _owners(graphs)[centers]
+        crystals = graphs.crystal_index[centers]
         keys = (crystals * _N_NUMBERS + pairs[0]) * _N_NUMBERS + pairs[1]
         order = np.lexsort((graphs.distances, keys))
         # The first of each key is the shortest.
@@ -228,7 +228,7 @@ def new_elements(graphs: CrystalGraphs, known: NDArray[np.integer[Any]]) -> Exce
     Excess
     """
     sites = np.flatnonzero(~np.isin(graphs.atomic_numbers, known))
-    crystals = _owners(graphs)[sites].tolist()
+    crystals = graphs.crystal_index[sites].tolist()
     numbers = graphs.atomic_numbers[sites].tolist()
     values, reasons = _nothing_found(graphs)
     for crystal, number in sorted(set(zip(crystals, numbers, strict=True))):
@@ -252,7 +252,7 @@ def mean_log_lengths(graphs: CrystalGraphs) -> NDArray[np.float64]:
         Of lengths in Å. NaN for crystals without edges.
     """
     centers = graphs.edge_index[0]
-    crystals = _owners(graphs)[centers]
+    crystals = graphs.crystal_index[centers]
     counts = graphs.edge_weights * graphs.multiplicity[centers].astype(float)
     sums, totals = (
         np.bincount(crystals, values, len(graphs))
@@ -278,7 +278,7 @@ def element_fractions(graphs: CrystalGraphs) -> sparse.csr_array:
     """
     shape = len(graphs), _N_NUMBERS
     counts = graphs.multiplicity.astype(float)
-    entries = (counts, (_owners(graphs), graphs.atomic_numbers))
+    entries = (counts, (graphs.crystal_index, graphs.atomic_numbers))
     numbers = sparse.coo_array(entries, shape=shape).tocsr()
     sites = np.maximum(numbers.sum(axis=1), 1.0)
     return (sparse.diags_array(1 / sites) @ numbers).tocsr()
@@ -309,11 +309,6 @@ def _lowest(
 def _beyond(deviations: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Return 0 up to a limit, and 1 at twice the limit and beyond."""
     return np.clip(deviations / limit - 1, 0.0, 1.0)
-
-
-def _owners(graphs: CrystalGraphs) -> NDArray[np.intp]:
-    """Return the position of the crystal of each site."""
-    return np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))
 
 
 def _nothing_found(

@@ -71,6 +71,8 @@ CHOICES = {
     "32 channels": {"n_site_channels": 32},
     "weight decay 0.5": {"weight_decay": 0.5},
     "weight decay 0.5 and 16 epochs": {"weight_decay": 0.5, "max_epochs": 16},
+    "5 epochs": {"max_epochs": 5},
+    "12 epochs": {"max_epochs": 12},
     "dropout 0.3": {"dropout": 0.3},
     "label smoothing 0.1": {"loss": torch.nn.CrossEntropyLoss(label_smoothing=0.1)},
 }

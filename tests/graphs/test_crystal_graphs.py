@@ -62,6 +62,13 @@ def test_python_knows_how_large_they_are(graphs):
     assert sys.getsizeof(graphs) > graphs.nbytes
 
 
+def test_crystal_index_says_which_crystal_a_site_is_of(graphs):
+    rows = [0, 5, 2]
+    counts = [graphs[[row]].n_sites for row in rows]
+    expected = [place for place in range(3) for _ in range(counts[place])]
+    assert graphs[rows].crystal_index.tolist() == expected
+
+
 def test_edge_index_joins_sites_of_the_same_crystal(graphs):
     crystal = np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))
     center, neighbor = graphs.edge_index
