@@ -1,9 +1,10 @@
 """What several test modules need, besides the fixtures of conftest."""
 
-import skorch
 import torch
+from skorch.callbacks import Callback
 
 from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn._training import PackedDataset
 
 # A network that trains within a second.
 SMALL = {
@@ -54,6 +55,24 @@ def assert_same_weights(left, right):
 HELD_OUT = []
 
 
-class CatchHeldOut(skorch.callbacks.Callback):
+class CatchHeldOut(Callback):
     def on_epoch_end(self, net, dataset_valid=None, **kwargs):
         HELD_OUT[:] = [dataset_valid]
+
+
+class CountEpochs(Callback):
+    def initialize(self):
+        self.n_ = 0
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_ += 1
+
+
+def assert_statistics_fit_the_weights(model, graphs):
+    """Check that the running statistics are those of the final weights."""
+    before = weights_of(model)
+    net = model.net_
+    net.recompute_statistics(PackedDataset(graphs))
+    for name, value in weights_of(model).items():
+        torch.testing.assert_close(value, before[name], rtol=1e-6, atol=1e-7, msg=name)

@@ -1,21 +1,15 @@
 """The callbacks of skorch: each does what its documentation says, or is refused."""
 
 import ast
-import inspect
 import json
-import os
 import pickle
-import signal
-import sys
-import threading
-import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import skorch.callbacks
 import torch
 from sklearn.metrics import make_scorer, mean_absolute_error
-from sklearn.model_selection import cross_val_score
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -28,136 +22,24 @@ from skorch.callbacks import (
     InputShapeSetter,
     LoadInitState,
     LRScheduler,
-    MlflowLogger,
-    NeptuneLogger,
     ParamMapper,
     PrintLog,
     ProgressBar,
-    SacredLogger,
-    TensorBoard,
     TrainEndCheckpoint,
     Unfreezer,
-    WandbLogger,
 )
 from torch.optim.lr_scheduler import StepLR
 
-from helpers import SMALL, weights_of
+from helpers import (
+    SMALL,
+    CountEpochs,
+    assert_statistics_fit_the_weights,
+    weights_of,
+)
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn._training import PackedDataset
 
 LONG = {**SMALL, "max_epochs": 40, "batch_size": 20}
-
-
-def assert_statistics_fit_the_weights(model, graphs):
-    """Check that the running statistics are those of the final weights."""
-    before = weights_of(model)
-    net = model.net_
-    net.recompute_statistics(PackedDataset(graphs))
-    for name, value in weights_of(model).items():
-        torch.testing.assert_close(value, before[name], rtol=1e-6, atol=1e-7, msg=name)
-
-
-# Stopping
-
-
-def test_early_stopping_of_skorch_ends_the_fit(estimator_class, target, graphs):
-    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=1e3, sink=len)
-    model = estimator_class(callbacks=[stop], **LONG).fit(graphs, target)
-    assert model.n_iter_ == len(model.loss_curve_) == 3
-    assert_statistics_fit_the_weights(model, graphs)
-    scores = cross_val_score(model, graphs, target, cv=2, error_score="raise")
-    assert np.isfinite(scores).all()
-
-
-class StopAsSkorchDoes(Callback):
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-
-class CountEpochs(Callback):
-    def initialize(self):
-        self.n_ = 0
-        return self
-
-    def on_epoch_end(self, net, **kwargs):
-        self.n_ += 1
-
-
-def test_all_callbacks_see_the_epoch_in_which_one_stops(graphs, ionic):
-    model = CGCNNRegressor(callbacks=[StopAsSkorchDoes(), CountEpochs()], **LONG)
-    model.fit(graphs, ionic.target)
-    assert model.n_iter_ == 2
-    assert dict(model.net_.callbacks_)["CountEpochs"].n_ == 2
-
-
-class PressCtrlC(Callback):
-    """Sends the signal that Ctrl-C sends, and waits until Python has seen it."""
-
-    def __init__(self, moment, epoch):
-        self.moment, self.epoch = moment, epoch
-
-    def press(self, net, moment):
-        if moment == self.moment and len(net.history) == self.epoch:
-            signal.raise_signal(signal.SIGINT)
-
-    def on_train_begin(self, net, **kwargs):
-        self.press(net, "train_begin")
-
-    def on_epoch_begin(self, net, **kwargs):
-        self.press(net, "epoch_begin")
-
-    def on_batch_end(self, net, **kwargs):
-        self.press(net, "batch_end")
-
-    def on_epoch_end(self, net, **kwargs):
-        self.press(net, "epoch_end")
-
-
-@pytest.mark.parametrize(
-    ("moment", "epoch", "learned"),
-    [
-        ("train_begin", 0, 0),
-        ("epoch_begin", 1, 0),
-        ("batch_end", 1, 0),
-        ("epoch_end", 1, 1),
-        ("epoch_begin", 3, 2),
-        ("batch_end", 3, 2),
-        ("epoch_end", 3, 3),
-    ],
-)
-@pytest.mark.usefixtures("ctrl_c_raises")
-def test_ctrl_c_goes_through_everywhere(graphs, ionic, moment, epoch, learned):
-    handler = signal.getsignal(signal.SIGINT)
-    model = CGCNNRegressor(callbacks=[PressCtrlC(moment, epoch)], **LONG)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(graphs, ionic.target)
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert hasattr(model, "net_") == (learned > 0)
-    if learned:
-        assert model.n_iter_ == learned
-        assert np.isfinite(model.predict(graphs)).all()
-        assert_statistics_fit_the_weights(model, graphs)
-
-
-@pytest.mark.usefixtures("ctrl_c_raises")
-def test_ctrl_c_while_a_callback_runs_goes_through_a_search(graphs, ionic):
-    model = CGCNNRegressor(callbacks=[PressCtrlC("epoch_end", 1)], **LONG)
-    with pytest.raises(KeyboardInterrupt):
-        cross_val_score(model, graphs, ionic.target, cv=2)
-
-
-def test_stopping_works_in_a_thread_which_gets_no_signals(graphs, ionic):
-    fitted = []
-
-    def fit():
-        model = CGCNNRegressor(callbacks=[StopAsSkorchDoes()], **LONG)
-        fitted.append(model.fit(graphs, ionic.target))
-
-    thread = threading.Thread(target=fit)
-    thread.start()
-    thread.join()
-    assert fitted[0].n_iter_ == 2
 
 
 # Weights that change at the end
@@ -459,104 +341,11 @@ def test_what_was_frozen_thaws(graphs, ionic):
     assert not torch.equal(weights_of(thawed)[name], weights_of(start)[name])
 
 
-class Run(dict):
-    """Stands for the connection to a service: it cannot be copied or pickled."""
-
-    def __init__(self):
-        self.lock, self.logged = threading.Lock(), []
-        self.info = {}
-
-    def __getitem__(self, key):
-        return _Appender(self, key)
-
-    def __setitem__(self, key, value):
-        self.logged.append((key, value))
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError("a connection cannot be copied")
-
-    def log(self, values):
-        self.logged += values.items()
-
-    def log_scalar(self, name, value, step=None):
-        self.logged.append((name, value))
-
-    def add_scalar(self, tag, scalar_value, global_step):
-        self.logged.append((tag, scalar_value))
-
-    def log_metric(self, run_id, key, value, step=None, **kwargs):
-        self.logged.append((key, value))
-
-    def log_artifact(self, run_id, path):
-        assert os.path.exists(path)
-
-    def set_terminated(self, run_id):
-        self.close()
-
-    def watch(self, module):
-        assert isinstance(module, torch.nn.Module)
-
-    def close(self):
-        self.logged.append(("closed", True))
-
-    def stop(self):
-        self.close()
-
-
-class _Appender:
-    def __init__(self, run, key):
-        self.run, self.key = run, key
-
-    def __getitem__(self, key):
-        return _Appender(self.run, f"{self.key}/{key}")
-
-    def __setitem__(self, key, value):
-        self.run.logged.append((f"{self.key}/{key}", value))
-
-    def append(self, value):
-        self.run.logged.append((self.key, value))
-
-
-def make_logger(kind, run, tmp_path):
-    if kind is MlflowLogger:
-        client = run
-        active = types.SimpleNamespace(info=types.SimpleNamespace(run_id="1"))
-        return MlflowLogger(run=active, client=client)
-    if kind is NeptuneLogger:
-        return NeptuneLogger(run, close_after_train=False)
-    if kind is WandbLogger:
-        run.dir = str(tmp_path)
-        return WandbLogger(run)
-    return kind(run)
-
-
-@pytest.mark.parametrize(
-    "kind", [MlflowLogger, NeptuneLogger, SacredLogger, TensorBoard, WandbLogger]
-)
-def test_loggers_log_to_the_connection_they_were_given(
-    graphs, ionic, kind, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "neptune", types.ModuleType("neptune"))
-    fake = types.ModuleType("neptune.types")
-    fake.File = types.SimpleNamespace(from_content=lambda *args, **kwargs: "summary")
-    monkeypatch.setitem(sys.modules, "neptune.types", fake)
-    run = Run()
-    logger = make_logger(kind, run, tmp_path)
-    y = ionic.target
-    model = CGCNNRegressor(callbacks=[logger], **SMALL)
-    model.fit(graphs, y, X_val=graphs[:20], y_val=y[:20])
-    logged = {str(key).split("/")[-1]: value for key, value in run.logged}
-    wanted = {"loss", "train_loss", "valid_loss"} & set(logged)
-    assert wanted
-    assert all(isinstance(logged[key], float) for key in wanted)
-
-
 REFUSED = {
     "InputShapeSetter": InputShapeSetter(),
     "LRScheduler": LRScheduler(StepLR, step_size=1),
     "EarlyStopping": EarlyStopping(),
     "Checkpoint": Checkpoint(),
-    "WandbLogger": WandbLogger(Run()),
 }
 
 
@@ -584,11 +373,17 @@ def test_callbacks_are_objects_classes_or_named(graphs, ionic, given):
     assert dict(model.net_.callbacks_)[name].n_ == 3
 
 
-def test_every_callback_of_skorch_is_tested_here():
+def test_every_callback_of_skorch_is_tested():
     """A new release may bring new ones."""
     names = set(skorch.callbacks.__all__) - {"Callback", "WarmRestartLR"}
     elsewhere = {"GradientNormClipping"}  # see test_callbacks.py
     of_every_net = {"PassthroughScoring"}
-    tree = ast.parse(inspect.getsource(sys.modules[__name__]))
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used = {
+        node.id
+        for name in ("user_callbacks", "stopping", "loggers")
+        for node in ast.walk(
+            ast.parse(Path(__file__).with_name(f"test_{name}.py").read_text())
+        )
+        if isinstance(node, ast.Name)
+    }
     assert names - used == elsewhere | of_every_net
