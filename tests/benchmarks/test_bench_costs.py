@@ -1,4 +1,4 @@
-"""What memory, a step, and crystals by number and size cost.
+"""What memory, a step, crystals by number and size, and an ensemble cost.
 
 Run by ``tox run -e bench -- -k costs``.
 """
@@ -14,6 +14,7 @@ from pymatgen.core import Lattice, Structure
 
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._ops._threads import compiled_loops
+from sklearn_cgcnn.uncertainty import EnsembleRegressor
 from timed_steps import TimedSteps
 
 
@@ -162,3 +163,18 @@ def test_cost_by_crystals_sites_and_cores(load_real):
                 f"  {connectivity} neighbors found on {n_jobs} core(s): "
                 f"{n_crystals / seconds:.0f} crystals a second"
             )
+
+
+def test_cost_of_an_ensemble_on_two_cores(load_real):
+    structures, modulus = load_real(1148, "K_VRH_GPa", "elastic")
+    graphs, y = CrystalGraphFeaturizer().transform(structures), np.log10(modulus)
+    five = EnsembleRegressor(n_estimators=5, n_jobs=2, random_state=0)
+    torch.set_num_threads(2)
+    CGCNNRegressor(max_epochs=1).fit(graphs, y)  # compiles
+    ratios = [
+        elapsed(five.fit, graphs, y)
+        / elapsed(CGCNNRegressor(random_state=seed).fit, graphs, y)
+        for seed in range(3)
+    ]
+    torch.set_num_threads(1)
+    print(f"\n  five members take {np.mean(ratios):.2f} times as long as one model")

@@ -1,7 +1,8 @@
 """Many crystals on disk: speed, memory, kills and damage.
 
 Run by ``tox run -e bench -- -k scale``. The environment variables SCALE_CRYSTALS,
-SCALE_TRAINED, SCALE_BUFFER, SCALE_KILLS and SCALE_DAMAGED set the sizes. With
+SCALE_TRAINED, SCALE_BUFFER, SCALE_KILLS and SCALE_DAMAGED set the sizes, and SCALE_JOBS
+the number of processes that make graphs. With
 SCALE_FOLDER, the graphs stay in this folder, and an interrupted run resumes (speeds are
 then not those of an undisturbed one). The crystals are those of
 ``materials_project`` in SKLEARN_CGCNN_DATA, repeated. Every second one has other
