@@ -1,7 +1,10 @@
 """Files that are written as a whole, or not at all."""
 
+import glob
 import os
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -9,7 +12,7 @@ from tempfile import NamedTemporaryFile
 _UNFINISHED = ".unfinished"
 
 
-def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
+def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file beside its place, and move it there.
 
     After a kill or a power failure at any moment, there is the file before or the new
@@ -35,22 +38,30 @@ def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path, name: str = "", *, older_than: float = 0) -> None:
     """Remove what a killed process left in a folder.
 
     Parameters
     ----------
     folder : Path
         The folder.
+    name : str, default=""
+        How the names begin of files to remove.
+    older_than : float, default=0
+        Seconds after which no other process can be writing a file any more.
     """
-    for leftover in folder.glob(f"*{_UNFINISHED}"):
-        leftover.unlink(missing_ok=True)
+    for leftover in folder.glob(f"{glob.escape(name)}*{_UNFINISHED}"):
+        # Another process may complete its file meanwhile.
+        with suppress(FileNotFoundError):
+            age = time.time() - leftover.stat().st_mtime
+            if not older_than or age > older_than:
+                leftover.unlink()
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make a new name survive a power failure, where the system supports it.
 
     Parameters

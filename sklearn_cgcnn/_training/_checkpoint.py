@@ -1,11 +1,10 @@
 """Save a training after its epochs, and resume it bit for bit."""
 
+import io
 import os
 import pickle
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from skorch.callbacks import Callback
 from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
-from sklearn_cgcnn._atomic_file import sync_folder
+from sklearn_cgcnn._atomic_file import remove_unfinished, write_atomically
 from sklearn_cgcnn.nn import Dropout
 
 # Raise it when the content changes. Files of another version are not resumed.
@@ -46,15 +45,7 @@ class TrainingCheckpoint:
         self.path = Path(folder) / f"{fingerprint}.pt"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._saved_at = time.monotonic()
-        self._remove_leftovers()
-
-    def _remove_leftovers(self) -> None:
-        """Remove what killed processes left while they wrote."""
-        for leftover in self.path.parent.glob(f"{self.path.stem}.*.tmp"):
-            # Another process with the same fit may complete its file meanwhile.
-            with suppress(FileNotFoundError):
-                if time.time() - leftover.stat().st_mtime > _STALE:
-                    leftover.unlink()
+        remove_unfinished(self.path.parent, self.path.name, older_than=_STALE)
 
     def load(self, device: torch.device | str) -> dict[str, Any] | None:
         """Read the file.
@@ -101,19 +92,9 @@ class TrainingCheckpoint:
         state : mapping of str to object
             What :func:`training_state` returns.
         """
-        folder = self.path.parent
-        prefix = f"{self.path.stem}."
-        handle, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save({"version": _VERSION, "state": dict(state)}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync_folder(folder)
+        contents = io.BytesIO()
+        torch.save({"version": _VERSION, "state": dict(state)}, contents)
+        write_atomically(self.path, [contents.getbuffer()])
         self._saved_at = time.monotonic()
 
     @property

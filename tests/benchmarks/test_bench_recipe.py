@@ -61,6 +61,7 @@ CHOICES = {
     "2 hidden layers": {"n_hidden_layers": 2},
     "learning rate 0.003": {"lr": 0.003},
     "learning rate 0.02": {"lr": 0.02},
+    "weight decay 0.01": {"weight_decay": 0.01},
     "weight decay 0.03": {"weight_decay": 0.03},
     "weight decay 0.2": {"weight_decay": 0.2},
     "batches of 32": {"batch_size": 32},
