@@ -291,4 +291,5 @@ def _import(options: argparse.Namespace) -> int:
 
     model = load_original_checkpoint(options.checkpoint, options.atom_init)
     save_model(model, options.output, card={"unit": options.unit})
+    _say(f"wrote {options.output}")
     return 0

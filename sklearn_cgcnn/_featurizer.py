@@ -28,7 +28,7 @@ from sklearn_cgcnn.graphs import (
     Failure,
     ShardedCrystalGraphs,
     build_graphs,
-    edge_rule_from_dict,
+    rule_of_graphs,
     structure_error,
     write_shards,
 )
@@ -211,16 +211,17 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         -------
         CrystalGraphFeaturizer
             A new transformer, whose `connectivity` is a rule object. Isolated sites and
-            missing radii raise an error.
+            missing radii raise an error. For graphs of your own rule, it accepts such
+            graphs, but makes none.
 
         Raises
         ------
         GraphSettingsError
-            If the graphs were made with your own rule, which cannot be restored.
+            If a rule of this package does not have the parameters of these settings.
         """
         parameters = dict(settings)
         if "connectivity" in parameters:
-            rule = edge_rule_from_dict(parameters["connectivity"])
+            rule = rule_of_graphs(parameters["connectivity"])
             parameters["connectivity"] = rule
         return cls(**parameters, on_error=on_error, n_jobs=n_jobs, verbose=verbose)
 

@@ -107,8 +107,8 @@ def predict_table(
     -------
     rows : list of dict of str to object
         Id, formula, value and unit of each crystal. Where the model has them, the ends
-        of its interval, and how it is unlike the training crystals, which is not known
-        of weights from elsewhere.
+        of its interval, how similar it is to the training crystals, and what is unlike
+        them, which is not known of weights from elsewhere.
     failed : dict of str to str
         The reasons for crystals that cannot become graphs, by their ids.
     """
@@ -178,6 +178,7 @@ def _columns(model: Any, graphs: CrystalGraphs, level: float) -> dict[str, list[
         columns |= {"lower": low.tolist(), "upper": high.tolist()}
     elements = networks_of(model)[0]._elements
     if hasattr(model, "reasons"):
+        columns["similarity"] = model.score_samples(graphs).tolist()
         columns["warnings"] = model.reasons(graphs)
     elif elements is not None:
         columns["warnings"] = new_elements(graphs, elements).reasons

@@ -86,7 +86,8 @@ def iter_predictions(
     ----------
     estimator : estimator
         Fitted: a regressor or a classifier of this package, an ensemble of them, or an
-        estimator around one, such as a Pipeline or a ConformalRegressor.
+        estimator around one, such as a ConformalRegressor or a Pipeline that ends in
+        one.
     crystals : iterable of CrystalEntry or Structure
         The crystals, such as an iterator of :mod:`sklearn_cgcnn.datasets`. Structures
         are pymatgen Structures or ASE Atoms.
@@ -110,7 +111,7 @@ def iter_predictions(
     ------
     TypeError
         If the estimator contains no regressor or classifier of this package, or if
-        `crystals` is a single crystal or holds graphs.
+        `crystals` is a single crystal, holds graphs or is text.
 
     Warns
     -----
@@ -139,11 +140,12 @@ def iter_predictions(
     ['0', False, '']
     ['1', True, 'is of type str']
     """
-    if is_crystal(crystals) or isinstance(crystals, AnyGraphs):
+    if is_crystal(crystals) or isinstance(crystals, AnyGraphs | str | bytes):
         raise TypeError(
             f"crystals is of type {type(crystals).__name__}, but must be an iterable "
-            "of crystals; pass a single one as [crystal], and graphs to the method of "
-            "the estimator itself"
+            "of crystals; pass a single one as [crystal], a folder to a reader such as "
+            "datasets.iter_cif_directory, and graphs to the method of the estimator "
+            "itself"
         )
     networks = networks_of(estimator)
 
@@ -190,6 +192,8 @@ def _rows(values: Any) -> list[Any]:
     """Return the value of each crystal."""
     if isinstance(values, tuple):
         return list(zip(*map(_rows, values), strict=True))
+    if isinstance(values, list):  # of crystals, each with values of its own
+        return values
     array = np.asarray(values)
     return array.tolist() if array.ndim == 1 else list(array)
 

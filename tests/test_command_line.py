@@ -84,6 +84,9 @@ def test_intervals_and_warnings(folder, models, ionic, capsys, tmp_path):
     assert float(usual["lower"]) == pytest.approx(low, rel=1e-3)
     assert float(usual["upper"]) == pytest.approx(high, rel=1e-3)
     assert usual["warnings"] == ""
+    scores = load_model(model).score_samples(ionic.data[:1])
+    assert float(usual["similarity"]) == pytest.approx(scores[0], rel=1e-2)
+    assert float(strange["similarity"]) < 0.01
     assert "shorter" in strange["warnings"]
     assert main(["predict", model, *arguments, "--format", "jsonl"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Molecule, Structure
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
@@ -221,19 +222,32 @@ class OwnRule(EdgeRule):
         return NearestNeighbors(None, self.cutoff).find_in_cell(cell)
 
 
-def test_graphs_of_your_own_rule_need_their_featurizer(ionic):
+def test_structures_need_the_featurizer_of_your_own_rule(ionic):
     featurizer = CrystalGraphFeaturizer(connectivity=OwnRule(6.0))
     graphs = featurizer.transform(ionic.data)
     with pytest.raises(GraphSettingsError, match=r"OwnRule.*pass the featurizer that"):
-        CrystalGraphFeaturizer.from_settings(graphs.settings)
+        CrystalGraphFeaturizer.from_settings(graphs.settings).transform(ionic.data)
+    model = CGCNNRegressor(max_epochs=1).fit(graphs, ionic.target)
+    assert model.predict(graphs).shape == (60,)
     with pytest.raises(GraphSettingsError, match=r"OwnRule.*pass the featurizer that"):
-        CGCNNRegressor(max_epochs=1).fit(graphs, ionic.target)
+        model.predict(ionic.data)
     model = CGCNNRegressor(featurizer=featurizer, max_epochs=1, random_state=0)
     expected = model.fit(graphs, ionic.target).predict(graphs)
     np.testing.assert_allclose(model.predict(ionic.data), expected, atol=1e-6)
     other = CrystalGraphFeaturizer(connectivity=OwnRule(5.0)).transform(ionic.data)
     with pytest.raises(GraphSettingsError, match=r"cutoff=5\.0 instead of 6\.0"):
         model.predict(other)
+
+
+def test_your_own_rules_can_be_searched_over_in_a_pipeline(ionic):
+    pipeline = make_pipeline(CrystalGraphFeaturizer(), CGCNNRegressor(max_epochs=1))
+    rules = [OwnRule(6.0), OwnRule(7.0), NearestNeighbors()]
+    grid = {"crystalgraphfeaturizer__connectivity": rules}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise")
+    search.fit(ionic.data, ionic.target)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    np.testing.assert_array_equal(again.predict(ionic.data), search.predict(ionic.data))
 
 
 def test_graphs_pass_through_if_they_were_made_alike():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
@@ -7,7 +8,7 @@ from sklearn_cgcnn.datasets import CrystalEntry
 from sklearn_cgcnn.exceptions import ExtrapolationWarning, StructureError
 from sklearn_cgcnn.graphs import Failure
 from sklearn_cgcnn.streams import iter_predictions
-from sklearn_cgcnn.uncertainty import EnsembleRegressor
+from sklearn_cgcnn.uncertainty import ApplicabilityDomain, EnsembleRegressor
 
 BAD = {3: "no crystal", 10: Failure("cannot be read"), 11: 5}
 
@@ -88,8 +89,14 @@ def test_a_chunk_may_fail_as_a_whole(model):
     assert [each.value for each in iter_predictions(model, ["a", "b"])] == [None, None]
 
 
+def test_lists_of_a_method_are_not_made_arrays(model, ionic):
+    domain = ApplicabilityDomain(FrozenEstimator(model)).fit(ionic.data)
+    found = iter_predictions(domain, ionic.data[:3], method="reasons")
+    assert [each.value for each in found] == domain.reasons(ionic.data[:3])
+
+
 def test_bad_input(model, ionic, graphs):
-    for X in (ionic.data[0], graphs):
+    for X in (ionic.data[0], graphs, "folder"):
         with pytest.raises(TypeError, match="but must be an iterable of crystals"):
             iter_predictions(model, X)
     with pytest.raises(ValueError, match="chunk_size"):

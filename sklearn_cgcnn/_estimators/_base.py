@@ -120,7 +120,7 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
-            baseline = auto_baseline(len(crystals))
+            baseline = auto_baseline(int(np.count_nonzero(weights)))
             if previous is not None:
                 baseline = self._network_spec.baseline
             spec = self._current_spec(baseline)

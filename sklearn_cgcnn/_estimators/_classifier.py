@@ -34,7 +34,7 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
     ----------
     featurizer : CrystalGraphFeaturizer or None, default=None
         Turns structures into graphs. None uses the default settings, or the settings of
-        the graphs passed to `fit`.
+        the graphs passed to `fit`. These do not say how isolated sites were treated.
     pretrained : FrozenEstimator, str or None, default=None
         Fitted estimator whose weights the training begins from, as
         ``FrozenEstimator(model)`` (:class:`sklearn.frozen.FrozenEstimator`), which
@@ -186,7 +186,8 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         How to treat crystals that cannot become graphs, if `featurizer` is None.
         "raise" raises an error that names all of them. "collect" leaves them out of
         `fit`, with a warning that names them, and predicts NaN for them. Graphs that
-        were made with "collect" are always treated so.
+        were made with "collect" are always treated so, but structures passed later to
+        `predict` are not.
     n_jobs : int or None, default=None
         Number of processes that featurize structures, if `featurizer` is None.
     verbose : int, default=0

@@ -18,6 +18,7 @@ from sklearn_cgcnn.graphs._neighbors import (
     OriginalNeighbors,
     VoronoiNeighbors,
     edge_rule_from_dict,
+    rule_of_graphs,
 )
 from sklearn_cgcnn.graphs._settings import describe_differences, graph_settings
 from sklearn_cgcnn.graphs._shard_writer import write_shards
@@ -50,6 +51,7 @@ __all__ = [
     "in_memory",
     "one_hot_site_features",
     "read_cell",
+    "rule_of_graphs",
     "scaled_properties",
     "sole_atomic_number",
     "structure_error",

@@ -182,10 +182,10 @@ def _describe_disorder(site: int, species: Composition) -> str:
     shares = species.get_el_amt_dict().items()
     element, _ = max(shares, key=itemgetter(1), default=("Fe", 1.0))
     return (
-        f"site {site} is disordered ({described}); choose an ordered approximation "
-        "first: give the site a single element, e.g. "
-        f"structure[{site}] = {element!r}, or remove it with "
-        f"structure.remove_sites([{site}])"
+        f"site {site} is disordered ({described}); choose an ordered approximation, or "
+        "average over several, as described under disordered structures in the "
+        f"documentation. structure[{site}] = {element!r} gives the site the element "
+        f"that it mostly has, and structure.remove_sites([{site}]) leaves it empty"
     )
 
 

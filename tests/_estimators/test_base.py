@@ -17,6 +17,7 @@ from helpers import SMALL, assert_same_weights, outputs
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._training import _streamed
 from sklearn_cgcnn._training._packed import PackedDataset
+from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.exceptions import (
     GraphSettingsError,
     StructureError,
@@ -268,6 +269,13 @@ def test_crystals_of_weight_zero_are_as_if_not_there(
     assert_same_weights(weighted, without)
     on_structures = clone(model).fit(ionic.data, target, sample_weight=weight)
     assert_same_weights(weighted, on_structures)
+
+
+def test_crystals_of_weight_zero_do_not_count_as_many_crystals():
+    X, y = make_ionic_crystals(130, random_state=0, return_X_y=True)
+    weight = np.repeat([1.0, 0.0], [50, 80])
+    model = CGCNNRegressor(**SMALL).fit(X, y, sample_weight=weight)
+    assert_same_weights(model, CGCNNRegressor(**SMALL).fit(X[:50], y[:50]))
 
 
 def test_a_common_factor_of_the_weights_makes_no_difference(

@@ -36,6 +36,7 @@ INTERNAL = {
         "in_memory",
         "one_hot_site_features",
         "read_cell",
+        "rule_of_graphs",
         "scaled_properties",
         "sole_atomic_number",
         "structure_error",

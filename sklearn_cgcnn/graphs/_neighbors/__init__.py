@@ -3,7 +3,11 @@
 from sklearn_cgcnn.graphs._neighbors._edge_rule import EdgeRule, NeighborList
 from sklearn_cgcnn.graphs._neighbors._nearest import NearestNeighbors
 from sklearn_cgcnn.graphs._neighbors._original import OriginalNeighbors
-from sklearn_cgcnn.graphs._neighbors._registry import EDGE_RULES, edge_rule_from_dict
+from sklearn_cgcnn.graphs._neighbors._registry import (
+    EDGE_RULES,
+    edge_rule_from_dict,
+    rule_of_graphs,
+)
 from sklearn_cgcnn.graphs._neighbors._voronoi import VoronoiNeighbors
 
 __all__ = [
@@ -14,4 +18,5 @@ __all__ = [
     "OriginalNeighbors",
     "VoronoiNeighbors",
     "edge_rule_from_dict",
+    "rule_of_graphs",
 ]

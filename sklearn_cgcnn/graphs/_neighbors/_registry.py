@@ -1,11 +1,14 @@
 """The edge rules of this package by name, and how to restore one from its JSON form."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from sklearn_cgcnn.exceptions import GraphSettingsError
-from sklearn_cgcnn.graphs._neighbors._edge_rule import EdgeRule
+from sklearn_cgcnn.graphs._cells import Cell
+from sklearn_cgcnn.graphs._neighbors._edge_rule import EdgeRule, NeighborList
 from sklearn_cgcnn.graphs._neighbors._nearest import NearestNeighbors
 from sklearn_cgcnn.graphs._neighbors._original import OriginalNeighbors
 from sklearn_cgcnn.graphs._neighbors._voronoi import VoronoiNeighbors
@@ -66,3 +69,58 @@ def edge_rule_from_dict(settings: Mapping[str, Any]) -> EdgeRule:
             f"the edge rule {name!r} does not accept the parameters {parameters} "
             f"({error}); featurize the structures again with this version"
         ) from error
+
+
+@dataclass(frozen=True)
+class StoredRule(EdgeRule):
+    """Stands for your own rule, of which graphs store nothing but the settings.
+
+    Graphs can be compared with it, but it finds no neighbors.
+
+    Parameters
+    ----------
+    settings : str
+        What :meth:`EdgeRule.to_dict` of your rule returns, as JSON.
+    """
+
+    settings: str
+
+    def find_in_cell(self, cell: Cell) -> NeighborList:
+        """Raise an error, because the rule itself is not here."""
+        raise GraphSettingsError(
+            "X holds structures, but the model was trained on graphs of your own edge "
+            f"rule {self.to_dict()['rule']!r}, which graphs do not contain. Pass "
+            "graphs, or before fit, pass the featurizer that made the graphs to the "
+            "estimator: featurizer=CrystalGraphFeaturizer(connectivity=...) with an "
+            "instance of the rule"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings of your rule."""
+        settings: dict[str, Any] = json.loads(self.settings)
+        return settings
+
+
+def rule_of_graphs(settings: Mapping[str, Any]) -> EdgeRule:
+    """Restore the rule that graphs were made with, or what stands for it.
+
+    Parameters
+    ----------
+    settings : mapping of str to JSON value
+        As returned by :meth:`EdgeRule.to_dict`.
+
+    Returns
+    -------
+    EdgeRule
+        One of the rules of this package, or a StoredRule.
+
+    Raises
+    ------
+    GraphSettingsError
+        If a rule of this package does not have these parameters.
+    """
+    if isinstance(settings, Mapping):
+        name = settings.get("rule")
+        if isinstance(name, str) and name not in EDGE_RULES:
+            return StoredRule(json.dumps(dict(settings)))
+    return edge_rule_from_dict(settings)

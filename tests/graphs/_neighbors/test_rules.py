@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from sklearn_cgcnn import CrystalGraphFeaturizer, _featurizer
+from sklearn_cgcnn import CrystalGraphFeaturizer, _graph_settings
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import (
     EDGE_RULES,
@@ -406,7 +406,7 @@ def test_a_rule_without_a_cutoff_may_be_chosen_by_its_name(monkeypatch):
             return NearestNeighbors(self.max_neighbors).find_in_cell(cell)
 
     monkeypatch.setattr(
-        _featurizer, "EDGE_RULES", {**EDGE_RULES, "molecules": Molecules}
+        _graph_settings, "EDGE_RULES", {**EDGE_RULES, "molecules": Molecules}
     )
     monkeypatch.setitem(
         CrystalGraphFeaturizer._parameter_constraints, "connectivity", "no_validation"
