@@ -27,6 +27,11 @@ _SOURCES = {
     ),
 }
 
+_LIMITS = (
+    "Crystals of inorganic compounds as in the data. Molecules and surfaces are "
+    "extrapolations, and so are elements that are not listed."
+)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -51,6 +56,8 @@ class Task:
     is_cross_validated : bool, default=False
         Whether the card has the errors of a cross-validation too. These are for small
         datasets, and for one with published folds.
+    own_limits : str, default=""
+        What the model is not for, beside the limits of all.
     """
 
     dataset: str
@@ -61,6 +68,12 @@ class Task:
     subset: str | None = None
     is_class: bool = False
     is_cross_validated: bool = False
+    own_limits: str = ""
+
+    @property
+    def limits(self) -> str:
+        """What the model is not for."""
+        return f"{_LIMITS} {self.own_limits}".strip()
 
     @property
     def source(self) -> str:
@@ -95,6 +108,8 @@ TASKS = {
         "band gap of semiconductors and insulators, GGA, about 40 % below experiment",
         "eV",
         subset="in_band_gap_set",
+        own_limits="Metals get a gap too, because none of them was trained on: ask "
+        "is_metal first. The lower end of an interval may be negative.",
     ),
     "is_metal": Task(
         "materials_project",

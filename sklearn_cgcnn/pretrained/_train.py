@@ -82,6 +82,7 @@ def make(name: str, data: Path, work: Path, *, renew_card: bool) -> None:
         model, its_card = (
             (load(name), card(name)) if is_there else trained(name, data, work)
         )
+        its_card = {**its_card, "limits": TASKS[name].limits}
         if TASKS[name].is_cross_validated:
             its_card = {**its_card, **tested_by_folds(name, data, work)}
         store(name, model, its_card)
@@ -126,8 +127,6 @@ def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
         "training time in seconds": round(kept["seconds"]),
         "elements": symbols(graphs[train]),
         "textbook crystals in the training set": textbook_crystals_in(graphs[train]),
-        "limits": "Crystals of inorganic compounds as in the data. Molecules and "
-        "surfaces are extrapolations, and so are elements that are not listed.",
     }
     network = kept["model"]
     if task.is_class:
