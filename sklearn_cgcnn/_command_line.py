@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,10 @@ def _add_predict(commands: Any) -> None:
 
 
 def _level(text: str) -> float:
-    level = float(text)
-    if not 0 < level < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return level
+    with suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a number between 0 and 1")
 
 
 def _predict(options: argparse.Namespace) -> int:

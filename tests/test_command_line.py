@@ -302,4 +302,5 @@ def test_a_level_that_is_none_is_refused_before_the_work(models, capsys, level):
     with pytest.raises(SystemExit) as refused:
         main(["predict", str(models / "plain"), "a.cif", "--level", level])
     assert refused.value.code == 2
-    assert "--level" in capsys.readouterr().err
+    message = f"--level: {level} is not a number between 0 and 1"
+    assert message in capsys.readouterr().err
