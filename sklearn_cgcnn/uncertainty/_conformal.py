@@ -21,7 +21,7 @@ from sklearn_cgcnn._validation import (
     named_as_in,
 )
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
 from sklearn_cgcnn.uncertainty._members import check_regressor, predicts_spread
 
 # A spread below this share of the median one counts as this share. Members of an
@@ -124,7 +124,7 @@ class ConformalRegressor(
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the regressor, and compute the scores of the crystals held out.
 
         Parameters
@@ -133,6 +133,9 @@ class ConformalRegressor(
             The crystals.
         y : array-like of shape (n_crystals,)
             Targets.
+        sample_weight : array-like of shape (n_crystals,), default=None
+            Sample weights in the training of the regressor. In the calibration, all
+            crystals count alike. None gives every crystal the same weight.
 
         Returns
         -------
@@ -144,8 +147,9 @@ class ConformalRegressor(
         TypeError
             If `estimator` is not a regressor.
         ValueError
-            If y does not match X or is two-dimensional, if no crystals are left to
-            train on, or if `scaled` is true and the regressor predicts no spread.
+            If y or `sample_weight` does not match X, if y is two-dimensional, if no
+            crystals are left to train on, if `sample_weight` is given for a frozen
+            regressor, or if `scaled` is true and the regressor predicts no spread.
         """
         crystals = check_crystals(X, on_error="collect", on_disk=True)
         y = check_regression_target(y, len(crystals))
@@ -158,9 +162,10 @@ class ConformalRegressor(
         check_regressor(model)
         scaled = self._check_scaled(model)
         train, held_out = self._split(len(crystals))
+        weights = weights_to_fit(sample_weight, len(crystals), train, self.estimator)
         if len(train):
             with named_as_in("X", train):
-                model.fit(take(crystals, train), y[train])
+                model.fit(take(crystals, train), y[train], **weights)
         # Attributes appear when nothing can fail any more.
         with named_as_in("X", held_out):
             mean, spread = _predict(model, take(crystals, held_out), scaled)

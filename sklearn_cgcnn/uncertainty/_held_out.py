@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
+from sklearn_cgcnn._validation import check_sample_weight
 from sklearn_cgcnn.graphs import AnyGraphs
 
 
@@ -67,3 +69,40 @@ def take(
     if isinstance(crystals, AnyGraphs):
         return crystals[rows]
     return [crystals[row] for row in rows]
+
+
+def weights_to_fit(
+    sample_weight: Any, n_crystals: int, rows: NDArray[np.intp] | None, estimator: Any
+) -> dict[str, NDArray[np.float64]]:
+    """Return the sample weights that the `fit` of a regressor is given, by their name.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_crystals,) or None
+        Weights of all crystals.
+    n_crystals : int
+        Number of crystals.
+    rows : ndarray of int or None
+        Positions of those to train on. None means all.
+    estimator : estimator or None
+        The regressor.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Empty without weights: not every regressor accepts them.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not match the crystals, or if the regressor is frozen.
+    """
+    if sample_weight is None:
+        return {}
+    if isinstance(estimator, FrozenEstimator):
+        raise ValueError(
+            "sample_weight has no effect on a frozen regressor, which is not trained; "
+            "leave it out"
+        )
+    weights = check_sample_weight(sample_weight, n_crystals)
+    return {"sample_weight": weights if rows is None else weights[rows]}

@@ -21,7 +21,7 @@ from sklearn_cgcnn._validation import (
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._domain_mixin import TrainingDomainMixin
 from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
 from sklearn_cgcnn.uncertainty._members import (
     check_regressor,
     networks_of,
@@ -125,7 +125,15 @@ class SpreadRegressor(
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_val: Any = None,
+        y_val: Any = None,
+        *,
+        sample_weight: Any = None,
+    ) -> Self:
         """Train the regressor, and learn its errors from crystals held out.
 
         Parameters
@@ -138,6 +146,9 @@ class SpreadRegressor(
             Crystals to learn the errors from. None holds out a fraction of X.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Targets of `X_val`.
+        sample_weight : array-like of shape (n_crystals,), default=None
+            Sample weights in the training of the regressor. Of the crystals held out,
+            the errors of all count alike. None gives every crystal the same weight.
 
         Returns
         -------
@@ -150,16 +161,18 @@ class SpreadRegressor(
             If `estimator` holds no regressor of this package, or is a Pipeline whose
             steps may change crystals.
         ValueError
-            If y does not match X, if only one of `X_val` and `y_val` is given, if
-            neither is and the regressor is frozen, or if too few crystals are left to
-            train on.
+            If y or `sample_weight` does not match X, if only one of `X_val` and `y_val`
+            is given, if neither is and the regressor is frozen, if `sample_weight` is
+            given for a frozen regressor, or if too few crystals are left to train on.
         """
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
         check_regressor(model)
         train, held_out = self._split(X, y, X_val, y_val)
+        n_crystals = len(train.y) + (0 if train.rows is None else len(held_out.y))
+        weights = weights_to_fit(sample_weight, n_crystals, train.rows, self.estimator)
         with named_as_in(train.argument, train.rows):
             graphs = shared_graphs(model, train.crystals)
-            model.fit(graphs, train.y)
+            model.fit(graphs, train.y, **weights)
         domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         deviation = np.nanmean(np.abs(train.y - np.nanmean(train.y, axis=0)), axis=0)
         with named_as_in(held_out.argument, held_out.rows):

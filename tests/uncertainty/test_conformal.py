@@ -154,6 +154,27 @@ def test_what_the_regressor_does_not_know_is_not_there(ionic, graphs):
     assert np.ptp(np.diff(again.predict_interval(graphs))) < 1e-9
 
 
+@pytest.mark.parametrize("wrapper", [ConformalRegressor, SpreadRegressor])
+def test_weights_are_those_of_the_training(ionic, graphs, wrapper):
+    weight = np.random.RandomState(0).rand(60)
+    fraction = "held_out_fraction"
+    if wrapper is ConformalRegressor:
+        fraction = "calibration_fraction"
+    model = wrapper(CGCNNRegressor(**SMALL), random_state=0).set_params(
+        **{fraction: 0.3}
+    )
+    model.fit(graphs, ionic.target, sample_weight=weight)
+    rows = np.random.RandomState(0).permutation(60)[18:]
+    alone = CGCNNRegressor(**SMALL)
+    alone.fit(graphs[rows], ionic.target[rows], sample_weight=weight[rows])
+    np.testing.assert_array_equal(model.predict(graphs), alone.predict(graphs))
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        model.fit(graphs, ionic.target, sample_weight=weight[1:])
+    frozen = wrapper(FrozenEstimator(alone))
+    with pytest.raises(ValueError, match=r"no effect on a frozen|pass them as X_val"):
+        frozen.fit(graphs, ionic.target, sample_weight=weight)
+
+
 def test_a_classifier_is_refused(ionic, graphs):
     labels = ionic.target > np.median(ionic.target)
     with pytest.raises(TypeError, match="CGCNNClassifier, which is not a regressor"):
