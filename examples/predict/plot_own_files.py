@@ -56,7 +56,7 @@ table = pd.DataFrame(
         "energy": energies,
         "lower": intervals[:, 0],
         "upper": intervals[:, 1],
-        "reasons": model.reasons(crystals.data),
+        "reasons": model.estimator_.reasons(crystals.data),
     },
     index=crystals.ids,
 )

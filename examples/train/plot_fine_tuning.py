@@ -94,8 +94,7 @@ plt.show()
 
 # %%
 # Here, beginning from formation energies lowers the error by 7 to 12 %. For other
-# properties, the gain can be larger, or none. The higher learning rate, which was best
-# for phonons, does not pay for these lattice energies. A readout alone is far behind:
-# the vectors that serve formation energies do not contain all that lattice energies
-# need. Search over ``pretrained`` and ``lr`` by cross-validation, with scikit-learn's
-# ``GridSearchCV``.
+# properties, the gain can be larger, or none. The higher learning rate does not pay
+# here. A readout alone is far behind: the vectors that serve formation energies do not
+# contain all that lattice energies need. Search over ``pretrained`` and ``lr`` by
+# cross-validation, with scikit-learn's ``GridSearchCV``.
