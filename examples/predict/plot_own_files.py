@@ -44,8 +44,9 @@ print("failed:", crystals.failed)
 
 # %%
 # The model also predicts intervals. They contain 90 % of the true values of crystals
-# like those that it was trained on. ``reasons`` says how a crystal is unlike them, and
-# is empty for the others.
+# like those that it was trained on. ``reasons`` names elements, densities and
+# distances that are unusual among these. Without a reason, a crystal may still be unlike
+# them: ``score_samples`` says how similar it is.
 
 import pandas as pd
 
@@ -56,7 +57,7 @@ table = pd.DataFrame(
         "energy": energies,
         "lower": intervals[:, 0],
         "upper": intervals[:, 1],
-        "reasons": model.estimator_.reasons(crystals.data),
+        "reasons": model.reasons(crystals.data),
     },
     index=crystals.ids,
 )

@@ -109,7 +109,7 @@ energy = stability.predict(graphs)
 import pandas as pd
 
 low, high = 10 ** stiffness.predict_interval(graphs, 0.9).T
-reasons = [model.estimator_.reasons(graphs) for model in (stiffness, stability)]
+reasons = [model.reasons(graphs) for model in (stiffness, stability)]
 table = pd.DataFrame(
     {
         "energy": energy,

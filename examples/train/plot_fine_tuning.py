@@ -43,8 +43,8 @@ model.score(graphs_test, energies_test)
 # -------
 # - From scratch: random initial weights.
 # - Fine-tuned: all weights are trained, from those of the model.
-# - With a higher learning rate, which was best for the properties in the documentation
-#   of the trained models.
+# - With a higher learning rate, which was best for phonons
+#   (:doc:`/how_to/fine_tuning`).
 # - Readout only: ``freeze="convolutions"`` keeps embedding and convolutions unchanged.
 #
 # All of them learn from the same crystals, and are tested on the same others.
@@ -94,7 +94,7 @@ plt.show()
 
 # %%
 # Here, beginning from formation energies lowers the error by 7 to 12 %. For other
-# properties, the gain can be larger, or none. The higher learning rate does not pay
-# here. A readout alone is far behind: the vectors that serve formation energies do not
-# contain all that lattice energies need. Search over ``pretrained`` and ``lr`` by
-# cross-validation, with scikit-learn's ``GridSearchCV``.
+# properties, the gain can be larger, or none. For these lattice energies, the higher
+# learning rate does not pay. A readout alone is far behind: the vectors that serve
+# formation energies do not contain all that lattice energies need. Search over
+# ``pretrained`` and ``lr`` by cross-validation, with scikit-learn's ``GridSearchCV``.

@@ -47,8 +47,9 @@ def load(name: str) -> Any:
     ConformalRegressor or CGCNNClassifier
         The fitted model. ``predict`` returns the property in the unit of its
         :func:`card`. Of a regressor, ``predict_interval(X, 0.9)`` returns intervals
-        that contain 90 % of the true values, and ``estimator_.predict(X,
-        return_std=True)`` the standard deviation of the error.
+        that contain 90 % of the true values, ``predict(X, return_std=True)`` also the
+        standard deviation of the error, and ``score_samples(X)`` and ``reasons(X)`` how
+        crystals are like those of the training.
 
     Raises
     ------
