@@ -45,8 +45,8 @@ print("failed:", crystals.failed)
 # %%
 # The model also predicts intervals. They contain 90 % of the true values of crystals
 # like those that it was trained on. ``reasons`` names elements, densities and
-# distances that are unusual among these. Without a reason, a crystal may still be unlike
-# them: ``score_samples`` says how similar it is.
+# distances that are unusual among these. Without a reason, a crystal may still be
+# unlike them: ``score_samples`` says how similar it is.
 
 import pandas as pd
 
