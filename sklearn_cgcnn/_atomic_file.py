@@ -33,12 +33,19 @@ def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
+            Path(file.name).chmod(0o666 & ~_umask())
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
     _sync_folder(path.parent)
+
+
+def _umask() -> int:
+    """Return the permissions that this process takes from new files."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def remove_unfinished(folder: Path, name: str = "", *, older_than: float = 0) -> None:

@@ -187,10 +187,14 @@ def _fit(options: argparse.Namespace) -> int:
     from sklearn_cgcnn.datasets import load_cif_directory
     from sklearn_cgcnn.model_files import save_model
 
-    # With a featurizer, its parameters can be set too.
-    kind: Any = CGCNNClassifier if options.classify else CGCNNRegressor
-    estimator = kind(featurizer=CrystalGraphFeaturizer())
+    estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
     settings = dict(map(_parameter, options.set))
+    if any(name.startswith("featurizer__") for name in settings):
+        # It decides these in place of the estimator.
+        names = {"on_error", "n_jobs", "verbose"} & settings.keys()
+        estimator.featurizer = CrystalGraphFeaturizer(
+            **{name: settings[name] for name in names}
+        )
     try:
         estimator.set_params(**settings)
     except AttributeError as error:  # a part of a parameter that is not set

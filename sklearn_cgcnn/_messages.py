@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from types import FrameType
 
 # Their frames may lie between a line of the user's program and a warning.
-_BETWEEN = {"sklearn_cgcnn", "sklearn", "skorch", "joblib", "torch", "contextlib"}
+_BETWEEN = {"sklearn_cgcnn", "sklearn", "skorch", "torch", "joblib", "skops"} | {
+    "contextlib",
+    "copy",
+    "pickle",
+}
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,7 +112,7 @@ def iter_predictions(
     ------
     TypeError
         If the estimator contains no regressor or classifier of this package, or if
-        `crystals` is a single crystal, holds graphs or is text.
+        `crystals` is a single crystal, holds graphs, or is text or a path.
 
     Warns
     -----
@@ -140,7 +141,7 @@ def iter_predictions(
     ['0', False, '']
     ['1', True, 'is of type str']
     """
-    if is_crystal(crystals) or isinstance(crystals, AnyGraphs | str | bytes):
+    if is_crystal(crystals) or isinstance(crystals, AnyGraphs | str | bytes | PathLike):
         raise TypeError(
             f"crystals is of type {type(crystals).__name__}, but must be an iterable "
             "of crystals; pass a single one as [crystal], a folder to a reader such as "

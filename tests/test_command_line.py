@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
 from sklearn_cgcnn._command_line import main
+from sklearn_cgcnn.exceptions import FailedCrystalsWarning
 from sklearn_cgcnn.model_files import load_model, read_card, save_model
 from sklearn_cgcnn.uncertainty import ConformalRegressor, SpreadRegressor
 
@@ -129,9 +130,7 @@ def test_fit_then_predict_from_a_file(folder, tmp_path, ionic, capsys):
     settings = [f"--set={name}={value}" for name, value in SMALL.items()]
     arguments = ["fit", str(folder), "-o", str(model), "--unit", "eV", *settings]
     assert main([*arguments, "--set", "device=cpu"]) == 0
-    expected = CGCNNRegressor(
-        **SMALL, device="cpu", featurizer=CrystalGraphFeaturizer()
-    )
+    expected = CGCNNRegressor(**SMALL, device="cpu")
     assert repr(load_model(model)) == repr(expected)
     assert read_card(model)["training crystals"] == 60
     assert main(["predict", str(model), str(folder), "-o", str(out), "-q"]) == 0
@@ -289,6 +288,21 @@ def test_fit_says_what_it_learns(
     error = capsys.readouterr().err
     assert message in error
     assert (code == 0) == output.exists() == ("trained on 60" in error)
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "featurizer__max_neighbors=6"]])
+def test_crystals_without_a_graph_may_be_left_out(ionic, tmp_path, more):
+    structures = [each.copy() for each in ionic.data[:8]]
+    structures[3].replace(0, {"Na": 0.5, "K": 0.5})
+    for number, structure in enumerate(structures):
+        structure.to(str(tmp_path / f"{number}.cif"))
+    lines = [f"{number},{number}.5\n" for number in range(8)]
+    (tmp_path / "id_prop.csv").write_text("".join(lines))
+    quick = ["--set", "max_epochs=1", "--set", "n_conv_layers=1", *more]
+    arguments = ["fit", str(tmp_path), "-o", str(tmp_path / "model"), *quick]
+    assert main(arguments) == 1
+    with pytest.warns(FailedCrystalsWarning):
+        assert main([*arguments, "--set", "on_error=collect"]) == 0
 
 
 def test_a_folder_that_is_missing_is_named(models, tmp_path, capsys):

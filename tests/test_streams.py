@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.frozen import FrozenEstimator
@@ -96,7 +98,7 @@ def test_lists_of_a_method_are_not_made_arrays(model, ionic):
 
 
 def test_bad_input(model, ionic, graphs):
-    for X in (ionic.data[0], graphs, "folder"):
+    for X in (ionic.data[0], graphs, "folder", Path("folder")):
         with pytest.raises(TypeError, match="but must be an iterable of crystals"):
             iter_predictions(model, X)
     with pytest.raises(ValueError, match="chunk_size"):

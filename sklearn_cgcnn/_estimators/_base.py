@@ -120,13 +120,11 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
-            baseline = auto_baseline(int(np.count_nonzero(weights)))
-            if previous is not None:
-                baseline = self._network_spec.baseline
-            spec = self._current_spec(baseline)
+            spec = self._current_spec()
             if previous is None:
                 spec.build()  # parts that do not fit together fail before any work
             else:
+                spec = self._current_spec(self._network_spec.baseline)
                 spec.check_continues(
                     self._network_spec, "warm_start=True", "set warm_start=False"
                 )
@@ -134,6 +132,8 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             self.featurizer_ = self._make_featurizer(crystals)
             encode = self._encode_target
             data = self._training_data(crystals, targets, weights, spec, encode)
+            if previous is None:
+                spec = self._current_spec(auto_baseline(len(data.graphs)))
             rng = check_random_state(self.random_state)
             train, valid = self._split(data, validation, spec, rng)
             n_epochs = self._n_epochs(len(train))

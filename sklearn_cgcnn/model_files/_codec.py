@@ -156,6 +156,12 @@ class Encoder:
         for number, known in enumerate(self._objects):
             if known is value:
                 return {"$same": number}
+        if isinstance(value, EdgeRule):
+            raise TypeError(
+                f"{place} is your own edge rule {value.to_dict()['rule']!r}, and a "
+                "model file stores only rules of this package; store the model with "
+                "skops.io.dump or joblib.dump"
+            )
         kind = type(value)
         if _CLASSES.get(kind.__name__) is not kind:
             name = value if isinstance(value, type) else kind

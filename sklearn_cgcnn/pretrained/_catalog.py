@@ -14,7 +14,7 @@ from sklearn_cgcnn.model_files import load_model, read_card
 
 FOLDER = Path(__file__).with_name("models")
 HASHES = "sha256.json"
-_MODEL, FORMULAS = ".safetensors", ".formulas.gz"
+MODEL, FORMULAS = ".safetensors", ".formulas.gz"
 
 
 def list_models() -> list[str]:
@@ -31,7 +31,8 @@ def list_models() -> list[str]:
     >>> "log_bulk_modulus" in list_models()
     True
     """
-    return sorted(name.removesuffix(_MODEL) for name in _hashes() if _MODEL in name)
+    names = [name for name in _hashes() if name.endswith(MODEL)]
+    return sorted(name.removesuffix(MODEL) for name in names)
 
 
 def load(name: str) -> Any:
@@ -66,7 +67,7 @@ def load(name: str) -> Any:
     >>> round(float(10 ** model.predict([silicon])[0]), -1)  # GPa; experiment: 98.8
     90.0
     """
-    return load_model(_path(name, _MODEL))
+    return load_model(_path(name, MODEL))
 
 
 def card(name: str) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def card(name: str) -> dict[str, Any]:
     >>> card("log_bulk_modulus")["unit"]
     'log10(GPa)'
     """
-    return read_card(_path(name, _MODEL))
+    return read_card(_path(name, MODEL))
 
 
 def training_formulas(name: str) -> NDArray[np.str_]:

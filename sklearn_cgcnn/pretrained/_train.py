@@ -30,7 +30,14 @@ from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.metrics import crystal_groups
 from sklearn_cgcnn.model_files import save_model
 from sklearn_cgcnn.model_files._files import RESERVED_KEYS
-from sklearn_cgcnn.pretrained._catalog import FOLDER, FORMULAS, HASHES, card, load
+from sklearn_cgcnn.pretrained._catalog import (
+    FOLDER,
+    FORMULAS,
+    HASHES,
+    MODEL,
+    card,
+    load,
+)
 from sklearn_cgcnn.pretrained._contents import symbols, textbook_crystals_in
 from sklearn_cgcnn.pretrained._data import read
 from sklearn_cgcnn.pretrained._evaluation import (
@@ -86,7 +93,7 @@ def make(name: str, data: Path, work: Path, *, renew_card: bool) -> None:
         if TASKS[name].is_cross_validated:
             its_card = {**its_card, **tested_by_folds(name, data, work)}
         store(name, model, its_card)
-    if not (FOLDER / f"{name}{FORMULAS}").exists():
+    if not is_there or not (FOLDER / f"{name}{FORMULAS}").exists():
         graphs, y = read(TASKS[name], data, work)
         store_formulas(name, crystal_groups(graphs[split(y)[0]]))
 
@@ -258,7 +265,7 @@ def _store_hashes() -> None:
     hashes = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(FOLDER.iterdir())
-        if file.name != HASHES
+        if file.name.endswith((MODEL, FORMULAS))
     }
     (FOLDER / HASHES).write_text(json.dumps(hashes, indent=1) + "\n")
 

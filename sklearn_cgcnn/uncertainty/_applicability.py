@@ -10,10 +10,7 @@ from sklearn_cgcnn._crystal_input import CrystalInput
 from sklearn_cgcnn._estimators import CGCNNRegressor
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._domain_mixin import (
-    TrainingDomainMixin,
-    knows_training_crystals,
-)
+from sklearn_cgcnn.uncertainty._domain_mixin import TrainingDomainMixin
 from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
 from sklearn_cgcnn.uncertainty._training_domain import TrainingDomain
 
@@ -106,8 +103,8 @@ class ApplicabilityDomain(
             If there is a single crystal, or if `estimator` is frozen and knows its
             training crystals already.
         """
-        if isinstance(self.estimator, FrozenEstimator) and knows_training_crystals(
-            self.estimator
+        if isinstance(self.estimator, FrozenEstimator) and hasattr(
+            self.estimator, "reasons"
         ):
             raise ValueError(
                 "estimator already knows the crystals that it was trained on, and X "

@@ -1,7 +1,6 @@
 """Prediction intervals with a guaranteed coverage, by split conformal prediction."""
 
 import math
-from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -22,15 +21,19 @@ from sklearn_cgcnn._validation import (
 )
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
-from sklearn_cgcnn.uncertainty._members import check_regressor, predicts_spread
+from sklearn_cgcnn.uncertainty._members import (
+    check_regressor,
+    fit_with_weights,
+    predicts_spread,
+)
 
 # A spread below this share of the median one counts as this share. Members of an
 # ensemble may agree on a crystal by chance, and its width would be zero.
 _SMALLEST_SHARE = 0.1
 
 
-def _estimator_has(method: str) -> Callable[["ConformalRegressor"], bool]:
-    return lambda conformal: hasattr(conformal._regressor(), method)
+def _knows_training_crystals(conformal: "ConformalRegressor") -> bool:
+    return hasattr(conformal._regressor(), "reasons")
 
 
 class ConformalRegressor(
@@ -162,10 +165,12 @@ class ConformalRegressor(
         check_regressor(model)
         scaled = self._check_scaled(model)
         train, held_out = self._split(len(crystals))
-        weights = weights_to_fit(sample_weight, len(crystals), train, self.estimator)
+        weights = weights_to_fit(sample_weight, len(crystals), self.estimator)
+        if weights is not None:
+            weights = weights[train]
         if len(train):
             with named_as_in("X", train):
-                model.fit(take(crystals, train), y[train], **weights)
+                fit_with_weights(model, take(crystals, train), y[train], weights)
         # Attributes appear when nothing can fail any more.
         with named_as_in("X", held_out):
             mean, spread = _predict(model, take(crystals, held_out), scaled)
@@ -244,7 +249,7 @@ class ConformalRegressor(
         half = quantile * np.maximum(spread, self._smallest_spread)
         return np.stack([mean - half, mean + half], axis=1)
 
-    @available_if(_estimator_has("score_samples"))  # type: ignore[untyped-decorator]
+    @available_if(_knows_training_crystals)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Score how much crystals are like those of the training.
 
@@ -264,7 +269,7 @@ class ConformalRegressor(
         scores: NDArray[np.float64] = self.estimator_.score_samples(X)
         return scores
 
-    @available_if(_estimator_has("reasons"))  # type: ignore[untyped-decorator]
+    @available_if(_knows_training_crystals)  # type: ignore[untyped-decorator]
     def reasons(self, X: Any) -> list[list[str]]:
         """Say how crystals leave the range of the training crystals.
 
@@ -319,7 +324,7 @@ class ConformalRegressor(
                 f"confidence_level={confidence_level} must be between 0 and 1"
             )
         # Rounded, because 0.9 * 10 may be a little more than 9.
-        rank = math.ceil(round((n_scores + 1) * confidence_level, 9))
+        rank = max(1, math.ceil(round((n_scores + 1) * confidence_level, 9)))
         if rank > n_scores:
             needed = math.ceil(round(confidence_level / (1 - confidence_level), 9))
             raise ValueError(

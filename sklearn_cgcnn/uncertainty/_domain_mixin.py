@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn._estimators import contained_estimator
 from sklearn_cgcnn.uncertainty._members import networks_of
 from sklearn_cgcnn.uncertainty._training_domain import TrainingDomain
 
@@ -64,21 +63,3 @@ class TrainingDomainMixin:
         """
         check_is_fitted(self)
         return self._domain.reasons(networks_of(self.estimator_), X)
-
-
-def knows_training_crystals(estimator: Any) -> bool:
-    """Return whether an estimator has stored what is known of its training crystals.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-
-    Returns
-    -------
-    bool
-    """
-    inner = estimator
-    while inner is not None and not isinstance(inner, TrainingDomainMixin):
-        inner = contained_estimator("estimator", inner)
-    return inner is not None

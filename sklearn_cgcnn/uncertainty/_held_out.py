@@ -72,25 +72,23 @@ def take(
 
 
 def weights_to_fit(
-    sample_weight: Any, n_crystals: int, rows: NDArray[np.intp] | None, estimator: Any
-) -> dict[str, NDArray[np.float64]]:
-    """Return the sample weights that the `fit` of a regressor is given, by their name.
+    sample_weight: Any, n_crystals: int, estimator: Any
+) -> NDArray[np.float64] | None:
+    """Check the sample weights for the training of a regressor.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_crystals,) or None
-        Weights of all crystals.
+        The weights.
     n_crystals : int
         Number of crystals.
-    rows : ndarray of int or None
-        Positions of those to train on. None means all.
     estimator : estimator or None
         The regressor.
 
     Returns
     -------
-    dict of str to ndarray
-        Empty without weights: not every regressor accepts them.
+    ndarray of shape (n_crystals,) or None
+        None without weights.
 
     Raises
     ------
@@ -98,11 +96,10 @@ def weights_to_fit(
         If the weights do not match the crystals, or if the regressor is frozen.
     """
     if sample_weight is None:
-        return {}
+        return None
     if isinstance(estimator, FrozenEstimator):
         raise ValueError(
             "sample_weight has no effect on a frozen regressor, which is not trained; "
             "leave it out"
         )
-    weights = check_sample_weight(sample_weight, n_crystals)
-    return {"sample_weight": weights if rows is None else weights[rows]}
+    return check_sample_weight(sample_weight, n_crystals)

@@ -3,7 +3,9 @@
 import inspect
 from typing import Any
 
-from sklearn.base import is_regressor
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -59,6 +61,8 @@ def predicts_spread(model: Any) -> bool:
     -------
     bool
     """
+    if isinstance(model, Pipeline):
+        return predicts_spread(model.steps[-1][1])
     if not hasattr(model, "_predicts_spread"):
         return "return_std" in inspect.signature(model.predict).parameters
     # It passes on the spread of the regressor inside, if there is one.
@@ -80,10 +84,38 @@ def check_regressor(model: Any) -> None:
         If it is not a regressor.
     """
     if not is_regressor(model):
+        remedy = "pass one"
+        if is_classifier(model):
+            remedy = "its predict_proba says how sure it is of a class"
         raise TypeError(
-            f"estimator is a {type(model).__name__}, which is not a regressor; its "
-            "predict_proba says how sure it is of a class"
+            f"estimator is a {type(model).__name__}, which is not a regressor; {remedy}"
         )
+
+
+def fit_with_weights(
+    model: Any, X: Any, y: Any, sample_weight: NDArray[np.float64] | None
+) -> None:
+    """Train an estimator or a Pipeline.
+
+    Parameters
+    ----------
+    model : estimator
+        What to train.
+    X : sequence of Structure, or CrystalGraphs
+        The crystals.
+    y : ndarray of shape (n_crystals,) or (n_crystals, n_outputs)
+        Targets.
+    sample_weight : ndarray of shape (n_crystals,) or None
+        Sample weights. Without them, `fit` need not accept any.
+    """
+    if sample_weight is None:
+        model.fit(X, y)
+        return
+    name, last = "sample_weight", model
+    while isinstance(last, Pipeline):
+        step, last = last.steps[-1]
+        name = name.replace("sample_weight", f"{step}__sample_weight")
+    model.fit(X, y, **{name: sample_weight})
 
 
 def shared_graphs(estimator: Any, X: Any) -> Any:

@@ -24,6 +24,7 @@ from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
 from sklearn_cgcnn.uncertainty._members import (
     check_regressor,
+    fit_with_weights,
     networks_of,
     predicts_spread,
     shared_graphs,
@@ -169,10 +170,12 @@ class SpreadRegressor(
         check_regressor(model)
         train, held_out = self._split(X, y, X_val, y_val)
         n_crystals = len(train.y) + (0 if train.rows is None else len(held_out.y))
-        weights = weights_to_fit(sample_weight, n_crystals, train.rows, self.estimator)
+        weights = weights_to_fit(sample_weight, n_crystals, self.estimator)
+        if weights is not None:
+            train, weights = train.with_positive(weights)
         with named_as_in(train.argument, train.rows):
             graphs = shared_graphs(model, train.crystals)
-            model.fit(graphs, train.y, **weights)
+            fit_with_weights(model, graphs, train.y, weights)
         domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         deviation = np.nanmean(np.abs(train.y - np.nanmean(train.y, axis=0)), axis=0)
         with named_as_in(held_out.argument, held_out.rows):
@@ -290,6 +293,15 @@ class _Part(NamedTuple):
     y: NDArray[np.float64]
     argument: str = "X"
     rows: NDArray[np.intp] | None = None
+
+    def with_positive(
+        self, weights: NDArray[np.float64]
+    ) -> "tuple[_Part, NDArray[np.float64]]":
+        """Return the crystals with a positive weight, of the weights of all."""
+        rows = np.arange(len(weights)) if self.rows is None else self.rows
+        kept = np.flatnonzero(weights[rows])
+        part = _Part(take(self.crystals, kept), self.y[kept], self.argument, rows[kept])
+        return part, weights[rows[kept]]
 
 
 def _predict(

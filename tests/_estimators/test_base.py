@@ -19,6 +19,7 @@ from sklearn_cgcnn._training import _streamed
 from sklearn_cgcnn._training._packed import PackedDataset
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.exceptions import (
+    FailedCrystalsWarning,
     GraphSettingsError,
     StructureError,
 )
@@ -275,7 +276,14 @@ def test_crystals_of_weight_zero_do_not_count_as_many_crystals():
     X, y = make_ionic_crystals(130, random_state=0, return_X_y=True)
     weight = np.repeat([1.0, 0.0], [50, 80])
     model = CGCNNRegressor(**SMALL).fit(X, y, sample_weight=weight)
-    assert_same_weights(model, CGCNNRegressor(**SMALL).fit(X[:50], y[:50]))
+    alone = CGCNNRegressor(**SMALL).fit(X[:50], y[:50])
+    assert_same_weights(model, alone)
+    # Nor do those that cannot become graphs.
+    broken = Structure(Lattice.cubic(4), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
+    model = CGCNNRegressor(**SMALL, on_error="collect")
+    with pytest.warns(FailedCrystalsWarning):
+        model.fit([*X[:50], *[broken] * 80], y)
+    assert_same_weights(model, alone)
 
 
 def test_a_common_factor_of_the_weights_makes_no_difference(

@@ -235,7 +235,7 @@ class OwnConv(SharedConv):
     [
         (
             small(featurizer=CrystalGraphFeaturizer(connectivity=OwnRule())),
-            r"connectivity is or contains .*OwnRule",
+            r"connectivity is your own edge rule .*OwnRule",
         ),
         (small(conv=OwnConv), r"conv is or contains .*OwnConv"),
         (small(activation=torch.nn.ReLU()), r"activation is or contains torch.*ReLU"),

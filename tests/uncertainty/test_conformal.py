@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
 
 from helpers import SMALL
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
+from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.uncertainty import (
     ConformalRegressor,
     EnsembleRegressor,
     SpreadRegressor,
 )
+
+FRACTIONS = {
+    ConformalRegressor: {"calibration_fraction": 0.3},
+    SpreadRegressor: {"held_out_fraction": 0.3},
+}
 
 
 class Known(RegressorMixin, BaseEstimator):
@@ -83,7 +89,7 @@ def test_the_quantile_is_the_rank_of_the_guarantee(crystals):
     conformal = ConformalRegressor(model, scaled=False).fit(crystals[:9], y[:9])
     errors = np.sort(np.abs(y[:9]))
     np.testing.assert_array_equal(conformal.scores_, errors)
-    for level, rank in ((0.9, 9), (0.8, 8), (0.75, 8), (0.1, 1)):
+    for level, rank in ((0.9, 9), (0.8, 8), (0.75, 8), (0.1, 1), (1e-12, 1)):
         low, high = conformal.predict_interval(crystals[:1], level)[0]
         assert high == -low == errors[rank - 1]
     with pytest.raises(
@@ -157,12 +163,8 @@ def test_what_the_regressor_does_not_know_is_not_there(ionic, graphs):
 @pytest.mark.parametrize("wrapper", [ConformalRegressor, SpreadRegressor])
 def test_weights_are_those_of_the_training(ionic, graphs, wrapper):
     weight = np.random.RandomState(0).rand(60)
-    fraction = "held_out_fraction"
-    if wrapper is ConformalRegressor:
-        fraction = "calibration_fraction"
-    model = wrapper(CGCNNRegressor(**SMALL), random_state=0).set_params(
-        **{fraction: 0.3}
-    )
+    model = wrapper(CGCNNRegressor(**SMALL), random_state=0)
+    model.set_params(**FRACTIONS[wrapper])
     model.fit(graphs, ionic.target, sample_weight=weight)
     rows = np.random.RandomState(0).permutation(60)[18:]
     alone = CGCNNRegressor(**SMALL)
@@ -170,15 +172,49 @@ def test_weights_are_those_of_the_training(ionic, graphs, wrapper):
     np.testing.assert_array_equal(model.predict(graphs), alone.predict(graphs))
     with pytest.raises(ValueError, match="sample_weight has shape"):
         model.fit(graphs, ionic.target, sample_weight=weight[1:])
-    frozen = wrapper(FrozenEstimator(alone))
-    with pytest.raises(ValueError, match=r"no effect on a frozen|pass them as X_val"):
-        frozen.fit(graphs, ionic.target, sample_weight=weight)
+    frozen, y = wrapper(FrozenEstimator(alone)), ionic.target
+    others = {"X_val": graphs, "y_val": y} if wrapper is SpreadRegressor else {}
+    with pytest.raises(ValueError, match="no effect on a frozen"):
+        frozen.fit(graphs, y, sample_weight=weight, **others)
+
+
+@pytest.mark.parametrize("wrapper", [ConformalRegressor, SpreadRegressor])
+def test_weights_reach_the_last_step_of_a_pipeline(ionic, wrapper):
+    weight = np.random.RandomState(0).rand(60)
+    last = make_pipeline(CGCNNRegressor(**SMALL))
+    inner = make_pipeline(CrystalGraphFeaturizer(), last)
+    plain = CGCNNRegressor(**SMALL)
+    predictions = [
+        wrapper(estimator, random_state=0)
+        .set_params(**FRACTIONS[wrapper])
+        .fit(ionic.data, ionic.target, sample_weight=weight)
+        .predict(ionic.data)
+        for estimator in (inner, plain)
+    ]
+    np.testing.assert_array_equal(*predictions)
+
+
+def test_a_pipeline_that_ends_in_spreads_scales_the_intervals(ionic):
+    spread = SpreadRegressor(
+        CGCNNRegressor(**SMALL), held_out_fraction=0.3, random_state=0
+    )
+    pipeline = make_pipeline(CrystalGraphFeaturizer(), spread)
+    model = ConformalRegressor(pipeline, random_state=0).fit(ionic.data, ionic.target)
+    assert np.ptp(np.diff(model.predict_interval(ionic.data))) > 0
+    assert model.predict(ionic.data, return_std=True)[1].shape == (60,)
+    # A Pipeline passes on only one of the two.
+    assert not hasattr(model, "reasons")
+    assert not hasattr(model, "score_samples")
 
 
 def test_a_classifier_is_refused(ionic, graphs):
     labels = ionic.target > np.median(ionic.target)
     with pytest.raises(TypeError, match="CGCNNClassifier, which is not a regressor"):
         ConformalRegressor(CGCNNClassifier(**SMALL)).fit(graphs, labels)
+    with pytest.raises(
+        TypeError, match=r"CrystalGraphFeaturizer, which is .*; pass one"
+    ):
+        ConformalRegressor(CrystalGraphFeaturizer()).fit(graphs, labels)
 
 
 @pytest.mark.parametrize(

@@ -253,3 +253,25 @@ def test_a_frozen_regressor_needs_other_crystals(trained, graphs, ionic):
     spread = SpreadRegressor(FrozenEstimator(trained))
     with pytest.raises(ValueError, match="pass them as X_val and y_val"):
         spread.fit(graphs, ionic.target)
+
+
+def test_crystals_of_weight_zero_are_not_known(ionic):
+    strange = [each.copy() for each in ionic.data[:30]]
+    for each in strange:
+        each.replace(0, "Xe")
+    X = [*ionic.data, *strange]
+    y = np.append(ionic.target, np.full(30, 1000.0))
+    weight = np.repeat([1.0, 0.0], [60, 30])
+    model = SpreadRegressor(CGCNNRegressor(**SMALL)).fit(
+        X, y, X_val=ionic.data, y_val=ionic.target, sample_weight=weight
+    )
+    alone = SpreadRegressor(CGCNNRegressor(**SMALL)).fit(
+        ionic.data, ionic.target, X_val=ionic.data, y_val=ionic.target
+    )
+    assert "no training crystal contains Xe" in model.reasons(strange[:1])[0]
+    for found, expected in zip(
+        model.predict(strange, return_std=True),
+        alone.predict(strange, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)

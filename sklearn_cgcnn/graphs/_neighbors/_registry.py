@@ -57,8 +57,9 @@ def edge_rule_from_dict(settings: Mapping[str, Any]) -> EdgeRule:
     if not isinstance(name, str) or name not in EDGE_RULES:
         raise GraphSettingsError(
             f"the edge rule {name!r} is not one of {list(EDGE_RULES)}, so it cannot be "
-            "restored from the settings of graphs. If it is your own rule, pass the "
-            "featurizer that made the graphs to the estimator: "
+            "restored from the settings of graphs. If it is a rule of a later version, "
+            "update the package. If it is your own rule, pass the featurizer that made "
+            "the graphs to the estimator: "
             "featurizer=CrystalGraphFeaturizer(connectivity=...) with an instance of "
             "the rule"
         )
@@ -121,6 +122,7 @@ def rule_of_graphs(settings: Mapping[str, Any]) -> EdgeRule:
     """
     if isinstance(settings, Mapping):
         name = settings.get("rule")
-        if isinstance(name, str) and name not in EDGE_RULES:
+        # Names of your own rules begin with their module.
+        if isinstance(name, str) and "." in name:
             return StoredRule(json.dumps(dict(settings)))
     return edge_rule_from_dict(settings)
