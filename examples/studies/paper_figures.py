@@ -157,7 +157,7 @@ def draw_roc(folder):
 
 def draw_learning_curves(results):
     """Draw errors against numbers of training crystals, or nothing."""
-    curves = results[results["part"].str.startswith("test ")]
+    curves = results[results["part"].str.fullmatch(r"test (all|\d+)")]
     tasks = [task for task in ("formation", "bulk") if task in set(curves["task"])]
     if not tasks:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_cgcnn import __version__
 from sklearn_cgcnn.exceptions import ModelFileError
 from sklearn_cgcnn.model_files._codec import Decoder, Encoder
 from sklearn_cgcnn.model_files._container import read_container, write_container
@@ -90,7 +90,7 @@ def save_model(
     encoder = Encoder()
     contents = {
         "format_version": FORMAT_VERSION,
-        "library": f"sklearn_cgcnn {__version__}",
+        "library": f"sklearn_cgcnn {version('sklearn-cgcnn')}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "card": encoder.encode(dict(card or {}), "card"),
         "model": encoder.encode(model, ""),

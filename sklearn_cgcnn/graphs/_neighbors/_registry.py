@@ -78,7 +78,7 @@ class StoredRule(EdgeRule):
 
     Graphs can be compared with it, but it finds no neighbors.
 
-    Parameters
+    Attributes
     ----------
     settings : str
         What :meth:`EdgeRule.to_dict` of your rule returns, as JSON.
@@ -87,7 +87,18 @@ class StoredRule(EdgeRule):
     settings: str
 
     def find_in_cell(self, cell: Cell) -> NeighborList:
-        """Raise an error, because the rule itself is not here."""
+        """Raise an error, because the rule itself is not here.
+
+        Parameters
+        ----------
+        cell : Cell
+            The unit cell of a crystal.
+
+        Raises
+        ------
+        GraphSettingsError
+            Always.
+        """
         raise GraphSettingsError(
             "X holds structures, but the model was trained on graphs of your own edge "
             f"rule {self.to_dict()['rule']!r}, which graphs do not contain. Pass "
@@ -97,7 +108,12 @@ class StoredRule(EdgeRule):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings of your rule."""
+        """Return the settings of your rule.
+
+        Returns
+        -------
+        dict of str to JSON value
+        """
         settings: dict[str, Any] = json.loads(self.settings)
         return settings
 
