@@ -221,8 +221,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         parameters = dict(settings)
         if "connectivity" in parameters:
-            rule = rule_of_graphs(parameters["connectivity"])
-            parameters["connectivity"] = rule
+            parameters["connectivity"] = rule_of_graphs(parameters["connectivity"])
         return cls(**parameters, on_error=on_error, n_jobs=n_jobs, verbose=verbose)
 
     @fit_context(prefer_skip_nested_validation=True)
