@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from types import FrameType
 
 # Their frames may lie between a line of the user's program and a warning.
-_BETWEEN = {"sklearn_cgcnn", "sklearn", "skorch", "torch", "joblib", "skops"} | {
+_BETWEEN = {
     "contextlib",
     "copy",
+    "joblib",
     "pickle",
+    "sklearn",
+    "sklearn_cgcnn",
+    "skops",
+    "skorch",
+    "torch",
 }
 
 

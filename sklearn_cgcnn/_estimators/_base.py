@@ -10,16 +10,11 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_cgcnn._estimators._evaluation import NetEvaluation
-from sklearn_cgcnn._estimators._limits import (
-    elements_of,
-    warn_of_failed,
-)
+from sklearn_cgcnn._estimators._limits import elements_of, warn_of_failed
 from sklearn_cgcnn._estimators._net_training import NetTraining
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
 from sklearn_cgcnn._estimators._persistence import complete_weights
-from sklearn_cgcnn._estimators._pretrained import (
-    pretrained_model,
-)
+from sklearn_cgcnn._estimators._pretrained import pretrained_model
 from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._sklearn_compat import fit_context
 from sklearn_cgcnn._training import (
@@ -120,11 +115,11 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
-            spec = self._current_spec()
+            baseline = None if previous is None else self._network_spec.baseline
+            spec = self._current_spec(baseline)
             if previous is None:
                 spec.build()  # parts that do not fit together fail before any work
             else:
-                spec = self._current_spec(self._network_spec.baseline)
                 spec.check_continues(
                     self._network_spec, "warm_start=True", "set warm_start=False"
                 )
@@ -133,6 +128,7 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             encode = self._encode_target
             data = self._training_data(crystals, targets, weights, spec, encode)
             if previous is None:
+                # Only now is it known how many crystals there are to learn from.
                 spec = self._current_spec(auto_baseline(len(data.graphs)))
             rng = check_random_state(self.random_state)
             train, valid = self._split(data, validation, spec, rng)

@@ -55,6 +55,8 @@ def warn_of_long_edges(graphs: AnyGraphs, name: str = "X") -> None:
         graphs, lambda shard: shard.longest_edge > _LONG_EDGE
     ):
         long = np.flatnonzero(part.distances > _LONG_EDGE)
+        if len(long) == 0:
+            continue
         sites = np.searchsorted(part.edge_offsets, long, side="right") - 1
         found += positions[np.unique(part.crystal_index[sites])].tolist()
         longest = max(longest, part.distances[long].max(initial=0.0))
@@ -89,6 +91,8 @@ def warn_of_new_elements(graphs: AnyGraphs, known: NDArray[np.int64]) -> None:
         graphs, lambda shard: not np.isin(shard.elements, known).all()
     ):
         is_new = ~np.isin(part.atomic_numbers, known)
+        if not is_new.any():
+            continue
         new.update(part.atomic_numbers[is_new].tolist())
         crystals = np.unique(part.crystal_index[is_new])
         found += positions[crystals].tolist()

@@ -84,7 +84,7 @@ def make(name: str, data: Path, work: Path, *, renew_card: bool) -> None:
         Whether to make a new card for a model that the package has.
     """
     print(name, flush=True)  # noqa: T201
-    is_there = (FOLDER / f"{name}.safetensors").exists()
+    is_there = (FOLDER / f"{name}{MODEL}").exists()
     if renew_card or not is_there:
         model, its_card = (
             (load(name), card(name)) if is_there else trained(name, data, work)
@@ -238,7 +238,7 @@ def store(name: str, model: Any, card: dict[str, Any]) -> None:
         Its card.
     """
     FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.safetensors"
+    path = FOLDER / f"{name}{MODEL}"
     references = [each for each in textbook_crystals().values() if _knows(card, each)]
     own = {key: value for key, value in card.items() if key not in RESERVED_KEYS}
     save_model(model, path, card=own, reference=references)
