@@ -12,6 +12,7 @@ coordinates and another cell each time, so that no sites are equal.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ import killed_writing
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphFormatError
 from sklearn_cgcnn.graphs import ShardedCrystalGraphs
+from sklearn_cgcnn.model_files import load_model, save_model
 
 N_CRYSTALS = int(os.environ.get("SCALE_CRYSTALS", "20000"))
 N_TRAINED = int(os.environ.get("SCALE_TRAINED", "4000"))
@@ -134,6 +136,26 @@ def test_kills(folder, tmp_path):
     command = [sys.executable, killed_writing.__file__, tmp_path, str(N_KILLS)]
     found = json.loads(subprocess.check_output(command))
     print(f"\n{found['n_kills']} kills in {found['n_runs']} writings: same files")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_kills_while_a_model_is_saved(ionic, tmp_path):
+    path, rng = tmp_path / "model", np.random.RandomState(0)
+    model = CGCNNRegressor(**PARAMS).fit(ionic.data, ionic.target)
+    expected = model.predict(ionic.data)
+    save_model(model, path)
+    for _ in range(N_KILLS):
+        child = os.fork()
+        if child == 0:
+            while True:
+                save_model(model, path)
+        time.sleep(rng.uniform(0, 0.1))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        found = load_model(path).predict(ionic.data)
+        np.testing.assert_array_equal(found, expected)
+    print(f"\n{N_KILLS} kills while a model was saved: the file is whole")
 
 
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])
