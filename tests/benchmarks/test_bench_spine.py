@@ -1,8 +1,7 @@
 """What the first steps cost: featurizing, a first fit, importing.
 
-Run by ``tox run -e bench``; each measures what it compares side by side in one run and
-prints it. Times of an afternoon are no test, ratios are: the assertions hold the bars
-that the package sets itself.
+Run by ``tox run -e bench -- -k spine``. Times depend on the machine. Where possible,
+assertions are therefore about the ratio of two times that are measured in turns.
 """
 
 import subprocess
