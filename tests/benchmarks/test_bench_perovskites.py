@@ -313,10 +313,10 @@ def test_search_of_settings(perovskites, store, name):
     for number, params in enumerate(draws(name)):
         found = store.find_or_run(
             lambda params=params: validation_error(name, params, perovskites),
-            task="perovskites, search",
+            task="perovskites",
             choice=name,
             seed=number,
-            part=PART,
+            part=f"settings {PART}",
         )
         print(f"{name}: {found['error']:.4f}, {found['seconds']:.0f} s, {params}")
 
