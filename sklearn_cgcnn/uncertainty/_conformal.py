@@ -300,10 +300,11 @@ class ConformalRegressor(
 
     def _check_scaled(self, model: Any) -> bool:
         """Return whether to scale by the spread, which must then be predicted."""
-        has_spread = predicts_spread(model)
-        if self.scaled is True and not has_spread:
+        if self.scaled == "auto":
+            return predicts_spread(model)
+        if self.scaled and not predicts_spread(model):
             raise ValueError(f"scaled=True {_needs_spread(model)}, or scaled=False")
-        return has_spread and bool(self.scaled)
+        return bool(self.scaled)
 
     def _split(self, n_crystals: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the positions of the crystals to train on, and of those held out."""
@@ -338,8 +339,8 @@ class ConformalRegressor(
 def _needs_spread(model: Any) -> str:
     return (
         "needs a regressor that predicts a spread, but "
-        f"{type(model).__name__} predicts none; pass an EnsembleRegressor or a "
-        "SpreadRegressor"
+        f"{type(model).__name__} predicts none; pass an EnsembleRegressor of several "
+        "members or a SpreadRegressor"
     )
 
 

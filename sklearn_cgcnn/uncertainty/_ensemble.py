@@ -220,6 +220,12 @@ class EnsembleRegressor(RegressorMixin, BaseEnsemble):  # type: ignore[misc]
         mean: NDArray[np.float64] = predictions.mean(axis=0)
         return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
 
+    @property
+    def _predicts_spread(self) -> bool:
+        """Whether `predict` can return a spread, or will be able to after `fit`."""
+        members = getattr(self, "estimators_", range(self.n_estimators))
+        return len(members) > 1
+
 
 class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]
     """Several classifiers, whose probabilities are averaged.

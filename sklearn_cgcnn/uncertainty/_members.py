@@ -63,11 +63,11 @@ def predicts_spread(model: Any) -> bool:
     """
     if isinstance(model, Pipeline):
         return predicts_spread(model.steps[-1][1])
-    if not hasattr(model, "_predicts_spread"):
-        return "return_std" in inspect.signature(model.predict).parameters
-    # It passes on the spread of the regressor inside, if there is one.
-    depends: bool = model._predicts_spread
-    return depends
+    if hasattr(model, "_predicts_spread"):
+        # An ensemble needs several members, and intervals pass on another's spread.
+        can_predict: bool = model._predicts_spread
+        return can_predict
+    return "return_std" in inspect.signature(model.predict).parameters
 
 
 def check_regressor(model: Any) -> None:
