@@ -20,11 +20,12 @@ from sklearn_cgcnn._validation import (
     named_as_in,
 )
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
-from sklearn_cgcnn.uncertainty._members import (
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._inner_regressor import (
     check_regressor,
     fit_with_weights,
     predicts_spread,
+    weights_to_fit,
 )
 
 # A spread below this share of the median one counts as this share. Members of an

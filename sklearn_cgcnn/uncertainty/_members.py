@@ -1,11 +1,7 @@
 """The fitted networks inside an estimator, of which an ensemble has several."""
 
-import inspect
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -47,75 +43,6 @@ def networks_of(estimator: Any) -> list[Any]:
             return [unwrap("estimator", inner)]
         inner = contained
     return [unwrap("estimator", member) for member in inner.estimators_]
-
-
-def predicts_spread(model: Any) -> bool:
-    """Return whether the `predict` of a regressor can return a spread.
-
-    Parameters
-    ----------
-    model : estimator
-        The regressor.
-
-    Returns
-    -------
-    bool
-    """
-    if isinstance(model, Pipeline):
-        return predicts_spread(model.steps[-1][1])
-    if hasattr(model, "_predicts_spread"):
-        # An ensemble needs several members, and intervals pass on another's spread.
-        can_predict: bool = model._predicts_spread
-        return can_predict
-    return "return_std" in inspect.signature(model.predict).parameters
-
-
-def check_regressor(model: Any) -> None:
-    """Check that an estimator predicts numbers.
-
-    Parameters
-    ----------
-    model : estimator
-        What was passed as `estimator`.
-
-    Raises
-    ------
-    TypeError
-        If it is not a regressor.
-    """
-    if not is_regressor(model):
-        remedy = "pass one"
-        if is_classifier(model):
-            remedy = "its predict_proba says how sure it is of a class"
-        raise TypeError(
-            f"estimator is a {type(model).__name__}, which is not a regressor; {remedy}"
-        )
-
-
-def fit_with_weights(
-    model: Any, X: Any, y: Any, sample_weight: NDArray[np.float64] | None
-) -> None:
-    """Train an estimator or a Pipeline.
-
-    Parameters
-    ----------
-    model : estimator
-        What to train.
-    X : sequence of Structure, or CrystalGraphs
-        The crystals.
-    y : ndarray of shape (n_crystals,) or (n_crystals, n_outputs)
-        Targets.
-    sample_weight : ndarray of shape (n_crystals,) or None
-        Sample weights. Without them, `fit` need not accept any.
-    """
-    if sample_weight is None:
-        model.fit(X, y)
-        return
-    name, last = "sample_weight", model
-    while isinstance(last, Pipeline):
-        step, last = last.steps[-1]
-        name = name.replace("sample_weight", f"{step}__sample_weight")
-    model.fit(X, y, **{name: sample_weight})
 
 
 def shared_graphs(estimator: Any, X: Any) -> Any:

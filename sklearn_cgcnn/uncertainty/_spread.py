@@ -21,14 +21,14 @@ from sklearn_cgcnn._validation import (
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._domain_mixin import TrainingDomainMixin
 from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
-from sklearn_cgcnn.uncertainty._members import (
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._inner_regressor import (
     check_regressor,
     fit_with_weights,
-    networks_of,
     predicts_spread,
-    shared_graphs,
+    weights_to_fit,
 )
+from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
 from sklearn_cgcnn.uncertainty._training_domain import Location, TrainingDomain
 
 # Expected error of a crystal far beyond the range of the training crystals, relative to
