@@ -33,7 +33,7 @@ from sklearn_cgcnn.uncertainty._training_domain import Location, TrainingDomain
 
 # Expected error of a crystal far beyond the range of the training crystals, relative to
 # the mean absolute deviation of the targets.
-_SHARE = 0.3
+_ERROR_BEYOND_RANGE = 0.3
 
 
 class SpreadRegressor(
@@ -169,6 +169,7 @@ class SpreadRegressor(
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
         check_regressor(model)
         train, held_out = self._split(X, y, X_val, y_val)
+        # In X, which the crystals held out belong to unless they are X_val.
         n_crystals = len(train.y) + (0 if train.rows is None else len(held_out.y))
         weights = weights_to_fit(sample_weight, n_crystals, self.estimator)
         if weights is not None:
@@ -216,7 +217,8 @@ class SpreadRegressor(
         for column, error_model in enumerate(self._error_models):
             features = _features(located, spread, column, known)
             std[known, column] = error_model.predict(*features)
-        std += _SHARE * located.excess.values[:, None] * self._deviation
+        beyond = located.excess.values[:, None]
+        std += _ERROR_BEYOND_RANGE * beyond * self._deviation
         return mean, math.sqrt(2) * std.reshape(mean.shape)
 
     def _learn_errors(
@@ -297,7 +299,10 @@ class _Part(NamedTuple):
     def with_positive(
         self, weights: NDArray[np.float64]
     ) -> "tuple[_Part, NDArray[np.float64]]":
-        """Return the crystals with a positive weight, of the weights of all."""
+        """Return the crystals of positive weight, and their weights.
+
+        `weights` has those of all crystals of the argument.
+        """
         rows = np.arange(len(weights)) if self.rows is None else self.rows
         kept = np.flatnonzero(weights[rows])
         part = _Part(take(self.crystals, kept), self.y[kept], self.argument, rows[kept])
@@ -324,8 +329,7 @@ def _features(
     positive = [located.distances]
     if spread is not None:
         positive.append(spread[:, [column]])
-    each = (np.hstack(positive), located.fractions, located.vectors)
-    return each[0][rows], each[1][rows], each[2][rows]
+    return np.hstack(positive)[rows], located.fractions[rows], located.vectors[rows]
 
 
 def _columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
