@@ -169,6 +169,6 @@ def test_crystals_that_fail_have_no_class(ionic):
     model.fit(ionic.data, ionic.prototype)
     assert np.isnan(model.predict_proba([bad, ionic.data[1]])[0]).all()
     with pytest.raises(
-        ValueError, match=r"^X\[0\] cannot become graphs.*predict_proba"
+        ValueError, match=r"^1 of 2 crystals .*first is X\[0\].*predict_proba"
     ):
         model.predict([bad, ionic.data[1]])
