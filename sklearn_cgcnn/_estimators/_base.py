@@ -11,9 +11,9 @@ from sklearn.utils import check_random_state
 
 from sklearn_cgcnn._estimators._evaluation import NetEvaluation
 from sklearn_cgcnn._estimators._limits import elements_of, warn_of_failed
+from sklearn_cgcnn._estimators._loaded_weights import complete_weights
 from sklearn_cgcnn._estimators._net_training import NetTraining
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
-from sklearn_cgcnn._estimators._persistence import complete_weights
 from sklearn_cgcnn._estimators._pretrained import pretrained_model
 from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._sklearn_compat import fit_context
