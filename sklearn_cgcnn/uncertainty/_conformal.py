@@ -23,8 +23,8 @@ from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take
 from sklearn_cgcnn.uncertainty._inner_regressor import (
     check_regressor,
-    fit_with_weights,
     predicts_spread,
+    weights_as_keyword,
     weights_to_fit,
 )
 
@@ -171,7 +171,8 @@ class ConformalRegressor(
             weights = weights[train]
         if len(train):
             with named_as_in("X", train):
-                fit_with_weights(model, take(crystals, train), y[train], weights)
+                keywords = weights_as_keyword(model, weights)
+                model.fit(take(crystals, train), y[train], **keywords)
         # Attributes appear when nothing can fail any more.
         with named_as_in("X", held_out):
             mean, spread = _predict(model, take(crystals, held_out), scaled)

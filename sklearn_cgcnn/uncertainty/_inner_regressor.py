@@ -89,28 +89,26 @@ def weights_to_fit(
     return check_sample_weight(sample_weight, n_crystals)
 
 
-def fit_with_weights(
-    model: Any, X: Any, y: Any, sample_weight: NDArray[np.float64] | None
-) -> None:
-    """Train a regressor, or a Pipeline that ends in one.
+def weights_as_keyword(model: Any, sample_weight: Any) -> dict[str, Any]:
+    """Return the argument that passes sample weights to the `fit` of an estimator.
 
     Parameters
     ----------
     model : estimator
-        The regressor.
-    X : sequence of Structure, or CrystalGraphs
-        The crystals.
-    y : ndarray of shape (n_crystals,) or (n_crystals, n_outputs)
-        Targets.
-    sample_weight : ndarray of shape (n_crystals,) or None
-        Sample weights. Without them, `fit` need not accept any.
+        The estimator, or a Pipeline that ends in it.
+    sample_weight : array-like of shape (n_crystals,) or None
+        Sample weights.
+
+    Returns
+    -------
+    dict of str to array-like
+        Empty without weights, so that `fit` need not accept any.
     """
     if sample_weight is None:
-        model.fit(X, y)
-        return
+        return {}
     # A Pipeline passes on weights that are named after the step that they are for.
     prefix, last = "", model
     while isinstance(last, Pipeline):
         step, last = last.steps[-1]
         prefix += f"{step}__"
-    model.fit(X, y, **{f"{prefix}sample_weight": sample_weight})
+    return {f"{prefix}sample_weight": sample_weight}

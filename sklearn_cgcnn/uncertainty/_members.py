@@ -4,6 +4,7 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._estimators import (
     CGCNNClassifier,
@@ -62,12 +63,15 @@ def shared_graphs(estimator: Any, X: Any) -> Any:
 
     Raises
     ------
+    NotFittedError
+        If the estimator is frozen and not fitted.
     TypeError
         If there is no estimator of this package inside.
     """
     _check_kind(estimator)
     inner = _thawed(estimator)
     if isinstance(estimator, FrozenEstimator):
+        check_is_fitted(inner)
         first = inner.estimators_[0] if isinstance(inner, BaseEnsemble) else inner
         return graphs_to_predict(first, X)
     if isinstance(inner, BaseEnsemble):

@@ -24,8 +24,8 @@ from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
 from sklearn_cgcnn.uncertainty._held_out import hold_out, take
 from sklearn_cgcnn.uncertainty._inner_regressor import (
     check_regressor,
-    fit_with_weights,
     predicts_spread,
+    weights_as_keyword,
     weights_to_fit,
 )
 from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
@@ -158,6 +158,8 @@ class SpreadRegressor(
 
         Raises
         ------
+        NotFittedError
+            If `estimator` is frozen and not fitted.
         TypeError
             If `estimator` holds no regressor of this package, or is a Pipeline whose
             steps may change crystals.
@@ -176,7 +178,7 @@ class SpreadRegressor(
             train, weights = train.with_positive(weights)
         with named_as_in(train.argument, train.rows):
             graphs = shared_graphs(model, train.crystals)
-            fit_with_weights(model, graphs, train.y, weights)
+            model.fit(graphs, train.y, **weights_as_keyword(model, weights))
         domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         deviation = np.nanmean(np.abs(train.y - np.nanmean(train.y, axis=0)), axis=0)
         with named_as_in(held_out.argument, held_out.rows):
