@@ -198,11 +198,11 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
     def _checked_spec(
         self, previous: CrystalNet | None, method: str, remedy: str
     ) -> NetworkSpec:
-        """Return the spec of the network to train, before any work is done for it.
+        """Check and return the spec of the network to train.
 
-        Parts that do not fit together or not to the previous net, and a device that
-        this machine lacks, raise an error. `method` and `remedy` are as in
-        `NetworkSpec.check_continues`.
+        Parts that do not fit together, parts that differ from those of the previous
+        net, and a device that this machine lacks raise an error before any work is
+        done. `method` and `remedy` are as in `NetworkSpec.check_continues`.
         """
         if previous is None:
             spec = self._current_spec()
