@@ -187,6 +187,13 @@ def draw_learning_curves(results):
 # ------------------------------
 
 
+VARIED = {
+    "features": "number of features of an element",
+    "layers": "number of convolutions",
+    "log step": "natural logarithm of the learning rate",
+}
+
+
 def draw_choices(results):
     """Draw validation errors against what is varied, or nothing."""
     choices = results[results["part"].str.startswith("validation ")]
@@ -207,9 +214,11 @@ def draw_choices(results):
         of_name = choices[choices["name"] == name]
         for equation, rows in of_name.groupby("equation"):
             means = rows.groupby(rows["value"].astype(int))["error"].mean()
-            ax.semilogy(means.index, means, "o-", label=equation)
-        ax.set(xlabel=name, ylabel="MAE (eV/atom)")
-        ax.legend()
+            ax.plot(means.index, means, "o-", label=equation)
+        ax.set(xlabel=VARIED[name])
+        ax.set_ylim(0.1, 0.2)  # Steps that are too large give errors of 1 eV/atom.
+    axes[0, 0].set_ylabel("MAE (eV/atom)")
+    axes[0, 0].legend()
     return figure
 
 

@@ -11,9 +11,9 @@ from sklearn.utils import check_random_state
 
 from sklearn_cgcnn._estimators._evaluation import NetEvaluation
 from sklearn_cgcnn._estimators._limits import elements_of, warn_of_failed
+from sklearn_cgcnn._estimators._loaded_weights import complete_weights
 from sklearn_cgcnn._estimators._net_training import NetTraining
 from sklearn_cgcnn._estimators._network_spec import NetworkSpec
-from sklearn_cgcnn._estimators._persistence import complete_weights
 from sklearn_cgcnn._estimators._pretrained import pretrained_model
 from sklearn_cgcnn._estimators._training_data import Targets, TrainingData
 from sklearn_cgcnn._sklearn_compat import fit_context
@@ -115,15 +115,9 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             targets = self._encode_target(y, weights)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
-            baseline = None if previous is None else self._network_spec.baseline
-            spec = self._current_spec(baseline)
-            if previous is None:
-                spec.build()  # parts that do not fit together fail before any work
-            else:
-                spec.check_continues(
-                    self._network_spec, "warm_start=True", "set warm_start=False"
-                )
-            resolve_device(self.device, self.compile)  # and so does a missing device
+            spec = self._checked_spec(
+                previous, "warm_start=True", "set warm_start=False"
+            )
             self.featurizer_ = self._make_featurizer(crystals)
             encode = self._encode_target
             data = self._training_data(crystals, targets, weights, spec, encode)
@@ -161,14 +155,9 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
             weights = check_sample_weight(sample_weight, len(crystals))
             encode = encode_first if previous is None else self._encode_more
             targets = encode(y, weights)
+            spec = self._checked_spec(previous, "partial_fit", "call fit")
             if previous is None:
-                spec = self._current_spec()
-                spec.build()
-                resolve_device(self.device, self.compile)
                 self.featurizer_ = self._make_featurizer(crystals)
-            else:
-                spec = self._current_spec(self._network_spec.baseline)
-                spec.check_continues(self._network_spec, "partial_fit", "call fit")
             data = self._training_data(crystals, targets, weights, spec, encode)
             if previous is None or not self._can_reuse_net():
                 rng = check_random_state(self.random_state)
@@ -205,6 +194,24 @@ class BaseCGCNN(NetTraining, NetEvaluation, ABC):
         targets = self._encode_more_target(y, n_crystals, "y_val")
         weights = check_sample_weight(sample_weight, n_crystals, "sample_weight_val")
         return crystals, targets, weights
+
+    def _checked_spec(
+        self, previous: CrystalNet | None, method: str, remedy: str
+    ) -> NetworkSpec:
+        """Check and return the spec of the network to train.
+
+        Parts that do not fit together, parts that differ from those of the previous
+        net, and a device that this machine lacks raise an error before any work is
+        done. `method` and `remedy` are as in `NetworkSpec.check_continues`.
+        """
+        if previous is None:
+            spec = self._current_spec()
+            spec.build()
+        else:
+            spec = self._current_spec(self._network_spec.baseline)
+            spec.check_continues(self._network_spec, method, remedy)
+        resolve_device(self.device, self.compile)
+        return spec
 
     @contextmanager
     def _restored_on_error(self) -> Iterator[None]:

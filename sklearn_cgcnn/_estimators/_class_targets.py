@@ -101,10 +101,9 @@ def most_probable(
     failed = np.flatnonzero(np.isnan(probabilities).any(axis=1))
     if len(failed):
         raise ValueError(
-            f"X[{failed[0]}]"
-            + (f" and {len(failed) - 1} other crystals" if len(failed) > 1 else "")
-            + " cannot become graphs, and there is no label for a missing class; "
-            "use predict_proba, which gives NaN for them, or leave them out"
+            f"{len(failed)} of {len(probabilities)} crystals cannot become graphs (the "
+            f"first is X[{failed[0]}]), and there is no label for a missing class; use "
+            "predict_proba, which gives NaN for them, or leave them out"
         )
     labels: NDArray[Any] = classes[probabilities.argmax(axis=1)]
     return labels

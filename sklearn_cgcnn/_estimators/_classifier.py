@@ -40,10 +40,10 @@ class CGCNNClassifier(ClassifierMixin, ClassTargets, BaseCGCNN):  # type: ignore
         ``FrozenEstimator(model)`` (:class:`sklearn.frozen.FrozenEstimator`), which
         `clone` keeps, or the name of a model of :mod:`sklearn_cgcnn.pretrained`.
         `model` is an estimator of this package, or a Pipeline or a search that ends in
-        one. Parameters of the network and `featurizer` are taken
-        from it; those set to another value raise an error. Targets are standardized
-        anew. The output layer gets new random weights if the outputs differ: other
-        classes, or another number of targets. None draws random weights.
+        one. Parameters of the network and `featurizer` are taken from it; those set to
+        another value raise an error. Targets are standardized anew. The output layer
+        gets new random weights if the outputs differ: other classes, or another number
+        of targets. None draws random weights.
     freeze : int, "convolutions", list of str or None, default=None
         Layers that keep their initial weights, for example those of `pretrained`. An
         integer n freezes the embedding and the first n convolutions. "convolutions"

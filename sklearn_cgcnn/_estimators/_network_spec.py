@@ -145,7 +145,7 @@ class NetworkSpec:
             If a part is not what the network can use.
         """
         spec = copy.deepcopy(self)
-        params = {
+        params: dict[str, Any] = {
             **spec.to_dict(),
             "site_features": _site_features(spec.site_features),
             "conv": _part_class("conv", spec.conv, CONVS, Conv),
@@ -157,11 +157,9 @@ class NetworkSpec:
         with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             # Both may draw weights of their own.
-            activation = _activation(spec.activation)
-            edge_basis = _edge_basis(spec.edge_basis)
-            return CGCNN(
-                **{**params, "activation": activation, "edge_basis": edge_basis}
-            )
+            params["activation"] = _activation(spec.activation)
+            params["edge_basis"] = _edge_basis(spec.edge_basis)
+            return CGCNN(**params)
 
     def restore(self, weights: Mapping[str, NDArray[Any]]) -> CGCNN:
         """Return the network with given weights.

@@ -58,10 +58,10 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         ``FrozenEstimator(model)`` (:class:`sklearn.frozen.FrozenEstimator`), which
         `clone` keeps, or the name of a model of :mod:`sklearn_cgcnn.pretrained`.
         `model` is an estimator of this package, or a Pipeline or a search that ends in
-        one. Parameters of the network and `featurizer` are taken
-        from it; those set to another value raise an error. Targets are standardized
-        anew. The output layer gets new random weights if the outputs differ: other
-        classes, or another number of targets. None draws random weights.
+        one. Parameters of the network and `featurizer` are taken from it; those set to
+        another value raise an error. Targets are standardized anew. The output layer
+        gets new random weights if the outputs differ: other classes, or another number
+        of targets. None draws random weights.
     freeze : int, "convolutions", list of str or None, default=None
         Layers that keep their initial weights, for example those of `pretrained`. An
         integer n freezes the embedding and the first n convolutions. "convolutions"
@@ -225,11 +225,11 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         The epoch whose weights `early_stopping` restored, counted from 1. None without
         it.
     history_ : dict of str to list of float
-        What was recorded of each epoch: "train_loss" and "train_mae" (mean
-        absolute error in the unit of the target),
-        and with held-out crystals "valid_loss" and "valid_mae". Values of the training
-        are means over its batches, while the weights changed. NaN where nothing was
-        recorded, as for epochs of `load_weights`.
+        What was recorded of each epoch: "train_loss" and "train_mae" (mean absolute
+        error in the unit of the target), and with held-out crystals "valid_loss" and
+        "valid_mae". Values of the training are means over its batches, while the
+        weights changed. NaN where nothing was recorded, as for epochs of
+        `load_weights`.
     loss_curve_ : list of float
         Mean training loss of each epoch. The same as ``history_["train_loss"]``.
     validation_scores_ : list of float or None

@@ -135,11 +135,11 @@ def _training_params(args: Mapping[str, Any]) -> dict[str, Any]:
 def _get_number(
     args: Mapping[str, Any], name: str, minimum: float, dtype: type = float
 ) -> Any:
+    """Return a number among the arguments, or None if it is not valid."""
     value: Any = args.get(name)
-    # In Python, True and False are instances of int.
-    valid = isinstance(value, int if dtype is int else int | float)
-    valid = valid and not isinstance(value, bool)
-    return value if valid and minimum <= value < 1e9 else None
+    # By type, because True and False are instances of int.
+    is_number = type(value) in {int, dtype}
+    return value if is_number and minimum <= value < 1e9 else None
 
 
 def _get_optimizer(args: Mapping[str, Any]) -> Any:

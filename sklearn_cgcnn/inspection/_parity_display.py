@@ -131,7 +131,7 @@ class ParityDisplay(Display):
             no crystal has both a true value and a prediction.
         """
         true, predicted = _one_target(y_true, "y_true"), _one_target(y_pred, "y_pred")
-        mae = mean_absolute_error(true, predicted)
+        mae = mean_absolute_error(true, predicted)  # warns of missing predictions
         is_known = ~np.isnan(true) & ~np.isnan(predicted)
         true, predicted = true[is_known], predicted[is_known]
         r2 = r2_score(true, predicted)

@@ -8,7 +8,7 @@ from scipy.linalg import null_space
 
 from sklearn_cgcnn._featurizer import CrystalGraphFeaturizer
 from sklearn_cgcnn._validation import check_crystals
-from sklearn_cgcnn.graphs import AnyGraphs, in_memory
+from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.inspection._site_table import (
     check_roles,
     group_by_element,
@@ -81,10 +81,9 @@ def undetermined_shifts(X: Any, *, roles: Any = None) -> Any:
     """
     import pandas as pd
 
-    crystals = check_crystals(X)
-    if not isinstance(crystals, AnyGraphs):
-        crystals = CrystalGraphFeaturizer().transform(crystals)
-    graphs = in_memory(crystals)
+    graphs = check_crystals(X)
+    if not isinstance(graphs, CrystalGraphs):
+        graphs = CrystalGraphFeaturizer().transform(graphs)
     labels = None if roles is None else check_roles(roles, len(graphs))
     rows = np.flatnonzero(np.diff(graphs.site_map_offsets))
     sites = site_table(graphs, rows, labels)

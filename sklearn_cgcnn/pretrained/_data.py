@@ -31,7 +31,7 @@ def read(
     data : Path
         Folder of the data.
     work : Path
-        Folder of work.
+        Work folder, which keeps the graphs.
 
     Returns
     -------

@@ -19,7 +19,7 @@ _LEVEL, _N_SPLITS = 0.9, 20
 def scores(
     truth: NDArray[np.float64], predictions: NDArray[np.float64], mean: float
 ) -> dict[str, Any]:
-    """Return errors of predictions, beside that of a mean.
+    """Return errors of predictions, and of predicting the mean.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Task:
     is_class : bool, default=False
         Whether the property is a class.
     is_cross_validated : bool, default=False
-        Whether the card has the errors of a cross-validation too. These are for small
+        Whether the card has the errors of a cross-validation too. It does for small
         datasets, and for one with published folds.
     own_limits : str, default=""
         What the model is not for, beside the limits of all.
@@ -72,7 +72,7 @@ class Task:
 
     @property
     def limits(self) -> str:
-        """What the model is not for."""
+        """What the model is for, and what it is not for."""
         return f"{_LIMITS} {self.own_limits}".strip()
 
     @property

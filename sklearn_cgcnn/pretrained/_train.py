@@ -1,9 +1,9 @@
 """Train the models that come with the package: ``tox run -e pretrain``.
 
 The data are read from the folder of the environment variable ``SKLEARN_CGCNN_DATA``.
-Graphs and trained networks are kept in a folder of work, so that a run can be stopped
-and continued; models that the package has are not trained again. With ``--cards``,
-they get a new card: cross-validation is added where it is due.
+Graphs and trained networks are kept in a work folder, so that a run can be stopped and
+continued; models that the package has are not trained again. With ``--cards``, they get
+a new card: cross-validation is added where it is due.
 """
 
 import argparse
@@ -35,9 +35,9 @@ from sklearn_cgcnn.pretrained._catalog import (
     FORMULAS,
     HASHES,
     MODEL,
-    card,
     load,
 )
+from sklearn_cgcnn.pretrained._catalog import card as card_of
 from sklearn_cgcnn.pretrained._contents import symbols, textbook_crystals_in
 from sklearn_cgcnn.pretrained._data import read
 from sklearn_cgcnn.pretrained._evaluation import (
@@ -58,7 +58,7 @@ def main() -> None:
     """Train the models that are missing, or renew cards."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(TASKS), help="models to train")
-    parser.add_argument("--work", type=Path, required=True, help="folder of work")
+    parser.add_argument("--work", type=Path, required=True, help="work folder")
     parser.add_argument("--cards", action="store_true", help="renew cards")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -79,20 +79,21 @@ def make(name: str, data: Path, work: Path, *, renew_card: bool) -> None:
     data : Path
         Folder of the data.
     work : Path
-        Folder of work.
+        Work folder.
     renew_card : bool
         Whether to make a new card for a model that the package has.
     """
     print(name, flush=True)  # noqa: T201
     is_there = (FOLDER / f"{name}{MODEL}").exists()
     if renew_card or not is_there:
-        model, its_card = (
-            (load(name), card(name)) if is_there else trained(name, data, work)
-        )
-        its_card = {**its_card, "limits": TASKS[name].limits}
+        if is_there:
+            model, card = load(name), card_of(name)
+        else:
+            model, card = trained(name, data, work)
+        card["limits"] = TASKS[name].limits
         if TASKS[name].is_cross_validated:
-            its_card = {**its_card, **tested_by_folds(name, data, work)}
-        store(name, model, its_card)
+            card |= tested_by_folds(name, data, work)
+        store(name, model, card)
     if not is_there or not (FOLDER / f"{name}{FORMULAS}").exists():
         graphs, y = read(TASKS[name], data, work)
         store_formulas(name, crystal_groups(graphs[split(y)[0]]))
@@ -108,7 +109,7 @@ def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
     data : Path
         Folder of the data.
     work : Path
-        Folder of work.
+        Work folder.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
         work / f"{name}.joblib",
         partial(_fitted, graphs[train], y[train], is_class=task.is_class),
     )
-    its_card = {
+    card = {
         "property": task.meaning,
         "unit": task.unit,
         "data": task.source,
@@ -138,12 +139,12 @@ def trained(name: str, data: Path, work: Path) -> tuple[Any, dict[str, Any]]:
     network = kept["model"]
     if task.is_class:
         probabilities = network.predict_proba(graphs[others])[:, 1]
-        return network, {**its_card, **scores_of_classes(y[others], probabilities)}
+        return network, {**card, **scores_of_classes(y[others], probabilities)}
     learn, rest = np.array_split(others, 2)
     spread = _with_spread(network, graphs, y, train, learn)
     model = ConformalRegressor(spread).fit(graphs[rest], y[rest])
     return model, {
-        **its_card,
+        **card,
         **scores(y[others], network.predict(graphs[others]), y[train].mean()),
         "coverage of 90 % intervals": mean_coverage(spread, graphs[rest], y[rest]),
     }
@@ -176,7 +177,7 @@ def tested_by_folds(name: str, data: Path, work: Path) -> dict[str, Any]:
     data : Path
         Folder of the data.
     work : Path
-        Folder of work, which keeps each network.
+        Work folder, which keeps each network.
 
     Returns
     -------

@@ -96,6 +96,8 @@ class ApplicabilityDomain(
 
         Raises
         ------
+        NotFittedError
+            If `estimator` is frozen and not fitted.
         TypeError
             If `estimator` holds no estimator of this package, or is a Pipeline whose
             steps may change crystals.

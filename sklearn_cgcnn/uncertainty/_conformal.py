@@ -20,11 +20,12 @@ from sklearn_cgcnn._validation import (
     named_as_in,
 )
 from sklearn_cgcnn._versioned_state import VersionedState
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
-from sklearn_cgcnn.uncertainty._members import (
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._inner_regressor import (
     check_regressor,
-    fit_with_weights,
     predicts_spread,
+    weights_as_keyword,
+    weights_to_fit,
 )
 
 # A spread below this share of the median one counts as this share. Members of an
@@ -170,7 +171,8 @@ class ConformalRegressor(
             weights = weights[train]
         if len(train):
             with named_as_in("X", train):
-                fit_with_weights(model, take(crystals, train), y[train], weights)
+                keywords = weights_as_keyword(model, weights)
+                model.fit(take(crystals, train), y[train], **keywords)
         # Attributes appear when nothing can fail any more.
         with named_as_in("X", held_out):
             mean, spread = _predict(model, take(crystals, held_out), scaled)
@@ -300,10 +302,11 @@ class ConformalRegressor(
 
     def _check_scaled(self, model: Any) -> bool:
         """Return whether to scale by the spread, which must then be predicted."""
-        has_spread = predicts_spread(model)
-        if self.scaled is True and not has_spread:
+        if self.scaled == "auto":
+            return predicts_spread(model)
+        if self.scaled and not predicts_spread(model):
             raise ValueError(f"scaled=True {_needs_spread(model)}, or scaled=False")
-        return has_spread and bool(self.scaled)
+        return bool(self.scaled)
 
     def _split(self, n_crystals: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the positions of the crystals to train on, and of those held out."""
@@ -338,8 +341,8 @@ class ConformalRegressor(
 def _needs_spread(model: Any) -> str:
     return (
         "needs a regressor that predicts a spread, but "
-        f"{type(model).__name__} predicts none; pass an EnsembleRegressor or a "
-        "SpreadRegressor"
+        f"{type(model).__name__} predicts none; pass an EnsembleRegressor of several "
+        "members or a SpreadRegressor"
     )
 
 

@@ -307,6 +307,7 @@ class SparsificationDisplay(_SpreadDisplay):
         """
         removed, errors = sparsification_curve(y_true, y_pred, y_std)
         sizes = np.abs(np.subtract(y_true, y_pred, dtype=np.float64))
+        # Errors may be zero, but what predictions are removed by must be positive.
         _, lowest = sparsification_curve(y_true, y_pred, sizes + 1e-300)
         area = sparsification_area(y_true, y_pred, y_std)
         return cls(removed, errors, lowest, area).plot(ax, **kwargs)

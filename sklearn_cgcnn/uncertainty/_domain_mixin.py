@@ -57,8 +57,8 @@ class TrainingDomainMixin:
         -------
         list of list of str
             For each crystal its reasons, in words: an element that no training crystal
-            contains, or distances that are shorter or longer than the elements let
-            expect, by more than those of 99% of the training crystals. Empty for a
+            contains, or a distance that is shorter or longer than expected for the
+            elements, by more than those of 99 % of the training crystals. Empty for a
             crystal within the range.
         """
         check_is_fitted(self)

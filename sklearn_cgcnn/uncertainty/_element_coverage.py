@@ -151,24 +151,16 @@ class ElementCoverageDisplay(Display):
         Raises
         ------
         ValueError
-            If the lengths differ, a value is not finite, `y_interval` does not have two
-            columns, or no element is in `min_crystals` crystals.
+            If the lengths differ, a value is not finite, `y_true` has several columns,
+            `y_interval` does not have two, or no element is in `min_crystals` crystals.
         """
-        y = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
-        ends = check_array(y_interval, dtype=np.float64, input_name="y_interval")
-        if ends.shape[1] != 2:
-            raise ValueError(
-                f"y_interval has shape {ends.shape}; it needs two columns, lower and "
-                "upper ends"
-            )
-        check_consistent_length(y, ends, X)
-        is_covered = (ends[:, 0] <= y) & (y <= ends[:, 1])
+        is_covered = _is_covered(y_true, y_interval)
+        check_consistent_length(is_covered, X)
+        systems = crystal_groups(X, by="chemical_system")
         found: dict[str, list[bool]] = {}
-        for system, covered in zip(
-            crystal_groups(X, by="chemical_system"), is_covered, strict=True
-        ):
+        for system, covered in zip(systems, is_covered.tolist(), strict=True):
             for symbol in system.split("-"):
-                found.setdefault(symbol, []).append(bool(covered))
+                found.setdefault(symbol, []).append(covered)
         elements = sorted(
             (symbol for symbol, each in found.items() if len(each) >= min_crystals),
             key=lambda symbol: Element(symbol).Z,
@@ -208,3 +200,19 @@ class ElementCoverageDisplay(Display):
         if name is not None:
             ax.legend(loc="lower left")
         return self
+
+
+def _is_covered(y_true: Any, y_interval: Any) -> NDArray[np.bool_]:
+    """Return whether each interval contains the true value."""
+    y = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
+    if y.ndim != 1:
+        raise ValueError(f"y_true has shape {y.shape}; pass one number per crystal")
+    ends = check_array(y_interval, dtype=np.float64, input_name="y_interval")
+    if ends.shape[1] != 2:
+        raise ValueError(
+            f"y_interval has shape {ends.shape}; it needs two columns, lower and upper "
+            "ends"
+        )
+    check_consistent_length(y, ends)
+    is_covered: NDArray[np.bool_] = (ends[:, 0] <= y) & (y <= ends[:, 1])
+    return is_covered

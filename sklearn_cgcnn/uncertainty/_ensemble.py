@@ -28,6 +28,7 @@ from sklearn_cgcnn._estimators import (
 from sklearn_cgcnn._parallel import generator_of
 from sklearn_cgcnn._sklearn_compat import Interval, fit_context
 from sklearn_cgcnn._versioned_state import VersionedState
+from sklearn_cgcnn.uncertainty._inner_regressor import weights_as_keyword
 
 
 class BaseEnsemble(
@@ -88,8 +89,7 @@ class BaseEnsemble(
         untrained = self._untrained_member()
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=self.n_estimators)
-        if sample_weight is not None:
-            fit_params = {**fit_params, "sample_weight": sample_weight}
+        fit_params |= weights_as_keyword(untrained, sample_weight)
         crystals = graphs_to_fit(untrained, X)
         new = (_with_seed(untrained, seed) for seed in seeds[len(kept) :].tolist())
         trained = generator_of(self.n_jobs)(
@@ -219,6 +219,12 @@ class EnsembleRegressor(RegressorMixin, BaseEnsemble):  # type: ignore[misc]
         predictions = np.stack(list(self._each_prediction(X, "predict")))
         mean: NDArray[np.float64] = predictions.mean(axis=0)
         return (mean, predictions.std(axis=0, ddof=1)) if return_std else mean
+
+    @property
+    def _predicts_spread(self) -> bool:
+        """Whether `predict` can return a spread, or will be able to after `fit`."""
+        members = getattr(self, "estimators_", range(self.n_estimators))
+        return len(members) > 1
 
 
 class EnsembleClassifier(ClassifierMixin, BaseEnsemble):  # type: ignore[misc]

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
-from sklearn_cgcnn._validation import check_sample_weight
 from sklearn_cgcnn.graphs import AnyGraphs
 
 
@@ -69,37 +67,3 @@ def take(
     if isinstance(crystals, AnyGraphs):
         return crystals[rows]
     return [crystals[row] for row in rows]
-
-
-def weights_to_fit(
-    sample_weight: Any, n_crystals: int, estimator: Any
-) -> NDArray[np.float64] | None:
-    """Check the sample weights for the training of a regressor.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_crystals,) or None
-        The weights.
-    n_crystals : int
-        Number of crystals.
-    estimator : estimator or None
-        The regressor.
-
-    Returns
-    -------
-    ndarray of shape (n_crystals,) or None
-        None without weights.
-
-    Raises
-    ------
-    ValueError
-        If the weights do not match the crystals, or if the regressor is frozen.
-    """
-    if sample_weight is None:
-        return None
-    if isinstance(estimator, FrozenEstimator):
-        raise ValueError(
-            "sample_weight has no effect on a frozen regressor, which is not trained; "
-            "leave it out"
-        )
-    return check_sample_weight(sample_weight, n_crystals)

@@ -1,13 +1,10 @@
 """The fitted networks inside an estimator, of which an ensemble has several."""
 
-import inspect
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_cgcnn._estimators import (
     CGCNNClassifier,
@@ -49,75 +46,6 @@ def networks_of(estimator: Any) -> list[Any]:
     return [unwrap("estimator", member) for member in inner.estimators_]
 
 
-def predicts_spread(model: Any) -> bool:
-    """Return whether the `predict` of a regressor can return a spread.
-
-    Parameters
-    ----------
-    model : estimator
-        The regressor.
-
-    Returns
-    -------
-    bool
-    """
-    if isinstance(model, Pipeline):
-        return predicts_spread(model.steps[-1][1])
-    if not hasattr(model, "_predicts_spread"):
-        return "return_std" in inspect.signature(model.predict).parameters
-    # It passes on the spread of the regressor inside, if there is one.
-    depends: bool = model._predicts_spread
-    return depends
-
-
-def check_regressor(model: Any) -> None:
-    """Check that an estimator predicts numbers.
-
-    Parameters
-    ----------
-    model : estimator
-        What was passed as `estimator`.
-
-    Raises
-    ------
-    TypeError
-        If it is not a regressor.
-    """
-    if not is_regressor(model):
-        remedy = "pass one"
-        if is_classifier(model):
-            remedy = "its predict_proba says how sure it is of a class"
-        raise TypeError(
-            f"estimator is a {type(model).__name__}, which is not a regressor; {remedy}"
-        )
-
-
-def fit_with_weights(
-    model: Any, X: Any, y: Any, sample_weight: NDArray[np.float64] | None
-) -> None:
-    """Train an estimator or a Pipeline.
-
-    Parameters
-    ----------
-    model : estimator
-        What to train.
-    X : sequence of Structure, or CrystalGraphs
-        The crystals.
-    y : ndarray of shape (n_crystals,) or (n_crystals, n_outputs)
-        Targets.
-    sample_weight : ndarray of shape (n_crystals,) or None
-        Sample weights. Without them, `fit` need not accept any.
-    """
-    if sample_weight is None:
-        model.fit(X, y)
-        return
-    name, last = "sample_weight", model
-    while isinstance(last, Pipeline):
-        step, last = last.steps[-1]
-        name = name.replace("sample_weight", f"{step}__sample_weight")
-    model.fit(X, y, **{name: sample_weight})
-
-
 def shared_graphs(estimator: Any, X: Any) -> Any:
     """Return the graphs that `fit` would make of X, so that they are made only once.
 
@@ -135,12 +63,15 @@ def shared_graphs(estimator: Any, X: Any) -> Any:
 
     Raises
     ------
+    NotFittedError
+        If the estimator is frozen and not fitted.
     TypeError
         If there is no estimator of this package inside.
     """
     _check_kind(estimator)
     inner = _thawed(estimator)
     if isinstance(estimator, FrozenEstimator):
+        check_is_fitted(inner)
         first = inner.estimators_[0] if isinstance(inner, BaseEnsemble) else inner
         return graphs_to_predict(first, X)
     if isinstance(inner, BaseEnsemble):

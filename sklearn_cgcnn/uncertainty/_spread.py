@@ -21,19 +21,19 @@ from sklearn_cgcnn._validation import (
 from sklearn_cgcnn._versioned_state import VersionedState
 from sklearn_cgcnn.uncertainty._domain_mixin import TrainingDomainMixin
 from sklearn_cgcnn.uncertainty._error_model import MIN_CRYSTALS, ErrorModel
-from sklearn_cgcnn.uncertainty._held_out import hold_out, take, weights_to_fit
-from sklearn_cgcnn.uncertainty._members import (
+from sklearn_cgcnn.uncertainty._held_out import hold_out, take
+from sklearn_cgcnn.uncertainty._inner_regressor import (
     check_regressor,
-    fit_with_weights,
-    networks_of,
     predicts_spread,
-    shared_graphs,
+    weights_as_keyword,
+    weights_to_fit,
 )
+from sklearn_cgcnn.uncertainty._members import networks_of, shared_graphs
 from sklearn_cgcnn.uncertainty._training_domain import Location, TrainingDomain
 
 # Expected error of a crystal far beyond the range of the training crystals, relative to
 # the mean absolute deviation of the targets.
-_SHARE = 0.3
+_ERROR_BEYOND_RANGE = 0.3
 
 
 class SpreadRegressor(
@@ -158,6 +158,8 @@ class SpreadRegressor(
 
         Raises
         ------
+        NotFittedError
+            If `estimator` is frozen and not fitted.
         TypeError
             If `estimator` holds no regressor of this package, or is a Pipeline whose
             steps may change crystals.
@@ -169,13 +171,14 @@ class SpreadRegressor(
         model = CGCNNRegressor() if self.estimator is None else clone(self.estimator)
         check_regressor(model)
         train, held_out = self._split(X, y, X_val, y_val)
+        # In X, which the crystals held out belong to unless they are X_val.
         n_crystals = len(train.y) + (0 if train.rows is None else len(held_out.y))
         weights = weights_to_fit(sample_weight, n_crystals, self.estimator)
         if weights is not None:
             train, weights = train.with_positive(weights)
         with named_as_in(train.argument, train.rows):
             graphs = shared_graphs(model, train.crystals)
-            fit_with_weights(model, graphs, train.y, weights)
+            model.fit(graphs, train.y, **weights_as_keyword(model, weights))
         domain = TrainingDomain(self.n_references).fit(networks_of(model), graphs)
         deviation = np.nanmean(np.abs(train.y - np.nanmean(train.y, axis=0)), axis=0)
         with named_as_in(held_out.argument, held_out.rows):
@@ -216,7 +219,8 @@ class SpreadRegressor(
         for column, error_model in enumerate(self._error_models):
             features = _features(located, spread, column, known)
             std[known, column] = error_model.predict(*features)
-        std += _SHARE * located.excess.values[:, None] * self._deviation
+        beyond = located.excess.values[:, None]
+        std += _ERROR_BEYOND_RANGE * beyond * self._deviation
         return mean, math.sqrt(2) * std.reshape(mean.shape)
 
     def _learn_errors(
@@ -297,7 +301,10 @@ class _Part(NamedTuple):
     def with_positive(
         self, weights: NDArray[np.float64]
     ) -> "tuple[_Part, NDArray[np.float64]]":
-        """Return the crystals with a positive weight, of the weights of all."""
+        """Return the crystals of positive weight, and their weights.
+
+        `weights` has those of all crystals of the argument.
+        """
         rows = np.arange(len(weights)) if self.rows is None else self.rows
         kept = np.flatnonzero(weights[rows])
         part = _Part(take(self.crystals, kept), self.y[kept], self.argument, rows[kept])
@@ -324,8 +331,7 @@ def _features(
     positive = [located.distances]
     if spread is not None:
         positive.append(spread[:, [column]])
-    each = (np.hstack(positive), located.fractions, located.vectors)
-    return each[0][rows], each[1][rows], each[2][rows]
+    return np.hstack(positive)[rows], located.fractions[rows], located.vectors[rows]
 
 
 def _columns(values: NDArray[np.float64]) -> NDArray[np.float64]:

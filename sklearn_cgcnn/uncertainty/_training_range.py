@@ -17,9 +17,10 @@ _N_NUMBERS = 119  # Atomic numbers from 0 to 118.
 _RIDGE = 0.5
 #: Share of the training crystals that lies beyond each limit.
 TAIL = 0.01
-# Relative differences of distances that are none.
+# Limits are never narrower than this relative difference of distances: rounding errors
+# stay within it.
 _EXACT = 1e-4
-# Rows whose leverage is computed at once, which bounds the memory.
+# Number of distances whose leverage is computed at once, which bounds the memory.
 _BLOCK = 10_000
 
 
@@ -110,7 +111,7 @@ class _Lengths:
 
 
 class _LengthRange(ABC):
-    """Base class of ranges of distances relative to those that elements let expect.
+    """Base class of ranges of distances, relative to those expected for the elements.
 
     The logarithm of the expected distance is a sum over elements, learned by ridge
     regression.
@@ -137,7 +138,7 @@ class _LengthRange(ABC):
         inverse = np.linalg.inv(gram + _RIDGE * np.eye(_N_NUMBERS))
         centered = lengths.logs - self._mean
         self._effects = inverse @ (lengths.fractions.T @ centered)
-        # Deviations from what the other distances let expect, without refitting.
+        # Deviations from what a fit to all other distances would expect.
         leverages = _leverages(lengths.fractions, inverse)
         deviations = self._deviations(lengths) / (1 - leverages)
         low = np.quantile(_lowest(deviations, lengths.crystals), TAIL)

@@ -24,16 +24,19 @@ the test part.
 import json
 import os
 import time
+from math import exp
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from sklearn.model_selection import ParameterSampler
 
 from finished_fits import Store, asked_for, kept_in_file
 from perovskites import Perovskites, group, ionic_radius
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.callbacks import GaussianWeights
 from sklearn_cgcnn.inspection import element_contributions, site_contributions
 from sklearn_cgcnn.metrics import mean_absolute_error
 from sklearn_cgcnn.presets import preset
@@ -51,6 +54,19 @@ MODELS = {
     "default site": (None, SITE),
     "default": (None, {}),
 }
+PRESETS = [name for name, (base, _) in MODELS.items() if base is not None]
+# Ranges of the search of settings, within those of the paper (Table S1) that train. The
+# paper does not say whether its learning rate is constant.
+SPACE = {
+    "n_conv_layers": [2, 3, 4, 5],
+    "lr": [exp(power) for power in (-8, -7, -6, -5)],
+    "lr_schedule": ["constant", "one_cycle"],
+}
+SPACE_OF_EQ4 = {
+    "n_site_channels": [50, 100, 200],
+    "callbacks": [[GaussianWeights(exp(power))] for power in (-4, -2)],
+}
+N_DRAWS = 8
 PAPER = {"Eq. 4 site": 0.130, "Eq. 4 full": 0.099}  # eV/cell
 # The search of the paper (Table V).
 PAPER_A = ["In", "Sn", "Sb", "Tl", "Pb", "Bi"]
@@ -81,12 +97,12 @@ def in_folder(name):
     return folder / name
 
 
-def make_model(name, seed):
+def make_model(name, seed, **searched):
     base, params = MODELS[name]
     common = {} if base is None else preset(base)
     progress = None if FOLDER is None else in_folder("progress")
     own = {"random_state": seed, "checkpoint_dir": progress}
-    return CGCNNRegressor(**{**common, **params, **own, **PARAMS})
+    return CGCNNRegressor(**{**common, **params, **searched, **own, **PARAMS})
 
 
 def graphs_for(model, perovskites):
@@ -104,8 +120,8 @@ def fitted(name, seed, perovskites):
     return kept_in_file(path, lambda: fit(name, seed, perovskites))
 
 
-def fit(name, seed, perovskites):
-    model = make_model(name, seed)
+def fit(name, seed, perovskites, **searched):
+    model = make_model(name, seed, **searched)
     graphs, y = graphs_for(model, perovskites), perovskites.y
     train, val = perovskites.rows("train")[:SIZE], perovskites.rows("val")
     held_out = {}
@@ -270,6 +286,39 @@ def test_perovskites(perovskites, store, name, seed):
     )
     print()
     report(name, seed, results)
+
+
+def draws(name):
+    """Return settings drawn from `SPACE`."""
+    most = {"Eq. 4 site": 4, "Eq. 4 full": 5}  # hidden layers
+    space = dict(SPACE)
+    if name in most:
+        space |= SPACE_OF_EQ4 | {"n_hidden_layers": [*range(1, most[name] + 1)]}
+    return list(ParameterSampler(space, N_DRAWS, random_state=0))
+
+
+def validation_error(name, params, perovskites):
+    found = fit(name, 0, perovskites, **params)
+    val, graphs = perovskites.rows("val"), graphs_for(found["model"], perovskites)
+    predictions = found["model"].predict(graphs[val])
+    error = float(mean_absolute_error(perovskites.y[val], predictions))
+    return {"error": error, "seconds": round(found["seconds"], 1)}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", asked_for("PEROVSKITES_SEARCHED", ",".join(PRESETS)))
+def test_search_of_settings(perovskites, store, name):
+    """A random search of settings, by the error on the validation part."""
+    print()
+    for number, params in enumerate(draws(name)):
+        found = store.find_or_run(
+            lambda params=params: validation_error(name, params, perovskites),
+            task="perovskites",
+            choice=name,
+            seed=number,
+            part=f"settings {PART}",
+        )
+        print(f"{name}: {found['error']:.4f}, {found['seconds']:.0f} s, {params}")
 
 
 def test_perovskites_without_a_model(perovskites):

@@ -1,4 +1,4 @@
-"""Spreads and intervals of several methods, at random splits and for new elements.
+"""Spreads and intervals of several methods, at random splits and for new families.
 
 Run by ``tox run -e bench -- -k uncertainty``. Environment variables say what is run:
 
@@ -16,6 +16,7 @@ to calibrate intervals and to test them.
 import math
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import joblib
@@ -32,6 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 from recipe_tasks import TASKS, Tasks
 from sklearn_cgcnn import CGCNNRegressor, CrystalEmbedder
+from sklearn_cgcnn.metrics import crystal_groups
 from sklearn_cgcnn.uncertainty import (
     EnsembleRegressor,
     SpreadRegressor,
@@ -40,7 +42,8 @@ from sklearn_cgcnn.uncertainty import (
     sparsification_area,
 )
 
-N_MEMBERS, N_SPLITS, LEVEL, N_ELEMENTS = 5, 20, 0.9, 10
+N_MEMBERS, N_SPLITS, LEVEL = 5, 20, 0.9
+N_ELEMENTS, N_PROTOTYPES = 10, 5
 # Largest number of training crystals, and the epochs.
 SIZES = {
     "bulk": (None, "auto"),
@@ -231,52 +234,69 @@ def test_uncertainty_at_random(tasks, name):
         print(f"{'':32s} {(time.process_time() - start) / N_MEMBERS:.1f} s", flush=True)
 
 
-def elements_to_leave_out(graphs, rows):
-    """Return ten elements that 2 to 10 % of the crystals contain."""
+def elements_to_leave_out(tasks, name, graphs, rows):
+    """Return which crystals contain ten elements that 2 to 10 % of them do."""
     owners = np.repeat(np.arange(len(graphs)), np.diff(graphs.site_offsets))
     contains = np.zeros((len(graphs), 120), bool)
     contains[owners, graphs.atomic_numbers.astype(int)] = True
     share = contains[rows].mean(axis=0)
     elements = np.flatnonzero((share >= 0.02) & (share <= 0.1))
     chosen = np.random.RandomState(0).permutation(elements)[:N_ELEMENTS]
-    return contains, chosen.tolist()
+    return {f"Z{element}": contains[:, element] for element in chosen}
+
+
+def prototypes_to_leave_out(tasks, name, graphs, rows):
+    """Return which crystals have the five most frequent prototypes."""
+    structures = tasks.structures(name)
+    labels = np.full(len(graphs), "", dtype=object)
+    labels[rows] = crystal_groups([structures[row] for row in rows], by="prototype")
+    most = Counter(labels[rows]).most_common(N_PROTOTYPES)
+    return {prototype: labels == prototype for prototype, _ in most}
+
+
+FAMILIES = {"element": elements_to_leave_out, "prototype": prototypes_to_leave_out}
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
-def test_uncertainty_of_new_elements(tasks, name):
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_uncertainty_of_new_families(tasks, kind, name):
+    """Crystals of an element or a prototype that no other crystal has."""
     graphs, y, ((pool, _), *_) = tasks.data(name)
     pool = np.random.RandomState(0).permutation(pool)
-    contains, elements = elements_to_leave_out(graphs, pool)
     print()
     found = {label: [] for label in ("equal spreads", "SpreadRegressor")}
-    for element in elements:
-        kept, out = pool[~contains[pool, element]], pool[contains[pool, element]]
+    for family, belongs in FAMILIES[kind](tasks, name, graphs, pool).items():
+        kept, out = pool[~belongs[pool]], pool[belongs[pool]]
         n_train = min(SIZES[name][0] or len(pool), int(0.75 * len(kept)))
         parts = kept[:n_train], (kept[n_train:][:1_000], out[:1_500])
-        fit = trained(name, f"Z{element}", 0, graphs, y, *parts)
+        fit = trained(name, family, 0, graphs, y, *parts)
         models, train, (kept, out) = [fit["model"]], fit["train"], fit["others"]
         learn, calibration = np.array_split(kept, 2)
-        for label in found:
-            mean, std = METHODS[label](
-                models, graphs, y, train, learn, np.concatenate([calibration, out])
-            )
-            n = len(calibration)
-            error = np.abs(y[np.concatenate([calibration, out])] - mean)
-            scores = np.sort(error[:n] / std[:n])
-            quantile = scores[math.ceil((n + 1) * LEVEL) - 1]
-            found[label].append(
-                [
-                    (error[n:] <= quantile * std[n:]).mean(),
-                    2 * quantile * std[n:].mean(),
-                    error[n:].mean(),
-                    error[:n].mean(),
-                ]
-            )
+        both = np.concatenate([calibration, out])
+        for label, figures in found.items():
+            mean, std = METHODS[label](models, graphs, y, train, learn, both)
+            figures.append(of_family(np.abs(y[both] - mean), std, len(calibration)))
+            print(family, len(out), label, np.round(figures[-1], 3), flush=True)
     for label, rows in found.items():
-        coverage, width, error, usual = np.array(rows).T
+        coverage, width, error, usual, correlation = np.array(rows).T
         print(
-            f"{name:12s} {label:20s} coverage {np.median(coverage):.3f} (median), "
-            f"{coverage.min():.2f} to {coverage.max():.2f}; width {width.mean():.3g}; "
-            f"error {error.mean():.3g}, of known elements {usual.mean():.3g}"
+            f"{name:12s} {kind} {label:20s} coverage {np.median(coverage):.3f} "
+            f"(median), {coverage.min():.2f} to {coverage.max():.2f}; "
+            f"width {width.mean():.3g}; error {error.mean():.3g}, of known ones "
+            f"{usual.mean():.3g}; Spearman {correlation.mean():.3f}"
         )
+
+
+def of_family(error, std, n_calibration):
+    """Return coverage, width, error, error of known crystals, and Spearman's rho."""
+    known, new = slice(n_calibration), slice(n_calibration, None)
+    scores = np.sort(error[known] / std[known])
+    quantile = scores[math.ceil((n_calibration + 1) * LEVEL) - 1]
+    return [
+        (error[new] <= quantile * std[new]).mean(),
+        2 * quantile * std[new].mean(),
+        error[new].mean(),
+        error[known].mean(),
+        spearmanr(error[new], std[new])[0] if np.ptp(std[new]) else np.nan,
+    ]

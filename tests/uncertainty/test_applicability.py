@@ -129,6 +129,9 @@ def test_reasons_need_no_vectors(domain, ionic, monkeypatch):
 
 
 def test_what_cannot_be_fitted_is_refused(ionic, graphs, trained):
+    for model in (small(), EnsembleRegressor(small())):
+        with pytest.raises(NotFittedError):
+            ApplicabilityDomain(FrozenEstimator(model)).fit(ionic.data)
     with pytest.raises(TypeError, match="Ridge"):
         ApplicabilityDomain(Ridge()).fit(graphs, ionic.target)
     with pytest.raises(ValueError, match="single training crystal"):

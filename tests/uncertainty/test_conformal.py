@@ -225,6 +225,11 @@ def test_a_classifier_is_refused(ionic, graphs):
             None,
             "scaled=True needs a regressor that predicts a spread",
         ),
+        (
+            {"scaled": np.True_},
+            None,
+            "scaled=True needs a regressor that predicts a spread",
+        ),
         ({"calibration_fraction": 0.999}, None, "leaves none to train on"),
         ({"calibration_fraction": 0.0}, None, "calibration_fraction"),
         ({}, np.ones((60, 2)), "intervals are for one target"),
@@ -236,6 +241,19 @@ def test_what_cannot_be_fitted_is_refused(graphs, ionic, params, y, message):
     with pytest.raises(ValueError, match=message):
         model.fit(graphs, ionic.target if y is None else y)
     assert not hasattr(model, "estimator_")
+
+
+def test_an_ensemble_of_one_predicts_no_spread(graphs, ionic):
+    ensemble = EnsembleRegressor(CGCNNRegressor(**SMALL), 1, random_state=0)
+    conformal = ConformalRegressor(ensemble, random_state=0).fit(graphs, ionic.target)
+    low, high = conformal.predict_interval(graphs, 0.5).T
+    np.testing.assert_allclose(high - low, (high - low)[0])
+    spread = SpreadRegressor(ensemble, held_out_fraction=0.3, random_state=0)
+    _, std = spread.fit(graphs, ionic.target).predict(graphs, return_std=True)
+    assert (std > 0).all()
+    scaled = ConformalRegressor(ensemble, scaled=True)
+    with pytest.raises(ValueError, match=r"scaled=True needs .* of several members"):
+        scaled.fit(graphs, ionic.target)
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.1, 1.5])

@@ -120,6 +120,7 @@ def test_coverage_of_an_estimator(graphs, ionic, pyplot):
     ("y", "intervals", "params", "message"),
     [
         (np.ones(59), np.ones((60, 2)), {}, "inconsistent numbers"),
+        (np.ones((60, 2)), np.ones((60, 2)), {}, "y_true has shape"),
         (np.ones(60), np.ones((60, 3)), {}, "y_interval has shape"),
         (np.ones(60), np.full((60, 2), np.nan), {}, "y_interval contains NaN"),
         (np.ones(60), np.ones((60, 2)), {"min_crystals": 61}, "min_crystals=61"),

@@ -92,6 +92,20 @@ def test_sample_weights_and_validation_crystals_reach_the_members(graphs, ionic)
     assert all(len(each.validation_scores_) == 3 for each in half.estimators_)
 
 
+def test_sample_weights_reach_the_last_step_of_a_pipeline(ionic):
+    weights = np.r_[np.ones(30), np.zeros(30)]
+    pipeline = make_pipeline(CrystalGraphFeaturizer(), small())
+    pipelines, networks = (
+        EnsembleRegressor(member, 2, random_state=0).fit(
+            ionic.data, ionic.target, weights
+        )
+        for member in (pipeline, small())
+    )
+    np.testing.assert_array_equal(
+        pipelines.predict(ionic.data), networks.predict(ionic.data)
+    )
+
+
 def test_several_targets(graphs, ionic):
     y = np.c_[ionic.target, -ionic.target]
     model = EnsembleRegressor(small(), 2, random_state=0).fit(graphs, y)
@@ -166,6 +180,6 @@ def test_crystals_that_fail_have_no_class(ionic):
     model.fit(ionic.data, ionic.prototype)
     assert np.isnan(model.predict_proba([bad, ionic.data[1]])[0]).all()
     with pytest.raises(
-        ValueError, match=r"^X\[0\] cannot become graphs.*predict_proba"
+        ValueError, match=r"^1 of 2 crystals .*first is X\[0\].*predict_proba"
     ):
         model.predict([bad, ionic.data[1]])
