@@ -1,7 +1,7 @@
-"""What the first steps cost: featurizing, a first fit, importing.
+"""What it costs to start: featurizing, a first fit, importing.
 
-Run by ``tox run -e bench -- -k spine``. Times depend on the machine. Where possible,
-assertions are therefore about the ratio of two times that are measured in turns.
+Run by ``tox run -e bench -- -k bench_start``. Times depend on the machine. Where
+possible, assertions are therefore about ratios of times that are measured in turns.
 """
 
 import subprocess
