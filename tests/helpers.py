@@ -21,6 +21,9 @@ SMALL = {
     "random_state": 0,
 }
 
+# Two convolutions, and three steps in each epoch.
+TWO_LAYERS = {**SMALL, "n_conv_layers": 2, "batch_size": 20}
+
 # A training that can be continued: its learning rate does not depend on its length.
 CONSTANT = {**SMALL, "lr_schedule": "constant", "dropout": 0.2}
 

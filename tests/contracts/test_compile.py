@@ -15,8 +15,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-import helpers
-from helpers import EQ_5, PARTS, outputs
+from helpers import EQ_5, PARTS, TWO_LAYERS, outputs
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn._ops import _execution, _numba_layer_loops, _numba_loops
 from sklearn_cgcnn._ops._threads import n_loop_threads, one_torch_thread
@@ -24,8 +23,6 @@ from sklearn_cgcnn._training import PackedDataset, _compilation, _net
 from sklearn_cgcnn._training._compilation import is_worth_compiling
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 from sklearn_cgcnn.inspection import site_contributions
-
-SMALL = {**helpers.SMALL, "n_conv_layers": 2, "batch_size": 20}
 
 
 @pytest.fixture(params=[1, 2])
@@ -38,7 +35,7 @@ def n_threads(request):
 
 @pytest.fixture
 def model(estimator_class):
-    return estimator_class(**SMALL)
+    return estimator_class(**TWO_LAYERS)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -89,9 +86,9 @@ def ran(monkeypatch):
 
 
 def test_loops_are_what_ran(graphs, ionic, n_threads, ran):
-    CGCNNRegressor(**SMALL).fit(graphs, ionic.target).predict(graphs)
+    CGCNNRegressor(**TWO_LAYERS).fit(graphs, ionic.target).predict(graphs)
     assert not ran
-    CGCNNRegressor(compile=True, **SMALL, **EQ_5).fit(graphs, ionic.target)
+    CGCNNRegressor(compile=True, **TWO_LAYERS, **EQ_5).fit(graphs, ionic.target)
     for loop in LOOPS:
         assert len([name for name, _ in ran if name == loop]) >= n_threads
 
@@ -100,13 +97,13 @@ def test_loops_are_what_ran(graphs, ionic, n_threads, ran):
 def test_where_there_are_no_loops_torch_keeps_its_threads(
     graphs, ionic, part, n_threads, seen
 ):
-    model = CGCNNRegressor(compile=True, **SMALL).set_params(**PARTS[part])
+    model = CGCNNRegressor(compile=True, **TWO_LAYERS).set_params(**PARTS[part])
     model.fit(graphs, ionic.target).predict(graphs)
     assert {each[1:] for each in seen} == {(n_threads, 1)}
 
 
 def test_on_a_gpu_no_batch_is_taken_by_a_thread_of_its_own(graphs, ionic, n_threads):
-    net = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target).net_
+    net = CGCNNRegressor(compile=True, **TWO_LAYERS).fit(graphs, ionic.target).net_
     net.device = "cuda"
     with net._execution(PackedDataset(graphs)):
         assert n_loop_threads.get() == 1
@@ -131,7 +128,7 @@ def test_fits_at_the_same_time_get_the_same_threads():
 
 
 def test_contributions_of_sites(graphs, ionic, n_threads):
-    model = CGCNNRegressor(readout="site", compile=True, **SMALL)
+    model = CGCNNRegressor(readout="site", compile=True, **TWO_LAYERS)
     model.fit(graphs, ionic.target)
     means = [each.mean() for each in site_contributions(model, graphs)]
     np.testing.assert_allclose(means, model.predict(graphs), rtol=1e-5)
@@ -154,7 +151,7 @@ def seen(monkeypatch):
 
 
 def test_threads_take_a_batch_each(graphs, ionic, n_threads, monkeypatch, seen):
-    model = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
+    model = CGCNNRegressor(compile=True, **TWO_LAYERS).fit(graphs, ionic.target)
     assert {each[1:] for each in seen} == {(1, n_threads)}
     seen.clear()
     expected = model.predict(graphs)  # in a single batch
@@ -177,7 +174,7 @@ def test_predictions_within_a_training_change_nothing(
     graphs, ionic, n_threads, monkeypatch, seen
 ):
     monkeypatch.setitem(_net._MAX_EDGES, "cpu", 50)
-    model = CGCNNRegressor(compile=True, callbacks=[PredictEachEpoch()], **SMALL)
+    model = CGCNNRegressor(compile=True, callbacks=[PredictEachEpoch()], **TWO_LAYERS)
     model.fit(graphs, ionic.target)
     assert {each[1:] for each in seen} == {(1, n_threads), (1, 1)}
     assert seen[-1][1:] == (1, n_threads)
@@ -187,7 +184,7 @@ def test_predictions_within_a_training_change_nothing(
 @pytest.mark.usefixtures("n_threads")
 def test_the_same_again(graphs, ionic):
     """Bit by bit, with the same number of threads."""
-    model = CGCNNRegressor(compile=True, **SMALL)
+    model = CGCNNRegressor(compile=True, **TWO_LAYERS)
     first = clone(model).fit(graphs, ionic.target).predict(graphs)
     again = clone(model).fit(graphs, ionic.target).predict(graphs)
     np.testing.assert_array_equal(first, again)
@@ -196,7 +193,7 @@ def test_the_same_again(graphs, ionic):
 def test_a_failure_gives_the_threads_back(graphs, ionic):
     torch.set_num_threads(2)
     try:
-        diverging = CGCNNRegressor(**SMALL, compile=True, optimizer="sgd", lr=1e30)
+        diverging = CGCNNRegressor(**TWO_LAYERS, compile=True, optimizer="sgd", lr=1e30)
         with pytest.raises(TrainingDivergedError):
             diverging.fit(graphs, ionic.target)
         assert torch.get_num_threads() == 2
@@ -206,7 +203,7 @@ def test_a_failure_gives_the_threads_back(graphs, ionic):
 
 def test_in_a_search_with_processes(graphs, ionic):
     search = GridSearchCV(
-        CGCNNRegressor(compile=True, **SMALL), {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2
+        CGCNNRegressor(compile=True, **TWO_LAYERS), {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2
     )
     here = clone(search).set_params(n_jobs=None).fit(graphs, ionic.target)
     there = search.fit(graphs, ionic.target)
@@ -239,7 +236,7 @@ def test_without_numba_a_model_predicts(model, target, graphs, request):
 
 
 def test_a_pickle_stays_compiled(graphs, ionic):
-    model = CGCNNRegressor(compile=True, **SMALL).fit(graphs, ionic.target)
+    model = CGCNNRegressor(compile=True, **TWO_LAYERS).fit(graphs, ionic.target)
     twin = pickle.loads(pickle.dumps(model))
     assert twin.net_.compiled
     np.testing.assert_array_equal(twin.predict(graphs), model.predict(graphs))
@@ -263,7 +260,7 @@ assert abs(there - model.predict(X)).max() < 1e-4
 
 def test_partial_fit_changes_over(graphs, ionic):
     """To compile or not may be chosen anew for each epoch."""
-    model = CGCNNRegressor(**SMALL).partial_fit(graphs, ionic.target)
+    model = CGCNNRegressor(**TWO_LAYERS).partial_fit(graphs, ionic.target)
     for compiled in (True, False):
         model.set_params(compile=compiled).partial_fit(graphs, ionic.target)
         assert model.net_.compiled == compiled
@@ -296,7 +293,7 @@ def test_auto_needs_no_numba(model, target, graphs):
 
 
 def test_auto_does_not_compile_where_nothing_gains(graphs, ionic):
-    model = CGCNNRegressor(conv="shared", **SMALL)
+    model = CGCNNRegressor(conv="shared", **TWO_LAYERS)
     with mock.patch.object(_net, "is_worth_compiling") as asked:
         model.fit(graphs, ionic.target)
     asked.assert_not_called()

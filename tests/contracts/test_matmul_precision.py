@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-import helpers
-from helpers import PARTS, outputs
+from helpers import PARTS, TWO_LAYERS, outputs
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn._ops._precision import _Tf32, tf32_matmul
 from sklearn_cgcnn._training import PackedDataset
 from sklearn_cgcnn.nn import Conv, EdgeBasis
 
-SMALL = {**helpers.SMALL, "n_conv_layers": 2, "batch_size": 20}
-
 
 @pytest.fixture
 def model(estimator_class):
-    return estimator_class(**SMALL)
+    return estimator_class(**TWO_LAYERS)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -45,14 +42,14 @@ def test_rounded_to_bfloat16(model, target, graphs, part, compiled):
 
 
 def test_rounding_goes_with_a_pickle(graphs, ionic):
-    model = CGCNNRegressor(matmul_precision="bfloat16", **SMALL)
+    model = CGCNNRegressor(matmul_precision="bfloat16", **TWO_LAYERS)
     model.fit(graphs, ionic.target)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(twin.predict(graphs), model.predict(graphs))
 
 
 def test_tf32_is_asked_for_on_a_gpu(graphs, ionic, monkeypatch):
-    model = CGCNNRegressor(matmul_precision="tf32", **SMALL)
+    model = CGCNNRegressor(matmul_precision="tf32", **TWO_LAYERS)
     net = model.fit(graphs, ionic.target).net_
     switch = SimpleNamespace(fp32_precision="none", allow_tf32=False)
     monkeypatch.setattr(torch.backends.cuda, "matmul", switch)
@@ -129,7 +126,7 @@ class LinearConv(Conv):
     ids=["basis", "basis without norm", "basis and activation", "conv", "readout"],
 )
 def test_own_parts_may_be_rounded(graphs, ionic, parts):
-    model = CGCNNRegressor(matmul_precision="bfloat16", **{**SMALL, **parts})
+    model = CGCNNRegressor(matmul_precision="bfloat16", **{**TWO_LAYERS, **parts})
     assert np.isfinite(model.fit(graphs, ionic.target).predict(graphs)).all()
 
 
@@ -141,13 +138,13 @@ def test_parts_that_cannot_be_rounded_are_named(graphs, ionic):
                 0, center, self.linear(sites[center])
             )
 
-    model = CGCNNRegressor(conv=Mixing, **SMALL).fit(graphs, ionic.target)
+    model = CGCNNRegressor(conv=Mixing, **TWO_LAYERS).fit(graphs, ionic.target)
     model.set_params(matmul_precision="bfloat16")
     with pytest.raises(ValueError, match=r"does not work with conv=.*Mixing"):
         model.fit(graphs, ionic.target)
 
 
 def test_partial_fit_changes_over(graphs, ionic):
-    model = CGCNNRegressor(**SMALL).partial_fit(graphs, ionic.target)
+    model = CGCNNRegressor(**TWO_LAYERS).partial_fit(graphs, ionic.target)
     model.set_params(matmul_precision="bfloat16").partial_fit(graphs, ionic.target)
     assert model.net_.matmul_precision == "bfloat16"
