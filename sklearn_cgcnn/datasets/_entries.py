@@ -80,7 +80,7 @@ def checked(
 
 
 def structure_or_failure(
-    make: Callable[[], IStructure | Failure],
+    make: Callable[..., IStructure | Failure], *args: Any, **kwargs: Any
 ) -> IStructure | Failure:
     """Call a function that makes a structure, and return what is wrong if it fails.
 
@@ -88,13 +88,15 @@ def structure_or_failure(
     ----------
     make : callable
         The function.
+    *args, **kwargs : object
+        Its arguments.
 
     Returns
     -------
     Structure or Failure
     """
     try:
-        return make()
+        return make(*args, **kwargs)
     # pymatgen and ase raise errors of many types for input that makes no sense.
     except Exception as error:  # noqa: BLE001
         return Failure(f"is no structure ({type(error).__name__}: {error})")

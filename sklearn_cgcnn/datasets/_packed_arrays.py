@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
 from sklearn_cgcnn.datasets._entries import (
@@ -19,7 +19,7 @@ from sklearn_cgcnn.datasets._entries import (
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_POSITIONS = ("positions", "scaled_positions")
+_NAMES = ("n_sites", "numbers", "positions", "scaled_positions", "cell", "ids")
 
 
 @validate_params(
@@ -92,10 +92,7 @@ def iter_packed_arrays(
         arrays, place = {k: np.asarray(v) for k, v in source.items()}, "source"
     else:
         arrays, place = _open(Path(source)), str(source)
-    known = {
-        name: (names or {}).get(name, name)
-        for name in ("n_sites", "numbers", "cell", "ids", *_POSITIONS)
-    }
+    known = {name: (names or {}).get(name, name) for name in _NAMES}
     _check_shapes(arrays, known, place)
     return checked(_read_crystals(arrays, known), place, on_error)
 
@@ -111,13 +108,13 @@ def _open(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_shapes(arrays: Arrays, known: Mapping[str, str], place: str) -> None:
-    positions = _positions_name(arrays, known)
-    for name in ("n_sites", "numbers", "cell"):
-        if known[name] not in arrays or positions is None:
-            missing = known[name] if positions is not None else known["positions"]
+    positions = "positions" if known["positions"] in arrays else "scaled_positions"
+    for name in ("n_sites", "numbers", positions, "cell"):
+        if known[name] not in arrays:
+            either = f" (nor {known['positions']!r})" if name == positions else ""
             raise ValueError(
-                f"{place} has no array {missing!r}, but only {sorted(arrays)}; pass "
-                f"names={{{name!r}: ...}} if it has another name"
+                f"{place} has no array {known[name]!r}{either}, but only "
+                f"{sorted(arrays)}; pass names={{{name!r}: ...}} if it has another name"
             )
     n_sites = arrays[known["n_sites"]]
     if n_sites.ndim != 1 or n_sites.dtype.kind not in "iu" or (n_sites < 0).any():
@@ -128,20 +125,17 @@ def _check_shapes(arrays: Arrays, known: Mapping[str, str], place: str) -> None:
     total = int(n_sites.sum())
     shapes = {
         known["numbers"]: (total,),
-        str(positions): (total, 3),
+        known[positions]: (total, 3),
         known["cell"]: (len(n_sites), 3, 3),
     }
+    if known["ids"] in arrays:
+        shapes[known["ids"]] = (len(n_sites),)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(
-                f"{place}: {name} has shape {arrays[name].shape}, but n_sites asks for "
-                f"{shape}"
+                f"{place}: {name} has shape {arrays[name].shape}, but "
+                f"{known['n_sites']} asks for {shape}"
             )
-
-
-def _positions_name(arrays: Arrays, known: Mapping[str, str]) -> str | None:
-    present = [known[name] for name in _POSITIONS if known[name] in arrays]
-    return present[0] if present else None
 
 
 def _read_crystals(arrays: Arrays, known: Mapping[str, str]) -> Iterator[CrystalEntry]:
@@ -160,12 +154,11 @@ def _read_crystals(arrays: Arrays, known: Mapping[str, str]) -> Iterator[Crystal
         start, stop = stop, stop + n
         part = slice(start, stop)
         crystal = structure_or_failure(
-            lambda part=part, row=row: Structure(  # type: ignore[misc]
-                Lattice(cells[row]),
-                numbers[part].tolist(),
-                coords[part],
-                coords_are_cartesian=is_cartesian,
-            )
+            Structure,
+            cells[row],
+            numbers[part].tolist(),
+            coords[part],
+            coords_are_cartesian=is_cartesian,
         )
         properties = plain({name: array[row] for name, array in others.items()})
         yield CrystalEntry(str(row if ids is None else ids[row]), crystal, properties)

@@ -118,6 +118,22 @@ def test_bad_json_lines(structures, tmp_path, line, reason):
     assert bad.id == "1"
 
 
+def test_results_of_crystals_are_kept_and_those_of_sites_are_not(tmp_path):
+    path = tmp_path / "frame.xyz"
+    path.write_text(
+        """3
+Lattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3:forces:R:3 dipole="1 2 3"
+H 0 0 0 0 0 1
+H 1 0 0 0 0 1
+O 0 1 0 0 0 1
+"""
+    )
+    [entry] = iter_extended_xyz(path)
+    assert {name: list(value) for name, value in entry.properties.items()} == {
+        "dipole": [1, 2, 3]
+    }
+
+
 def test_a_frame_without_its_number_of_sites_ends_the_file(tmp_path):
     path = tmp_path / "frames.xyz"
     frame = '1\nLattice="3 0 0 0 3 0 0 0 3"\nPo 0 0 0\n'
@@ -195,6 +211,11 @@ def test_bad_packed_arrays(structures):
     with pytest.raises(ValueError, match=r"source has no array 'numbers'.*names="):
         iter_packed_arrays(arrays)
     arrays["numbers"] = arrays.pop("atomic_numbers")
+    unplaced = {k: v for k, v in arrays.items() if k != "positions"}
+    with pytest.raises(ValueError, match=r"'scaled.* \(nor 'positions'\).*{'scaled"):
+        iter_packed_arrays(unplaced)
+    with pytest.raises(ValueError, match=r"ids has shape \(4,\), but .* for \(5,\)"):
+        iter_packed_arrays({**arrays, "ids": np.arange(4)})
     for name, message in (("cell", r"\(5, 3, 3\)"), ("positions", r"\(\d+, 3\)")):
         with pytest.raises(ValueError, match=f"{name} has shape .* asks for {message}"):
             iter_packed_arrays({**arrays, name: arrays[name][1:]})
