@@ -293,7 +293,7 @@ def _pack_merged(
     return CrystalGraphs(
         atomic_numbers=atomic_numbers[merged.representatives],
         multiplicity=merged.multiplicity,
-        site_offsets=offsets_of(merged.n_sites),
+        site_offsets=offsets_of(merged.sites_per_crystal),
         neighbors=merged.edges.neighbors,
         distances=merged.edges.distances,
         edge_weights=merged.edge_weights,

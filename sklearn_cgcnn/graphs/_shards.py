@@ -66,8 +66,8 @@ class ShardedCrystalGraphs(CrystalColumn):
     Notes
     -----
     Each shard is a file in the safetensors format. ``shards.json`` lists them with
-    their checksums (SHA-256). A process reads a file completely when it first touches
-    it, and compares it with the checksum. After that, it maps the file into memory.
+    their checksums (SHA-256). When a process first needs a file, it reads the whole
+    file and compares it with the checksum. After that, it maps the file into memory.
 
     Examples
     --------
