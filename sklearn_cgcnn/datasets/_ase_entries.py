@@ -13,8 +13,8 @@ from sklearn_cgcnn.datasets._entries import (
     CrystalEntry,
     checked,
     open_text,
-    plain,
     structure_or_failure,
+    with_python_numbers,
 )
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import Failure
@@ -200,7 +200,7 @@ def _read_frame(frame: str, position: str, id_key: str | None) -> CrystalEntry:
     of_crystal = {k: v for k, v in results.items() if k not in _SITE_RESULTS}
     properties = {**atoms.info, **of_crystal}
     id_ = str(properties.pop(id_key, position)) if id_key else position
-    return CrystalEntry(id_, _structure_of(atoms), plain(properties))
+    return CrystalEntry(id_, _structure_of(atoms), with_python_numbers(properties))
 
 
 def _read_rows(path: Path, selection: str | None) -> Iterator[CrystalEntry]:
@@ -213,7 +213,7 @@ def _read_rows(path: Path, selection: str | None) -> Iterator[CrystalEntry]:
             if "energy" in row:
                 properties["energy"] = row.energy
             crystal = _structure_of(row.toatoms())
-            yield CrystalEntry(str(row.id), crystal, plain(properties))
+            yield CrystalEntry(str(row.id), crystal, with_python_numbers(properties))
 
 
 def _structure_of(atoms: Any) -> Any:

@@ -102,7 +102,7 @@ def structure_or_failure(
         return Failure(f"is no structure ({type(error).__name__}: {error})")
 
 
-def plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+def with_python_numbers(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Replace scalars of numpy by numbers of Python.
 
     Parameters

@@ -13,8 +13,8 @@ from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
 from sklearn_cgcnn.datasets._entries import (
     CrystalEntry,
     checked,
-    plain,
     structure_or_failure,
+    with_python_numbers,
 )
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -160,5 +160,7 @@ def _read_crystals(arrays: Arrays, known: Mapping[str, str]) -> Iterator[Crystal
             coords[part],
             coords_are_cartesian=is_cartesian,
         )
-        properties = plain({name: array[row] for name, array in others.items()})
+        properties = with_python_numbers(
+            {name: array[row] for name, array in others.items()}
+        )
         yield CrystalEntry(str(row if ids is None else ids[row]), crystal, properties)
