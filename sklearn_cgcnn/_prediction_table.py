@@ -47,7 +47,10 @@ def expand(names: Sequence[str]) -> list[Path]:
         else:
             files.append(Path(name))
     if not files:
-        raise FileNotFoundError(f"no CIF files in {', '.join(names)}")
+        raise FileNotFoundError(
+            f"there are no CIF files in {', '.join(names)}; pass files, or folders "
+            "that contain CIF files"
+        )
     return files
 
 
