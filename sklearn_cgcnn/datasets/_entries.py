@@ -131,10 +131,11 @@ def open_text(path: Path) -> TextIO:
     Returns
     -------
     file
-        In UTF-8.
+        In UTF-8. Bytes that are not are replaced by the character U+FFFD: they can
+        only be in names and comments, and must not hide the rest of the file.
     """
     with path.open("rb") as file:
         is_compressed = file.read(2) == _GZIP_MAGIC
     if is_compressed:
-        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8"))
-    return path.open(encoding="utf-8")
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8", errors="replace"))
+    return path.open(encoding="utf-8", errors="replace")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,8 @@ def iter_packed_arrays(
     StructureError
         If a crystal cannot be made, and `on_error` is "raise".
     ValueError
-        If an array is missing, or has another shape than expected.
+        If an array is missing or has another shape than expected, or if a file is not
+        in the format ``.npz``.
 
     Examples
     --------
@@ -103,8 +105,14 @@ def _open(path: Path) -> dict[str, NDArray[Any]]:
             file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
             for file in sorted(path.glob("*.npy"))
         }
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    with path.open("rb") as file:
+        if not is_zipfile(file):
+            raise ValueError(
+                f"source={str(path)!r} is not a file .npz; pass one, a folder of files "
+                ".npy, or the arrays"
+            )
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _check_shapes(arrays: Arrays, known: Mapping[str, str], place: str) -> None:

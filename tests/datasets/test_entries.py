@@ -91,6 +91,13 @@ def test_bad_entries_of_text_files(reader, structures):
     assert dict(graphs.failed) == {0: bad.crystal.reason}
 
 
+def test_bytes_of_another_encoding_do_not_end_a_file(reader, structures):
+    iterate, options, _, path = reader
+    path.write_bytes(path.read_bytes().replace(b"mp-2", "mp-ü".encode("latin-1")))
+    entries = assert_same_crystals(iterate(path, **options), structures)
+    assert [entry.id for entry in entries] == ["mp-0", "mp-1", "mp-�", "mp-3", "mp-4"]
+
+
 def test_one_entry_is_read_at_a_time(reader):
     iterate, options, _, path = reader
     text = path.read_text()
@@ -204,6 +211,16 @@ def test_packed_arrays(structures, tmp_path, where, scaled):
     )
     assert [entry.id for entry in entries] == ["0", "1", "2", "3", "4"]
     assert [entry.properties for entry in entries] == [{"gap": i / 2} for i in range(5)]
+
+
+def test_files_of_other_formats_have_no_packed_arrays(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "crystals.txt").write_text("Po")
+    for name in ("array.npy", "crystals.txt"):
+        with pytest.raises(ValueError, match=rf"{name}' is not a file .npz; pass"):
+            iter_packed_arrays(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        iter_packed_arrays(tmp_path / "nowhere.npz")
 
 
 def test_bad_packed_arrays(structures):

@@ -214,7 +214,7 @@ def test_load_refuses_what_it_does_not_know(graphs, tmp_path):
     (folder / "graphs.json").write_text("{")
     with pytest.raises(GraphFormatError, match="not the header of crystal graphs"):
         CrystalGraphs.load(folder)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="does not exist; pass a folder"):
         CrystalGraphs.load(tmp_path / "nowhere")
 
 
