@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_cgcnn._estimators import collect_graphs
 from sklearn_cgcnn._progress import progress_bar
-from sklearn_cgcnn.datasets._cif_directory import cif_files, iter_readings
+from sklearn_cgcnn.datasets._cif_files import cif_files, iter_readings
 from sklearn_cgcnn.datasets._structure_file import read_structure
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
