@@ -46,6 +46,11 @@ def assert_equal(left, right):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
 
 
+def test_a_featurizer_reads_none_of_them(stored, featurizer, monkeypatch):
+    monkeypatch.delattr(ShardedCrystalGraphs, "chunks")
+    assert featurizer.fit_transform(stored) is stored
+
+
 def test_they_are_those_in_memory(stored, graphs):
     assert_equal(stored, graphs)
     assert (len(stored), stored.shape, stored.ndim) == (N, (N, 1), 2)
