@@ -1,7 +1,6 @@
 """Damaged CIF files, and what pymatgen, ASE and the loader make of them.
 
-The functions that read are called in other processes, in which this module must be
-quick to import.
+Readers are called in other processes, so that this module must be quick to import.
 """
 
 import re
@@ -15,32 +14,9 @@ CHARACTERS = (
     "\ufeff"
 )
 NUMBERS = (
-    *(
-        "?",
-        ".",
-        "''",
-        "nan",
-        "inf",
-        "1e400",
-        "0x10",
-        "1_0",
-        "0,5",
-        "1/3",
-        "0.5(",
-        "1.01",
-    ),
-    *(
-        "0.3333",
-        "0.16667",
-        "0.33",
-        "-0.5",
-        "0",
-        "1e-3",
-        "5(2)3",
-        "\u0660.5",
-        "\uff10.5",
-    ),
-    "\u22120.25",
+    *("?", ".", "''", "nan", "inf", "1e400", "0x10", "1_0", "0,5", "1/3", "0.5("),
+    *("1.01", "0.3333", "0.16667", "0.33", "-0.5", "0", "1e-3", "5(2)3"),
+    *("\u0660.5", "\uff10.5", "\u22120.25"),
 )
 SYMBOLS = (
     *("OH", "OH2", "NO3", "Wat", "Ow1", "NH4", "CH3", "Xx1", "M1", "X", "?", ".", "''"),
@@ -234,17 +210,8 @@ def swap_lines(text, rng):
 
 def insert_line(text, rng):
     lines = text.split("\n")
-    new = [
-        "# data_fake",
-        "loop_",
-        ";",
-        "data_",
-        "stray",
-        "_cell_volume 7",
-        TEXT,
-        HEADER,
-    ]
-    lines.insert(rng.randint(len(lines) + 1), _pick(rng, new))
+    new = ["# data_fake", "loop_", ";", "data_", "stray", "_cell_volume 7"]
+    lines.insert(rng.randint(len(lines) + 1), _pick(rng, [*new, TEXT, HEADER]))
     return "\n".join(lines)
 
 

@@ -23,6 +23,15 @@ def ctrl_c_raises():
     signal.signal(signal.SIGINT, handler)
 
 
+@pytest.fixture
+def pyplot():
+    """matplotlib.pyplot, whose figures are closed afterwards."""
+    from matplotlib import pyplot as plt
+
+    yield plt
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def ionic():
     """Generated crystals of all prototypes with their energies."""

@@ -1,4 +1,4 @@
-"""What long benchmarks keep, so that they can be stopped and continued, or shared."""
+"""Results that long benchmarks keep, to be stopped and continued, or shared."""
 
 import json
 import os

@@ -1,10 +1,16 @@
 """What several test modules need, besides the fixtures of conftest."""
 
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
 import torch
 from skorch.callbacks import Callback
 
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn._training import PackedDataset
+from sklearn_cgcnn.graphs import in_memory
+from sklearn_cgcnn.graphs._invariants import DTYPES
 
 # A network that trains within a second.
 SMALL = {
@@ -14,6 +20,9 @@ SMALL = {
     "max_epochs": 3,
     "random_state": 0,
 }
+
+# A training that can be continued: its learning rate does not depend on its length.
+CONSTANT = {**SMALL, "lr_schedule": "constant", "dropout": 0.2}
 
 # The network of the original program.
 EQ_5 = {
@@ -34,6 +43,11 @@ PARTS = {
 }
 
 
+def small(**params):
+    """A regressor that trains within a second."""
+    return CGCNNRegressor(**{**SMALL, **params})
+
+
 def outputs(model, X):
     """Predictions of a regressor, or probabilities of a classifier."""
     is_regressor = isinstance(model, CGCNNRegressor)
@@ -47,17 +61,51 @@ def weights_of(model):
 
 def assert_same_weights(left, right):
     """Check that two fitted models are equal bit by bit."""
-    for name, value in weights_of(left).items():
-        assert torch.equal(value, weights_of(right)[name]), name
+    ours, theirs = weights_of(left), weights_of(right)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
 
 
-# The held-out dataset that `CatchHeldOut` has seen last.
-HELD_OUT = []
+def assert_same_graphs(left, right):
+    """Check that graphs, in memory or on disk, are valid, and equal bit by bit."""
+    left, right = in_memory(left), in_memory(right)
+    left.check()
+    assert left.settings == right.settings
+    assert left.failed == right.failed
+    for name in DTYPES:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
 
 
-class CatchHeldOut(Callback):
+def object_array(items):
+    """A 1-D array of objects, whatever they contain."""
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def flip_bit(data, place, bit=0):
+    """Return a copy of bytes in which one bit is flipped."""
+    damaged = bytearray(data)
+    damaged[place] ^= 1 << bit
+    return bytes(damaged)
+
+
+@contextmanager
+def full_disk(n_bytes):
+    """Let the system refuse to write more than `n_bytes` to a file."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class KeepHeldOut(Callback):
     def on_epoch_end(self, net, dataset_valid=None, **kwargs):
-        HELD_OUT[:] = [dataset_valid]
+        self.dataset_ = dataset_valid
 
 
 class CountEpochs(Callback):
@@ -72,7 +120,6 @@ class CountEpochs(Callback):
 def assert_statistics_fit_the_weights(model, graphs):
     """Check that the running statistics are those of the final weights."""
     before = weights_of(model)
-    net = model.net_
-    net.recompute_statistics(PackedDataset(graphs))
+    model.net_.recompute_statistics(PackedDataset(graphs))
     for name, value in weights_of(model).items():
         torch.testing.assert_close(value, before[name], rtol=1e-6, atol=1e-7, msg=name)

@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
+from forked_children import in_child, was_killed
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._training import _checkpoint
 from sklearn_cgcnn.datasets import make_ionic_crystals
@@ -78,22 +79,16 @@ def small_model(**params):
     )
 
 
-def start(kind, crystals, folder, result):
-    """Search in a child, and return its process id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        os.setsid()  # so that a kill reaches its workers too
-        model = small_model(
-            callbacks=[RecordFits(result.with_suffix(".begun"))],
-            checkpoint_dir=folder and folder / "fits",
-        )
-        found = run(kind, model, crystals)
-        joblib.dump(found, result.with_suffix(".unfinished"))
-        result.with_suffix(".unfinished").rename(result)
-    finally:
-        os._exit(0)
+def search(kind, crystals, folder, result):
+    """Write the result of a search to a file. Without a folder, no fit is saved."""
+    os.setsid()  # so that a kill reaches its workers too
+    model = small_model(
+        callbacks=[RecordFits(result.with_suffix(".begun"))],
+        checkpoint_dir=folder and folder / "fits",
+    )
+    found = run(kind, model, crystals)
+    joblib.dump(found, result.with_suffix(".unfinished"))
+    result.with_suffix(".unfinished").rename(result)
 
 
 def begun(result):
@@ -129,7 +124,32 @@ def kill(child, result, n_begun, delay):
         os.killpg(child, signal.SIGKILL)
     except ProcessLookupError:  # it has no group of its own yet
         os.kill(child, signal.SIGKILL)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    return was_killed(child)
+
+
+def search_with_kills(kind, crystals, folder, rng, n_kills, max_delay):
+    """Search again until there is a result, killed at most `n_kills` times.
+
+    Return the number of kills, the number of fits, and how many of them were finished
+    at each kill.
+    """
+    folder.mkdir()
+    result, known, n_before = folder / "result", set(), 0
+    n_done, progress = 0, []
+    while not result.exists():
+        child = in_child(search, kind, crystals, folder, result)
+        if n_done < n_kills:
+            n_begun, delay = n_before + rng.randint(5), rng.uniform(0, max_delay)
+            n_done += kill(child, result, n_begun, delay)
+        else:
+            was_killed(child)
+        fits = begun(result)
+        assert not known & set(fits[n_before:]), "a finished fit began again"
+        known, n_before = finished(folder), len(fits)
+        if not result.exists():
+            progress.append(len(known))
+    assert len(known) == len(set(fits))
+    return n_done, len(known), progress
 
 
 def main(folder, n_kills, kind):
@@ -140,31 +160,19 @@ def main(folder, n_kills, kind):
     small_model().fit(crystals.data, crystals.target)
     began = time.monotonic()
     undisturbed = folder / "undisturbed"
-    os.waitpid(start(kind, crystals, None, undisturbed), 0)
-    duration = time.monotonic() - began
+    was_killed(in_child(search, kind, crystals, None, undisturbed))
+    max_delay = 0.1 * (time.monotonic() - began)
     expected = joblib.hash(joblib.load(undisturbed))
     rng, n_done, n_runs, progress = np.random.RandomState(0), 0, 0, []
     while n_done < n_kills:
         path = folder / str(n_runs)
-        path.mkdir()
-        result, known, n_before = path / "result", set(), 0
-        while not result.exists():
-            child = start(kind, crystals, path, result)
-            if n_done < n_kills:
-                n_begun = n_before + rng.randint(5)
-                delay = rng.uniform(0, 0.1 * duration)
-                n_done += kill(child, result, n_begun, delay)
-            else:
-                os.waitpid(child, 0)
-            fits = begun(result)
-            assert not known & set(fits[n_before:]), "a finished fit began again"
-            known, n_before = finished(path), len(fits)
-            if not result.exists():
-                progress.append(len(known))
-        assert joblib.hash(joblib.load(result)) == expected, path
-        assert len(known) == len(set(fits))
-        n_runs += 1
-    found = {"n_kills": n_done, "n_runs": n_runs, "n_fits": len(known)}
+        n_more, n_fits, finished_at_kills = search_with_kills(
+            kind, crystals, path, rng, n_kills - n_done, max_delay
+        )
+        assert joblib.hash(joblib.load(path / "result")) == expected, path
+        n_done, n_runs = n_done + n_more, n_runs + 1
+        progress += finished_at_kills
+    found = {"n_kills": n_done, "n_runs": n_runs, "n_fits": n_fits}
     sys.stdout.write(json.dumps({**found, "progress": progress}))
 
 

@@ -13,25 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
+from forked_children import in_child, was_killed
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import make_ionic_crystals
 from sklearn_cgcnn.graphs import ShardedCrystalGraphs
 
 
 def write(structures, path):
-    """Write in a child, and return its process id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        CrystalGraphFeaturizer(on_error="collect").transform_to_disk(
-            iter(structures), path, if_exists="resume", shard_size=10
-        )
-    finally:
-        os._exit(0)
+    """Write graphs, or the rest of them."""
+    CrystalGraphFeaturizer(on_error="collect").transform_to_disk(
+        iter(structures), path, if_exists="resume", shard_size=10
+    )
 
 
 def contents(path):
+    """Return the bytes of each file in a folder, by name."""
     return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
@@ -48,22 +44,21 @@ def main(folder, n_kills):
     crystals = make_ionic_crystals(120, random_state=0).data
     crystals[33] = "no crystal"
     began = time.monotonic()
-    os.waitpid(write(crystals, folder / "undisturbed"), 0)
+    was_killed(in_child(write, crystals, folder / "undisturbed"))
     duration = time.monotonic() - began
     expected = contents(folder / "undisturbed")
     rng, n_done, n_runs, progress = np.random.RandomState(0), 0, 0, []
     while n_done < n_kills:
         path = folder / str(n_runs)
         while n_done < n_kills:
-            child = write(crystals, path)
+            child = in_child(write, crystals, path)
             time.sleep(rng.uniform(0, 0.7 * duration))
             os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            if not os.WIFSIGNALED(status):
+            if not was_killed(child):
                 break
             n_done += 1
             progress.append(read_what_there_is(path))
-        os.waitpid(write(crystals, path), 0)
+        was_killed(in_child(write, crystals, path))
         assert contents(path) == expected, path
         n_runs += 1
     result = {"n_kills": n_done, "n_runs": n_runs, "progress": progress}

@@ -5,6 +5,7 @@ The formula is ABX3. A is surrounded by twelve anions, B by six that are nearer.
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ class Perovskites:
         Folder with the files ``labels.csv.gz`` and ``structures.npz``.
     """
 
-    folder: object
+    folder: Path
 
     @cached_property
     def _labels(self):

@@ -37,6 +37,7 @@ class Task:
     subset : str or None, default=None
         Label that is true for the crystals of the task. None takes all.
     is_classification : bool, default=False
+        Whether the values are classes.
     """
 
     dataset: str
@@ -89,8 +90,8 @@ class Tasks:
     cache : Path or None, default=None
         Folder that graphs are kept in.
     limit : int or None, default=None
-        Only crystals among so many first ones of each dataset are used, to try out what
-        takes long.
+        Number of crystals that are used of each dataset, to try out what takes long.
+        None uses all.
     """
 
     def __init__(self, folder, *, cache=None, limit=None):
@@ -136,10 +137,9 @@ class Tasks:
     def validation_parts(self, name, seed, size=None, featurizer=None):
         """Return graphs, values, and positions to train on and to validate with.
 
-        No more than `size` crystals are to train on. None means no limit.
-
-        Of a small set, each seed has another fifth for validation. Of a large one it is
-        the same sixth for every seed, so that seeds differ in the network alone.
+        At most `size` crystals are for training. None means no limit. In a small set,
+        each seed validates with another fifth. In a large set, all seeds validate with
+        the same sixth, and differ in the network alone.
         """
         graphs, y, ((train, _), *_) = self.data(name, featurizer)
         train = np.random.RandomState(1).permutation(train)

@@ -125,7 +125,7 @@ def test_names_come_from_standard_input(folder, models, capsys, monkeypatch):
     assert [row["id"] for row in rows] == names.split()
 
 
-def test_fit_then_predict_from_a_file(folder, tmp_path, ionic, capsys):
+def test_fit_then_predict_from_a_file(folder, tmp_path):
     model, out = tmp_path / "model", tmp_path / "table.csv"
     settings = [f"--set={name}={value}" for name, value in SMALL.items()]
     arguments = ["fit", str(folder), "-o", str(model), "--unit", "eV", *settings]

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+from helpers import object_array
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import (
@@ -182,7 +183,6 @@ def test_a_search_over_rules(ionic):
         error_score="raise",
     ).fit(ionic.data[:20], ionic.target[:20])
     assert search.cv_results_["param_featurizer__connectivity"].tolist() == rules
-    assert search.best_params_["featurizer__connectivity"] in rules
     first, second = search.cv_results_["mean_test_score"]
     assert first != second
 
@@ -287,14 +287,8 @@ TWICE = Structure(Lattice.cubic(3), ["Na", "Na"], [[0, 0, 0], [0, 0, 0.01]])
 BAD = {1: None, 2: "NaCl.cif", 4: ALLOY, 5: TWICE, 7: Molecule(["H"], [[0] * 3])}
 
 
-def as_array(items):
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
-
-
 @pytest.mark.parametrize(
-    "contain", [list, tuple, iter, as_array, lambda X: pd.Series(as_array(X))]
+    "contain", [list, tuple, iter, object_array, lambda X: pd.Series(object_array(X))]
 )
 def test_collected_crystals_keep_their_place(ionic, contain):
     items = [BAD.get(row, each) for row, each in enumerate(ionic.data)]

@@ -1,4 +1,4 @@
-"""Messages that several modules write."""
+"""The line that a warning points to."""
 
 import warnings
 from contextlib import contextmanager

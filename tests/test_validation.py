@@ -7,6 +7,7 @@ import scipy.sparse
 from pymatgen.core import IStructure, Molecule
 from sklearn.exceptions import DataConversionWarning
 
+from helpers import object_array
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn._validation import (
     check_class_target,
@@ -20,16 +21,9 @@ from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import CrystalGraphs, Failure
 
 
-def object_array(structures, shape):
-    array = np.empty(len(structures), dtype=object)
-    array[:] = structures
-    return array.reshape(shape)
-
-
 def series(structures):
-    return pd.Series(
-        object_array(structures, -1), index=range(100, 100 + len(structures))
-    )
+    index = range(100, 100 + len(structures))
+    return pd.Series(object_array(structures), index=index)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +32,8 @@ def series(structures):
         list,
         tuple,
         series,
-        lambda s: object_array(s, -1),
-        lambda s: object_array(s, (-1, 1)),
+        object_array,
+        lambda s: object_array(s)[:, None],
         lambda s: series(s).to_frame("structure"),
         lambda s: [IStructure.from_sites(each) for each in s],
     ],
@@ -78,11 +72,6 @@ def test_graphs_are_unpacked_from_their_container(irregular):
         (lambda s: [*s, None], TypeError, r"X\[40\] is of type NoneType"),
         (lambda s: [*s, "NaCl.cif"], TypeError, r"X\[40\] is of type str"),
         (
-            lambda s: [Molecule(["H"], [[0] * 3])],
-            TypeError,
-            r"X\[0\] is of type Molecule",
-        ),
-        (
             lambda s: [s[0], CrystalGraphFeaturizer().transform(s[:1])],
             TypeError,
             r"X\[1\] is of type CrystalGraphs.*featurize all of X or none",
@@ -105,7 +94,6 @@ def test_graphs_are_unpacked_from_their_container(irregular):
         "numbers",
         "with None",
         "with path",
-        "molecule",
         "mixed",
         "no graphs",
     ],
@@ -118,12 +106,8 @@ def test_anything_else_is_refused_with_a_remedy(irregular, make, error, message)
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, "y is None"),
-        ([1.0, 2.0], "2 values for 3 crystals"),
         ([1.0, np.nan, 2.0], r"y\[1\] is nan, but .*\(not finite: 1 of 3"),
-        ([1.0, 2.0, np.inf], r"y\[2\] is inf"),
         (["a", "b", "c"], "CGCNNClassifier"),
-        (np.zeros((3, 2, 2)), r"y has shape \(3, 2, 2\)"),
     ],
 )
 def test_targets_that_are_not_finite_numbers_are_refused(y, message):
@@ -139,10 +123,8 @@ def test_regression_targets_of_any_number_type():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, "y is None"),
-        (["a"], "1 values for 3 crystals"),
         ([0.1, 0.2, 0.3], "continuous"),
-        (["a", "a", "a"], "only one class"),
+        (["a", "a", "a"], "only one class, 'a', but a classifier needs at"),
     ],
 )
 def test_targets_that_are_not_classes_are_refused(y, message):
@@ -363,15 +345,6 @@ def test_labels_that_cannot_be_sorted():
         ValueError, match=r"labels that cannot.*convert all labels to one"
     ):
         check_class_target(y, 3)
-
-
-def test_continuous_labels_are_refused():
-    with pytest.raises(ValueError, match="continuous"):
-        check_class_target([0.5, 1.5, 2.5], 3)
-    with pytest.raises(
-        ValueError, match="only one class, 'a', but a classifier needs at"
-    ):
-        check_class_target(["a", "a", "a"], 3)
 
 
 # Sample weights

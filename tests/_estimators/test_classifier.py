@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import HELD_OUT, SMALL, CatchHeldOut, assert_same_weights, weights_of
+from helpers import CONSTANT, SMALL, KeepHeldOut, assert_same_weights, weights_of
 from sklearn_cgcnn import CGCNNClassifier
 from sklearn_cgcnn.datasets import make_ionic_crystals
-
-CONSTANT = {**SMALL, "lr_schedule": "constant", "dropout": 0.2}
 
 
 def test_classifier_learns_prototypes():
@@ -39,15 +37,14 @@ def test_labels_come_back_as_they_went_in(ionic, labels):
 @pytest.mark.parametrize("seed", range(5))
 def test_early_stopping_holds_out_every_class(ionic, seed):
     y = np.where(np.arange(60) < 58, "common", "rare")
-    HELD_OUT.clear()
     model = CGCNNClassifier(**SMALL).set_params(
-        callbacks=[CatchHeldOut()],
+        callbacks=[KeepHeldOut()],
         early_stopping=True,
         validation_fraction=0.5,
         random_state=seed,
     )
     model.fit(ionic.data, y)
-    (valid,) = HELD_OUT
+    valid = dict(model.net_.callbacks_)["KeepHeldOut"].dataset_
     assert np.bincount(valid.targets).tolist() == [29, 1]
 
 

@@ -8,10 +8,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from helpers import SMALL, assert_same_weights, weights_of
+from helpers import CONSTANT, SMALL, assert_same_weights, weights_of
 from sklearn_cgcnn import CGCNNRegressor
-
-CONSTANT = {**SMALL, "lr_schedule": "constant", "dropout": 0.2}
 
 
 @pytest.mark.parametrize("split", [(4, 0), (2, 2), (0, 4), (1, 3)])

@@ -18,6 +18,7 @@ from sklearn_cgcnn.inspection import (
     site_contributions,
     site_embeddings,
 )
+from sklearn_cgcnn.metrics import neg_mean_absolute_error
 
 DISORDERED = Structure(Lattice.cubic(3), [{"Fe": 0.5, "Co": 0.5}], [[0, 0, 0]])
 BAD = {
@@ -134,8 +135,6 @@ def test_validation_and_partial_fit_leave_them_out(ionic, mixed):
 
 
 def test_a_pipeline_is_cross_validated_with_them(ionic, mixed):
-    from sklearn_cgcnn.metrics import neg_mean_absolute_error
-
     pipeline = make_pipeline(
         CrystalGraphFeaturizer(on_error="collect"), CGCNNRegressor(**SMALL)
     )
@@ -167,7 +166,7 @@ def test_vectors_of_them_are_nan_and_they_have_no_sites(ionic, mixed):
         assert sizes == expected
 
 
-def test_elements_without_features_are_collected_too(ionic):
+def test_elements_without_features_are_collected_too():
     table = {"Na": [1.0], "Cl": [0.0], "K": [0.5], "Br": [0.2]}
     crystals = [
         Structure.from_spacegroup(

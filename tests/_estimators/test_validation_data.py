@@ -32,7 +32,6 @@ def test_validation_data_are_watched_and_change_nothing(
 def test_early_stopping_uses_them_and_trains_on_all_of_x(
     estimator_class, graphs, target
 ):
-    sizes = []
     model = estimator_class(early_stopping=True, optimizer="adamw", **SMALL, **EQ_5)
     model.fit(graphs[:40], target[:40], X_val=graphs[40:], y_val=target[40:])
     sizes = model.net_.history[-1, "batches", :, "train_batch_size"]

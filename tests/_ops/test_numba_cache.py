@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import chain
 
 import numba
 import numpy as np
 import pytest
 
+from helpers import flip_bit, full_disk
 from sklearn_cgcnn._ops import _numba_cache, _numba_layer_loops
 from sklearn_cgcnn._ops._numba_math import compile_loop
 
@@ -63,10 +63,6 @@ def test_an_intact_file_is_loaded(stored):
     assert stored.stat().st_mtime_ns == written
 
 
-def flip_a_bit(data, position):
-    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
-
-
 DAMAGE = {
     "empty": lambda data: b"",
     "shorter than a checksum": lambda data: data[:20],
@@ -74,8 +70,8 @@ DAMAGE = {
     "truncated": lambda data: data[: len(data) // 2],
     "last byte missing": lambda data: data[:-1],
     "one byte too many": lambda data: data + b"\0",
-    "a bit of the checksum": lambda data: flip_a_bit(data, 0),
-    "a bit of the machine code": lambda data: flip_a_bit(data, len(data) // 2),
+    "a bit of the checksum": lambda data: flip_bit(data, 0),
+    "a bit of the machine code": lambda data: flip_bit(data, len(data) // 2),
     "zeros": lambda data: bytes(len(data)),
     "noise": lambda data: np.random.RandomState(0).bytes(len(data)),
     "without its checksum": lambda data: data[32:],
@@ -163,18 +159,6 @@ def test_if_the_folder_becomes_protected_the_loop_is_compiled(stored, mode):
         stored.parent.chmod(0o700)
 
 
-@contextmanager
-def full_disk(n_bytes):
-    """Let no file become larger than `n_bytes`."""
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.parametrize("n_bytes", [0, 1000])
 def test_if_the_disk_is_full_nothing_is_left_behind(folder, n_bytes):
     with full_disk(n_bytes):
@@ -214,9 +198,7 @@ def test_no_truncation_and_no_flipped_bit_is_missed(tmp_path):
     (path,) = tmp_path.iterdir()
     intact = path.read_bytes()
     flipped = (
-        intact[:i] + bytes([intact[i] ^ 1 << bit]) + intact[i + 1 :]
-        for i in range(len(intact))
-        for bit in range(8)
+        flip_bit(intact, place, bit) for place in range(len(intact)) for bit in range(8)
     )
     truncated = (intact[:length] for length in range(len(intact)))
     for damaged in chain(flipped, truncated):

@@ -1,4 +1,4 @@
-"""Callbacks: schedules, early stopping, guards, and those of users."""
+"""Callbacks of the package: schedules, early stopping, guards and progress."""
 
 import types
 
@@ -8,19 +8,16 @@ import skorch
 import torch
 from sklearn.base import clone
 
-from helpers import HELD_OUT, SMALL, CatchHeldOut, outputs, weights_of
+from helpers import SMALL, KeepHeldOut, outputs, weights_of
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor
-from sklearn_cgcnn._training import KeepBestEpoch
+from sklearn_cgcnn._training import KeepBestEpoch, _recipe
 from sklearn_cgcnn.callbacks import TrainReadoutOnly
-from sklearn_cgcnn.exceptions import (
-    TrainingDivergedError,
-)
+from sklearn_cgcnn.exceptions import TrainingDivergedError
 
 
 def test_early_stopping_returns_to_its_best_epoch(estimator, target, ionic):
-    HELD_OUT.clear()
     estimator.set_params(
-        callbacks=[CatchHeldOut()],
+        callbacks=[KeepHeldOut()],
         early_stopping=True,
         validation_fraction=0.3,
         n_iter_no_change=4,
@@ -34,8 +31,8 @@ def test_early_stopping_returns_to_its_best_epoch(estimator, target, ionic):
     # It stopped four epochs after the best one...
     assert scores.argmax() == len(scores) - 1 - 4
     # ...and holds its weights, not the last ones.
-    (valid,) = HELD_OUT
     net = estimator.net_
+    valid = dict(net.callbacks_)["KeepHeldOut"].dataset_
     predicted = net.predict_batches(valid)
     loss = net.criterion_(predicted, valid.targets).mean().item()
     assert loss == pytest.approx(-scores.max(), rel=1e-5)
@@ -66,8 +63,6 @@ def test_learning_rate_rises_and_falls_once(ionic, max_epochs):
         def step(self, *args, **kwargs):
             rates.append(self.param_groups[0]["lr"])
             return super().step(*args, **kwargs)
-
-    from sklearn_cgcnn._training import _recipe
 
     model = CGCNNRegressor(**SMALL).set_params(
         max_epochs=max_epochs, batch_size=6, lr=0.02, optimizer="adamw"
@@ -135,32 +130,23 @@ def test_gradients_are_clipped_by_a_callback(graphs, ionic):
     assert max(norms) <= 0.01 * (1 + 1e-4)
 
 
-def test_a_diverging_training_is_stopped_with_the_remedy(
+def test_a_training_that_diverges_at_once_leaves_the_model_before_it(
     estimator_class, target, graphs
 ):
     model = estimator_class(**SMALL).fit(graphs, target)
-    before = outputs(model, graphs)
-    model.set_params(optimizer="sgd", lr=1e30, lr_schedule="constant", max_epochs=50)
-    with pytest.raises(TrainingDivergedError, match=r"lr=1e\+30; lower lr, or clip"):
-        model.fit(graphs, target)
-    np.testing.assert_array_equal(outputs(model, graphs), before)
-
-
-def test_a_fit_that_diverges_at_once_leaves_the_model_before_it(ionic):
-    model = CGCNNRegressor(max_epochs=3, random_state=0).fit(ionic.data, ionic.target)
-    before = model.predict(ionic.data), model.n_iter_, list(model.loss_curve_)
-    model.set_params(lr=1e30, optimizer="sgd", lr_schedule="constant")
-    with pytest.raises(TrainingDivergedError):
-        model.fit(ionic.data, ionic.target)
-    np.testing.assert_array_equal(model.predict(ionic.data), before[0])
-    assert (model.n_iter_, model.loss_curve_) == before[1:]
-    with pytest.raises(TrainingDivergedError):
-        model.set_params(warm_start=True).fit(ionic.data, ionic.target)
-    np.testing.assert_array_equal(model.predict(ionic.data), before[0])
-    assert (model.n_iter_, model.loss_curve_) == before[1:]
+    before, losses = outputs(model, graphs), list(model.loss_curve_)
+    model.set_params(lr=1e30, optimizer="sgd", lr_schedule="constant", max_epochs=50)
+    for warm_start in (False, True):
+        model.set_params(warm_start=warm_start)
+        with pytest.raises(
+            TrainingDivergedError, match=r"lr=1e\+30; lower lr, or clip"
+        ):
+            model.fit(graphs, target)
+        np.testing.assert_array_equal(outputs(model, graphs), before)
+        assert (model.n_iter_, model.loss_curve_) == (3, losses)
     unfitted = clone(model)
     with pytest.raises(TrainingDivergedError):
-        unfitted.fit(ionic.data, ionic.target)
+        unfitted.fit(graphs, target)
     assert not hasattr(unfitted, "net_")
 
 
@@ -192,18 +178,6 @@ def test_the_cycle_suits_every_optimizer(ionic, optimizer):
     assert rates < model.lr / 10  # at the end of the cycle
 
 
-def test_what_is_frozen_at_first_may_thaw(ionic):
-    callbacks = (
-        skorch.callbacks.Freezer("convs.0*"),
-        skorch.callbacks.Unfreezer("convs.0*", at=3),
-    )
-    for optimizer in ("adamw", "adam", "sgd"):
-        model = CGCNNRegressor(
-            max_epochs=4, optimizer=optimizer, lr=1e-3, callbacks=list(callbacks)
-        ).fit(ionic.data, ionic.target)
-        assert model.n_iter_ == 4
-
-
 def test_an_activation_that_all_layers_share_stays_frozen(graphs, ionic):
     """The convolutions would change with it."""
     model = CGCNNRegressor(activation=torch.nn.PReLU, **SMALL)
@@ -213,18 +187,6 @@ def test_an_activation_that_all_layers_share_stays_frozen(graphs, ionic):
     changed = {k for k, v in after.items() if not torch.equal(v, before[k])}
     own = ("readout.hidden.0", "readout.output")
     assert changed == {f"{name}.{each}" for name in own for each in ("weight", "bias")}
-
-
-class Losses(skorch.callbacks.Callback):
-    """Replaces the losses on held-out crystals by given ones."""
-
-    def __init__(self, losses):
-        self.losses = losses
-
-    def on_epoch_end(self, net, **kwargs):
-        losses = torch.as_tensor(self.losses[len(net.history) - 1])
-        net.valid_losses_ = losses
-        net.history.record("valid_loss", losses.mean().item())
 
 
 @pytest.mark.parametrize(
@@ -247,8 +209,8 @@ def test_the_end_of_a_cycle_stays_unless_it_is_clearly_worse(losses, kept):
     for epoch, each in enumerate(losses, 1):
         net.history.new_epoch()
         torch.nn.init.constant_(net.module_.weight, epoch)
-        Losses(losses).on_epoch_end(net)
+        net.valid_losses_ = torch.tensor(each)
+        net.history.record("valid_loss", net.valid_losses_.mean().item())
         best.on_epoch_end(net)
-        assert len(each) == len(net.valid_losses_)
     best.on_train_end(net)
     assert best.best_epoch_ == net.module_.weight.item() == kept

@@ -79,9 +79,8 @@ class _Appender:
 
 def make_logger(kind, run, tmp_path):
     if kind is MlflowLogger:
-        client = run
         active = types.SimpleNamespace(info=types.SimpleNamespace(run_id="1"))
-        return MlflowLogger(run=active, client=client)
+        return MlflowLogger(run=active, client=run)
     if kind is NeptuneLogger:
         return NeptuneLogger(run, close_after_train=False)
     if kind is WandbLogger:

@@ -10,12 +10,11 @@ import torch
 
 from helpers import SMALL, outputs
 from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn._training._net import CrystalNet
 from sklearn_cgcnn._training._packed import PackedDataset
 
 
 def test_keyboard_interrupt_goes_through(estimator, target, ionic, monkeypatch):
-    from sklearn_cgcnn._training._net import CrystalNet
-
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
@@ -59,7 +58,7 @@ def test_interrupting_leaves_what_was_learned(estimator_class, target, graphs):
 
 
 class LetGo(skorch.callbacks.Callback):
-    """Sees to it that nothing of a step is left when the next begins."""
+    """Asserts that nothing of a step is left when the next begins."""
 
     last = staticmethod(lambda: None)
 

@@ -37,7 +37,7 @@ def test_all_callbacks_see_the_epoch_in_which_one_stops(graphs, ionic):
 
 
 class PressCtrlC(Callback):
-    """Sends the signal that Ctrl-C sends, and waits until Python has seen it."""
+    """Sends the signal that Ctrl-C sends, at one moment of a training."""
 
     def __init__(self, moment, epoch):
         self.moment, self.epoch = moment, epoch

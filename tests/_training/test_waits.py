@@ -10,18 +10,17 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
+import helpers
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn._ops import _inductor_backend
 from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn._training._packed import PackedDataset
 
 PARTS = {
-    "default": {},
+    **helpers.PARTS,
     "dropout": {"dropout": 0.1, "n_hidden_layers": 2},
-    "Eq. 4": {"conv": "shared", "pooling": "all_layers", "edge_basis": "one-hot"},
-    "Eq. 5 as printed": {"norm": None, "optimizer": "sgd"},
-    "site readout": {"readout": "site", "edge_basis": None},
-    "other activation": {"activation": "silu", "lr_schedule": "constant"},
+    "no norm": {"norm": None, "optimizer": "sgd"},
+    "constant rate": {"lr_schedule": "constant"},
 }
 
 

@@ -1,4 +1,4 @@
-"""What memory, a step, crystals by number and size, and an ensemble cost.
+"""What predictions cost in memory, and steps, crystals and ensembles in time.
 
 Run by ``tox run -e bench -- -k costs``.
 """
@@ -112,26 +112,32 @@ def test_a_step_beside_what_the_machine_can_do(load_real):
     transcendental = layers * 2 * n_edges * 4 * columns
     # Terms, tables, covariances and their gradients, each written once and read once.
     moved = layers * 6 * 2 * (2 * n_sites) * 2 * columns * 4
+    flops, exponentials, bytes_moved = gemm_rate(), exp_rate(), bandwidth()
     parts = {
-        "matrix products": products / gemm_rate(),
-        "sums over rows": sums / gemm_rate(),
-        "activations": transcendental / exp_rate(),
-        "memory of sites": moved / bandwidth(),
+        "matrix products": products / flops,
+        "sums over rows": sums / flops,
+        "activations": transcendental / exponentials,
+        "memory of sites": moved / bytes_moved,
     }
     print(
         f"\na step on {n_sites} sites and {n_edges} edges: "
         + ", ".join(f"{way} {1e3 * value:.0f} ms" for way, value in seconds.items())
-        + f"\nthis machine: {gemm_rate() / 1e9:.0f} GFLOP/s in products, "
-        f"{exp_rate() / 1e9:.1f} G exponentials/s, {bandwidth() / 1e9:.0f} GB/s"
+        + f"\nthis machine: {flops / 1e9:.0f} GFLOP/s in products, "
+        f"{exponentials / 1e9:.1f} G exponentials/s, {bytes_moved / 1e9:.0f} GB/s"
     )
     for name, value in parts.items():
         print(f"  {name} alone: {1e3 * value:.0f} ms")
     assert min(seconds.values()) > sum(parts.values()) / 2  # or the count is wrong
 
 
-def test_cost_by_crystals_sites_and_cores(load_real):
+@pytest.fixture(scope="module")
+def graphs_and_energies(load_real):
     structures, y = load_real(1500)
-    graphs = CrystalGraphFeaturizer().transform(structures)
+    return CrystalGraphFeaturizer().transform(structures), y
+
+
+def test_cost_by_number_of_crystals(graphs_and_energies):
+    graphs, y = graphs_and_energies
     print()
     for n_crystals in (100, 300, 1500):
         model = CGCNNRegressor(max_epochs=5, random_state=0)
@@ -139,6 +145,11 @@ def test_cost_by_crystals_sites_and_cores(load_real):
         print(
             f"  fit on {n_crystals} crystals: {5 * n_crystals / seconds:.0f} a second"
         )
+
+
+def test_cost_by_number_of_sites(graphs_and_energies):
+    model = CGCNNRegressor(max_epochs=1, random_state=0).fit(*graphs_and_energies)
+    print()
     for side in (2, 5, 10, 22):
         crystal, n_sites = shaken_cube(side), side**3
         made = CrystalGraphFeaturizer().transform([crystal])
@@ -151,6 +162,10 @@ def test_cost_by_crystals_sites_and_cores(load_real):
             f"  {n_sites} sites: featurized in {1e6 * featurizing / n_sites:.0f} µs a "
             f"site, predicted in {1e6 * predicting / n_sites:.0f} µs a site"
         )
+
+
+def test_cost_of_neighbors_by_number_of_cores(load_real):
+    print()
     for connectivity, n_crystals in (("nearest", 6000), ("voronoi", 1000)):
         for n_jobs in (1, 2):
             structures, _ = load_real(n_crystals)

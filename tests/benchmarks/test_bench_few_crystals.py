@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from finished_fits import asked_for
 from recipe_tasks import TASKS, Tasks
 from sklearn_cgcnn.metrics import mean_absolute_error
 
@@ -45,7 +46,7 @@ def prepared(model):
 
 
 def kernel_ridge():
-    """Return a kernel ridge regression on a scaled target, and a search over it."""
+    """Return a search over kernel ridge regressions."""
     grid = {"alpha": np.logspace(-4, 1, 6), "gamma": np.logspace(-4, -1, 7)}
     return GridSearchCV(
         KernelRidge(kernel="rbf"), grid, cv=5, scoring="neg_mean_absolute_error"
@@ -85,21 +86,18 @@ def test_few_crystals(data_folder, name):
     described = describe([structures[row] for row in rows])
     descriptors = np.full((len(y), described.shape[1]), np.nan)
     descriptors[rows] = described
+    task, params = TASKS[name], json.loads(os.environ.get("FEW_PARAMS", "{}"))
     print()
-    for size in map(int, os.environ.get("FEW_SIZES", "50,500").split(",")):
+    for size in map(int, asked_for("FEW_SIZES", "50,500")):
         draws = []
         for seed in range(int(os.environ.get("FEW_DRAWS", "10"))):
-            params = json.loads(os.environ.get("FEW_PARAMS", "{}"))
-            params = {"random_state": seed, **params}
             train = np.random.RandomState(seed).permutation(pool)[:size]
-            task = TASKS[name]
-            draws.append(
-                errors_of_draw(task, graphs, descriptors, y, train, test, params)
-            )
+            own = {"random_state": seed, **params}
+            draws.append(errors_of_draw(task, graphs, descriptors, y, train, test, own))
         for model in draws[0]:
             errors = np.array([draw[model] for draw in draws])
             spread = errors.std(ddof=1) / len(errors) ** 0.5
             print(
                 f"{name:12s} {size:4d} crystals  {model:14s} "
-                f"{errors.mean():.4g} ± {spread:.2g} {TASKS[name].unit}"
+                f"{errors.mean():.4g} ± {spread:.2g} {task.unit}"
             )

@@ -1,10 +1,11 @@
 """From files to predictions: rates over 2,000 CIF files, and what gemmi adds.
 
 Run by ``tox run -e bench -- -k files``. With FILES_BEFORE, the path of a checkout,
-the same is measured there, in turns. The files are generated crystals, half of them
-with symmetry operations, and strained crystals of the Materials Project. Each
-measurement is a process of its own. Its start and the import of the package do not
-count, but the start of the processes that read files does.
+the same is measured there, in turns. FILES_NUMBER and FILES_ROUNDS set how many files
+are read, and how often. The files are generated crystals, half of them with symmetry
+operations, and strained crystals of the Materials Project. Each measurement is a
+process of its own. Its start and the import of the package do not count, but the start
+of the processes that read files does.
 """
 
 import json
@@ -28,7 +29,7 @@ N_ROUNDS = int(os.environ.get("FILES_ROUNDS", "3"))
 BEFORE = os.environ.get("FILES_BEFORE")
 HERE = Path(__file__).parents[2]
 
-# In each task, the names of the folder and of a model are known.
+# Expressions, in which `folder`, `model` and the `name` of the model are known.
 TASKS = {
     "load_cif_directory": "load_cif_directory(folder)",
     "load_cif_directory, 1 process": "load_cif_directory(folder, n_jobs=1)",

@@ -260,27 +260,27 @@ def enrichment(kinds):
         return (hit / chosen) / (stable / total)
 
 
-def report(name, seed, fit):
+def report(name, seed, results):
     paper = PAPER.get(name.removesuffix(" searched"))
     beside = "" if paper is None else f" (paper {paper})"
     print(
-        f"{name}, seed {seed}: test MAE {fit['error']:.4f} eV/cell{beside}, "
-        f"{fit['epochs']} epochs, {fit['seconds']:.0f} s"
+        f"{name}, seed {seed}: test MAE {results['error']:.4f} eV/cell{beside}, "
+        f"{results['epochs']} epochs, {results['seconds']:.0f} s"
     )
-    if "searches" in fit:
-        print_analysis(fit)
+    if "searches" in results:
+        print_analysis(results)
 
 
-def print_analysis(fit):
-    if "share of variance within crystals" in fit:
-        share = fit["share of variance within crystals"]
+def print_analysis(results):
+    if "share of variance within crystals" in results:
+        share = results["share of variance within crystals"]
         print(f"  share of the variance of contributions within crystals {share:.2f}")
     print(
-        f"  Spearman of A means and radii {fit['Spearman of A and radius']:.3f}; in "
-        f"the top fifth of A: {fit['of Be, B, Si in the top fifth of A']}; lowest "
-        f"groups of B: {fit['lowest groups of B']}"
+        f"  Spearman of A means and radii {results['Spearman of A and radius']:.3f}; "
+        f"in the top fifth of A: {results['of Be, B, Si in the top fifth of A']}; "
+        f"lowest groups of B: {results['lowest groups of B']}"
     )
-    for rule, search in fit["searches"].items():
+    for rule, search in results["searches"].items():
         print_search(rule, search)
 
 
@@ -299,7 +299,7 @@ def print_search(rule, found):
 @pytest.mark.parametrize("name", asked_for("PEROVSKITES_MODELS", ",".join(MODELS)))
 def test_perovskites(perovskites, store, name, seed):
     seed = int(seed)
-    fit = store.find_or_run(
+    results = store.find_or_run(
         lambda: study(name, seed, perovskites),
         task="perovskites",
         choice=name,
@@ -307,7 +307,7 @@ def test_perovskites(perovskites, store, name, seed):
         part=PART,
     )
     print()
-    report(name, seed, fit)
+    report(name, seed, results)
 
 
 def draws(name):

@@ -2,11 +2,11 @@
 
 Run by ``tox run -e bench -- -k scale``. The environment variables SCALE_CRYSTALS,
 SCALE_TRAINED, SCALE_BUFFER, SCALE_KILLS and SCALE_DAMAGED set the sizes, and SCALE_JOBS
-the number of processes that make graphs. With
-SCALE_FOLDER, the graphs stay in this folder, and an interrupted run resumes (speeds are
-then not those of an undisturbed one). The crystals are those of
-``materials_project`` in SKLEARN_CGCNN_DATA, repeated. Every second one has other
-coordinates and another cell each time, so that no sites are equal.
+the number of processes that make graphs. With SCALE_FOLDER, the graphs stay in this
+folder, and an interrupted run resumes (speeds are then not those of an undisturbed
+one). The crystals are those of ``materials_project`` in SKLEARN_CGCNN_DATA, repeated.
+Every second one has other coordinates and another cell each time, so that no sites are
+equal.
 """
 
 import json
@@ -23,6 +23,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import killed_writing
+from forked_children import in_child, was_killed
+from helpers import flip_bit
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphFormatError
 from sklearn_cgcnn.graphs import ShardedCrystalGraphs
@@ -70,10 +72,11 @@ def peak():
 
 
 def write(distinct, path):
-    """Write all crystals, and return how many a second at the start and at the end.
+    """Write all crystals, and measure how many a second at the start and at the end.
 
-    One row for each clock: that of the wall, and that of this process, which other
-    programs do not lengthen, but which does not count worker processes.
+    Return the graphs, and both rates by each of two clocks: that of the wall, and that
+    of this process, which other programs do not lengthen, but which does not count
+    worker processes.
     """
     moments = []
 
@@ -82,8 +85,8 @@ def write(distinct, path):
             moments.append((time.perf_counter(), time.process_time()))
             yield crystal
 
-    graphs = CrystalGraphFeaturizer(n_jobs=int(os.environ.get("SCALE_JOBS", "1")))
-    graphs = graphs.transform_to_disk(timed(), path, if_exists="resume")
+    featurizer = CrystalGraphFeaturizer(n_jobs=int(os.environ.get("SCALE_JOBS", "1")))
+    graphs = featurizer.transform_to_disk(timed(), path, if_exists="resume")
     seconds, tenth = np.array(moments), N_CRYSTALS // 10
     first, last = seconds[tenth] - seconds[0], seconds[-1] - seconds[-1 - tenth]
     return graphs, zip(tenth / first, tenth / last, strict=True)
@@ -132,10 +135,15 @@ def test_writing_training_and_prediction(load_real, folder):
     assert peak() < 2000
 
 
-def test_kills(folder, tmp_path):
+def test_kills(tmp_path):
     command = [sys.executable, killed_writing.__file__, tmp_path, str(N_KILLS)]
     found = json.loads(subprocess.check_output(command))
     print(f"\n{found['n_kills']} kills in {found['n_runs']} writings: same files")
+
+
+def save_again_and_again(model, path):
+    while True:
+        save_model(model, path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -146,13 +154,10 @@ def test_kills_while_a_model_is_saved(ionic, tmp_path):
     expected = model.predict(ionic.data)
     save_model(model, path)
     for _ in range(N_KILLS):
-        child = os.fork()
-        if child == 0:
-            while True:
-                save_model(model, path)
+        child = in_child(save_again_and_again, model, path)
         time.sleep(rng.uniform(0, 0.1))
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        assert was_killed(child)
         found = load_model(path).predict(ionic.data)
         np.testing.assert_array_equal(found, expected)
     print(f"\n{N_KILLS} kills while a model was saved: the file is whole")
@@ -168,9 +173,8 @@ def test_damage(ionic, tmp_path, kind):
         file = files[rng.randint(len(files))]
         whole = file.read_bytes()
         place = rng.randint(len(whole))
-        changed = bytearray(whole)
-        changed[place] ^= 1 << rng.randint(8)
-        file.write_bytes(whole[:place] if kind == "truncated" else changed)
+        flipped = flip_bit(whole, place, rng.randint(8))
+        file.write_bytes(whole[:place] if kind == "truncated" else flipped)
         with pytest.raises(GraphFormatError, match=str(file)):
             ShardedCrystalGraphs(graphs.path).to_memory()
         file.write_bytes(whole)

@@ -216,10 +216,10 @@ def report(task, n_threads, rates):
                 writer.writerow(row)
 
 
-def in_turn(passes, n_crystals, rounds=ROUNDS):
+def in_turn(passes, n_crystals):
     """Crystals a second of functions that are called one after the other."""
     rates = {name: [] for name in passes}
-    for round_ in range(rounds + 1):
+    for round_ in range(ROUNDS + 1):
         for name, function in passes.items():
             start = time.perf_counter()
             function()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import flip_bit
 from sklearn_cgcnn.checkpoints import load_original_checkpoint
 from sklearn_cgcnn.exceptions import CheckpointFormatError
 
@@ -122,10 +123,8 @@ def read_zip(path):
 # Damage
 
 
-def flip_a_bit(content, rng):
-    content = bytearray(content)
-    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
-    return bytes(content)
+def flip_any_bit(content, rng):
+    return flip_bit(content, rng.integers(len(content)), rng.integers(8))
 
 
 def assert_all_refused(path, contents, atom_init):
@@ -160,9 +159,8 @@ def test_a_flipped_bit_in_an_entry_of_a_zip_file_is_detected(
     content = path.read_bytes()
     contents = []
     for start, size in places * (200 // len(places) + 1):
-        damaged = bytearray(content)
-        damaged[start + rng.integers(size - 100)] ^= 1 << rng.integers(8)
-        contents.append(bytes(damaged))
+        place = start + rng.integers(size - 100)
+        contents.append(flip_bit(content, place, rng.integers(8)))
     assert_all_refused(path, contents[:200], atom_init)
 
 
@@ -175,9 +173,7 @@ def test_a_flipped_bit_anywhere_in_a_zip_file_is_detected_or_has_no_effect(
     # Most of them in the directory at the end, where a zip file describes its entries.
     places = [*rng.integers(len(content), size=100), *-rng.integers(1, 4000, size=300)]
     for place in places:
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << rng.integers(8)
-        path.write_bytes(damaged)
+        path.write_bytes(flip_bit(content, place, rng.integers(8)))
         try:
             model = load_original_checkpoint(path, atom_init)
         except CheckpointFormatError:
@@ -195,7 +191,7 @@ def test_a_flipped_bit_in_a_file_without_checksums_does_no_harm(
     content, rng = path.read_bytes(), np.random.default_rng(0)
     n_refused = 0
     for _ in range(200):
-        path.write_bytes(flip_a_bit(content, rng))
+        path.write_bytes(flip_any_bit(content, rng))
         try:
             load_original_checkpoint(path, atom_init)
         except CheckpointFormatError:
@@ -214,7 +210,7 @@ def test_a_flipped_bit_in_a_published_file_is_detected(
     assert len(paths) >= 4
     for path in paths:
         content = path.read_bytes()
-        contents = [flip_a_bit(content, rng) for _ in range(50)]
+        contents = [flip_any_bit(content, rng) for _ in range(50)]
         assert_all_refused(tmp_path / "damaged.pth.tar", contents, atom_init)
 
 
@@ -222,7 +218,6 @@ def test_a_damaged_published_file_that_resembles_a_zip_file_is_refused(
     tmp_path, original_folder, atom_init
 ):
     content = (original_folder / "pre-trained" / "bulk-moduli.pth.tar").read_bytes()
-    damaged = bytearray(content)
-    damaged[len(damaged) // 2] ^= 1
-    contents = [content + b"PK\x05\x06" + bytes(18), bytes(damaged) + bytes(18)]
+    damaged = flip_bit(content, len(content) // 2)
+    contents = [content + b"PK\x05\x06" + bytes(18), damaged + bytes(18)]
     assert_all_refused(tmp_path / "damaged.pth.tar", contents, atom_init)

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as npst
 from pymatgen.core import DummySpecies, Lattice, Molecule, Structure
 from sklearn.base import clone
 
+from helpers import object_array
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 
@@ -77,20 +78,14 @@ def with_item(at, item):
     return [item if i == at else each for i, each in enumerate(GOOD)]
 
 
-def as_array(X):
-    array = np.empty(len(X), dtype=object)
-    array[:] = X
-    return array
-
-
 containers = st.sampled_from(
     [
         list,
         tuple,
-        as_array,
-        lambda X: as_array(X)[:, None],
-        lambda X: pd.Series(as_array(X), index=range(7, 7 + len(X))),
-        lambda X: pd.DataFrame({"structure": as_array(X)}),
+        object_array,
+        lambda X: object_array(X)[:, None],
+        lambda X: pd.Series(object_array(X), index=range(7, 7 + len(X))),
+        lambda X: pd.DataFrame({"structure": object_array(X)}),
     ]
 )
 
@@ -198,69 +193,79 @@ def test_structures_beside_graphs(at, more, contain):
     assert_refused(all_three, TypeError, *patterns, X=X)
 
 
-def broken(draw, kind):
-    """Draw a structure that has no graph, and what its error says."""
-    lattice = Lattice.orthorhombic(*(draw(st.floats(2.5, 6)) for _ in range(3)))
-    place = [draw(st.floats(0, 1)) for _ in range(3)]
-    if kind == "no sites":
-        return Structure(lattice, [], []), "no sites; leave"
-    if kind == "disordered":
-        share = draw(st.floats(0.05, 0.95))
-        species = draw(st.sampled_from([{"Fe": share}, {"Fe": share, "Co": 1 - share}]))
-        return Structure(lattice, ["O", species], [[0] * 3, place]), (
-            "site 1 is disordered .*choose an ordered approximation"
-        )
-    if kind == "dummy":
-        species = draw(st.sampled_from([DummySpecies("X"), DummySpecies("Q2+"), "Og"]))
-        structure = Structure(lattice, ["O", species], [[0] * 3, [0.5] * 3])
-        return structure, "site 1 holds .*replace it or leave"
-    if kind == "coincident":
-        apart = np.array([draw(st.floats(-0.05, 0.05)) for _ in range(3)])
-        coords = [lattice.get_cartesian_coords(place)] * 2 + np.stack(
-            [0 * apart, apart]
-        )
-        structure = Structure(lattice, ["O", "H"], coords, coords_are_cartesian=True)
-        return structure, "sites 0 and 1 lie only .*remove the duplicate"
-    if kind == "not finite":
-        place[draw(st.integers(0, 2))] = draw(
-            st.sampled_from([np.nan, np.inf, -np.inf])
-        )
-        return Structure(lattice, ["O"], [place]), "not finite.*repair"
-    if kind == "infinite lattice":
-        matrix = lattice.matrix.copy()
-        where = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-        matrix[where] = draw(st.sampled_from([np.nan, np.inf, 1e200]))
-        return Structure(Lattice(matrix), ["O"], [[0] * 3]), "not finite, or longer"
-    if kind == "flat lattice":
-        a, b = lattice.matrix[:2]
-        m, n, height = draw(st.integers(-3, 3)), draw(st.integers(-3, 3)), 0.0
-        height = draw(st.sampled_from([0.0, 1e-12, 1e-6, 1e-4]))
-        flat = Lattice([a, b, m * a + n * b + [0, 0, height]])
-        return Structure(flat, ["O"], [[0] * 3]), "flat|remove the duplicate"
-    assert kind == "not periodic"
+# What has no graph: a structure, and what its error says.
+
+
+def draw_place(draw):
+    return [draw(st.floats(0, 1)) for _ in range(3)]
+
+
+def no_sites(draw, lattice):
+    return Structure(lattice, [], []), "no sites; leave"
+
+
+def disordered(draw, lattice):
+    share = draw(st.floats(0.05, 0.95))
+    species = draw(st.sampled_from([{"Fe": share}, {"Fe": share, "Co": 1 - share}]))
+    structure = Structure(lattice, ["O", species], [[0] * 3, draw_place(draw)])
+    return structure, "site 1 is disordered .*choose an ordered approximation"
+
+
+def dummy(draw, lattice):
+    species = draw(st.sampled_from([DummySpecies("X"), DummySpecies("Q2+"), "Og"]))
+    structure = Structure(lattice, ["O", species], [[0] * 3, [0.5] * 3])
+    return structure, "site 1 holds .*replace it or leave"
+
+
+def coincident(draw, lattice):
+    first = lattice.get_cartesian_coords(draw_place(draw))
+    second = first + [draw(st.floats(-0.05, 0.05)) for _ in range(3)]
+    structure = Structure(
+        lattice, ["O", "H"], [first, second], coords_are_cartesian=True
+    )
+    return structure, "sites 0 and 1 lie only .*remove the duplicate"
+
+
+def place_not_finite(draw, lattice):
+    place = draw_place(draw)
+    place[draw(st.integers(0, 2))] = draw(not_finite)
+    return Structure(lattice, ["O"], [place]), "not finite.*repair"
+
+
+def infinite_lattice(draw, lattice):
+    matrix = lattice.matrix.copy()
+    where = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    matrix[where] = draw(st.sampled_from([np.nan, np.inf, 1e200]))
+    return Structure(Lattice(matrix), ["O"], [[0] * 3]), "not finite, or longer"
+
+
+def flat_lattice(draw, lattice):
+    a, b = lattice.matrix[:2]
+    m, n = draw(st.integers(-3, 3)), draw(st.integers(-3, 3))
+    height = draw(st.sampled_from([0.0, 1e-12, 1e-6, 1e-4]))
+    flat = Lattice([a, b, m * a + n * b + [0, 0, height]])
+    return Structure(flat, ["O"], [[0] * 3]), "flat|remove the duplicate"
+
+
+def not_periodic(draw, lattice):
     lattice = Lattice(lattice.matrix, pbc=(False, False, False))
     return Structure(lattice, ["O"], [[0] * 3]), "periodic along none"
 
 
-KINDS = [
-    "no sites",
-    "disordered",
-    "dummy",
-    "coincident",
-    "not finite",
-    "infinite lattice",
-    "flat lattice",
-    "not periodic",
+BROKEN = [
+    *(no_sites, disordered, dummy, coincident, place_not_finite, infinite_lattice),
+    *(flat_lattice, not_periodic),
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("broken", BROKEN)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:pymatgen", "ignore::UserWarning")
 @many
 @given(st.data())
-def test_a_structure_that_has_no_graph(kind, data):
+def test_a_structure_that_has_no_graph(broken, data):
     with np.errstate(all="ignore"):
-        structure, message = broken(data.draw, kind)
+        lengths = [data.draw(st.floats(2.5, 6)) for _ in range(3)]
+        structure, message = broken(data.draw, Lattice.orthorhombic(*lengths))
         at = data.draw(index)
         X = data.draw(containers)(with_item(at, structure))
         assert_refused(all_three, StructureError, rf"X\[{at}\] \(", message, X=X)
@@ -288,10 +293,9 @@ def test_targets_that_are_not_finite(at, value, y, contain):
 def test_a_target_that_is_none(at, whole, numbers):
     y = None if whole else [None if i == at else n for i, n in enumerate(numbers)]
     message = "y is None.*pass one" if whole else rf"y\[{at}\] is None.*leave"
-    for make in (regressor, classifier):
-        for estimator, _ in make(None, None):
-            with pytest.raises(ValueError, match=message):
-                estimator.fit(GOOD, y)
+    for estimator, _ in both(None, None):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(GOOD, y)
 
 
 @many

@@ -23,6 +23,8 @@ names = st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4), st.none
 parts = st.one_of(names, st.sampled_from([int, str, Structure, np.ndarray]))
 PARAMETERS = {
     "featurizer": st.one_of(st.text(max_size=3), st.integers()),
+    "pretrained": st.one_of(st.integers(), st.lists(st.integers(), max_size=2)),
+    "freeze": st.one_of(negative, st.text("xyz"), st.floats(0.1, 0.9)),
     "conv": parts,
     "pooling": parts,
     "readout": parts,
@@ -37,6 +39,7 @@ PARAMETERS = {
         st.lists(st.text("xyz", min_size=1, max_size=3), min_size=1, max_size=3),
     ),
     "edge_basis": st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4)),
+    "baseline": st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4)),
     "norm": st.one_of(st.integers(), st.text("xyz", min_size=1, max_size=4)),
     "activation": names,
     "dropout": shares,
@@ -53,11 +56,20 @@ PARAMETERS = {
     "class_weight": st.one_of(st.text("xyz", min_size=1), st.integers()),
     "warm_start": st.one_of(st.text(max_size=3), st.none(), st.integers(2, 9)),
     "callbacks": st.one_of(st.text(max_size=3), st.integers()),
+    "checkpoint_dir": st.one_of(st.integers(), st.lists(st.integers(), max_size=2)),
     "device": st.one_of(st.integers(2, 9), st.none(), st.text("xyz", min_size=1)),
+    "compile": st.one_of(st.text(max_size=3), st.none(), st.integers(2, 9)),
+    "matmul_precision": names,
     "random_state": st.one_of(st.text(max_size=3), st.integers(max_value=-1)),
+    "on_error": names,
     "n_jobs": st.one_of(st.text(max_size=3), st.floats(0.1, 0.9)),
     "verbose": st.one_of(st.text(max_size=3), st.integers(max_value=-1), st.none()),
 }
+
+
+def test_every_parameter_is_tested():
+    both = CGCNNRegressor().get_params() | CGCNNClassifier().get_params()
+    assert PARAMETERS.keys() == both.keys()
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

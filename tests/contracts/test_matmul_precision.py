@@ -83,8 +83,7 @@ def test_the_new_switch_of_torch_may_be_in_use():
 import torch
 from sklearn_cgcnn import CGCNNRegressor
 from sklearn_cgcnn.datasets import make_ionic_crystals
-from sklearn_cgcnn.nn import Conv, EdgeBasis
-from sklearn_cgcnn._ops._precision import _Tf32, tf32_matmul
+from sklearn_cgcnn._ops._precision import tf32_matmul
 
 torch.backends.cuda.matmul.fp32_precision = "ieee"
 X, y = make_ionic_crystals(8, random_state=0, return_X_y=True)

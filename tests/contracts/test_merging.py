@@ -40,18 +40,17 @@ def matched_distances(many, few):
     return matched
 
 
-def double_net(graphs, y, part, **params):
+def double_net(graphs, y, max_epochs, **part):
     """A net in double precision, and the dataset that it learns from."""
     spec = NetworkSpec.from_params(CGCNNRegressor(**part).get_params(), n_outputs=1)
-    module = spec.build()
     net = build_net(
-        module.double(),
+        spec.build().double(),
         criterion=torch.nn.L1Loss(reduction="none"),
         device="cpu",
         batch_size=32,
         optimizer=torch.optim.AdamW,
         lr=3e-3,
-        **params,
+        max_epochs=max_epochs,
     )
     y = (y - y.mean()) / y.std()
     return net, PackedDataset(graphs, torch.tensor(y[:, None]))
@@ -73,25 +72,26 @@ def real(load_real):
     return *featurize(structures), energies
 
 
-def assert_same_training(merged, plain, y, epochs=3, **part):
-    nets = {}
-    for graphs in (merged, plain):
-        net, dataset = double_net(graphs, y, part, max_epochs=epochs)
-        net._set_training(True)
-        batch, targets = dataset[torch.arange(64)]
-        net.get_loss(net.infer(batch), targets).backward()
-        gradients = {n: p.grad.clone() for n, p in net.module_.named_parameters()}
-        net.train(dataset, net.max_epochs)
-        state = {n: v.clone() for n, v in net.module_.state_dict().items()}
-        nets[graphs is merged] = gradients, state, net.predict_batches(dataset)
-    for name, gradient in nets[True][0].items():
-        scale = gradient.abs().max()
-        difference = (gradient - nets[False][0][name]).abs().max()
-        assert difference <= 1e-8 * scale, name
-    for name, value in nets[True][1].items():
-        difference = (value - nets[False][1][name]).abs().max()
+def gradients_and_weights(graphs, y, part):
+    """The gradients of a first batch, and the weights after three epochs."""
+    net, dataset = double_net(graphs, y, max_epochs=3, **part)
+    net._set_training(True)
+    batch, targets = dataset[torch.arange(64)]
+    net.get_loss(net.infer(batch), targets).backward()
+    gradients = {n: p.grad.clone() for n, p in net.module_.named_parameters()}
+    net.train(dataset, net.max_epochs)
+    return gradients, net.module_.state_dict()
+
+
+def assert_same_training(merged, plain, y, **part):
+    gradients, weights = gradients_and_weights(merged, y, part)
+    plain_gradients, plain_weights = gradients_and_weights(plain, y, part)
+    for name, gradient in gradients.items():
+        difference = (gradient - plain_gradients[name]).abs().max()
+        assert difference <= 1e-8 * gradient.abs().max(), name
+    for name, value in weights.items():
+        difference = (value - plain_weights[name]).abs().max()
         assert difference <= 1e-6 * value.abs().max().clamp(min=1), name
-    return nets[True][2], nets[False][2]
 
 
 def test_training_is_the_same(generated):
@@ -121,7 +121,7 @@ def test_training_on_real_crystals_is_the_same(real):
 
 
 def assert_same_predictions(merged, plain, y):
-    net, dataset = double_net(merged, y, {}, max_epochs=2)
+    net, dataset = double_net(merged, y, max_epochs=2)
     net.train(dataset, net.max_epochs)
     few = net.predict_batches(dataset)
     many = net.predict_batches(PackedDataset(plain))

@@ -23,20 +23,19 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import helpers
+from helpers import SMALL
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn.graphs import CrystalGraphs
 
-SMALL = {**helpers.SMALL, "n_conv_layers": 3}
 GRID = {"n_conv_layers": [1, 2], "lr": [3e-3, 1e-2]}
 
 
-def search(kind, structures):
+def search(kind, structures, graphs):
     """A search over the same models, given the crystals in one form or another."""
     model = CGCNNRegressor(**SMALL)
     if kind == "structures":
         return GridSearchCV(model, GRID, cv=3, n_jobs=2), structures
     if kind == "graphs":
-        graphs = CrystalGraphFeaturizer().transform(structures)
         return GridSearchCV(model, GRID, cv=3, n_jobs=2), graphs
     pipeline = Pipeline([("featurize", CrystalGraphFeaturizer()), ("model", model)])
     grid = {f"model__{name}": values for name, values in GRID.items()}
@@ -44,10 +43,9 @@ def search(kind, structures):
 
 
 @pytest.fixture(scope="module")
-def alone(ionic):
+def alone(ionic, graphs):
     """The same search by hand, without processes."""
     model = CGCNNRegressor(**SMALL)
-    graphs = CrystalGraphFeaturizer().transform(ionic.data)
     return [
         cross_val_score(
             model.set_params(lr=lr, n_conv_layers=n), graphs, ionic.target, cv=3
@@ -58,8 +56,8 @@ def alone(ionic):
 
 
 @pytest.mark.parametrize("kind", ["structures", "graphs", "pipeline"])
-def test_grid_search(kind, ionic, alone):
-    grid, X = search(kind, ionic.data)
+def test_grid_search(kind, ionic, graphs, alone):
+    grid, X = search(kind, ionic.data, graphs)
     grid.fit(X, ionic.target)
     found = [grid.cv_results_[f"split{k}_test_score"] for k in range(3)]
     np.testing.assert_allclose(np.transpose(found), alone, rtol=1e-12)
@@ -92,10 +90,7 @@ def test_cross_validated_classifier_in_a_pipeline(ionic):
     assert np.isfinite(scores).all()
 
 
-def test_memory_mapped_graphs_in_workers(ionic, tmp_path):
-    from sklearn_cgcnn.graphs import CrystalGraphs
-
-    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+def test_memory_mapped_graphs_in_workers(ionic, graphs, tmp_path):
     graphs.save(tmp_path / "graphs")
     mapped = CrystalGraphs.load(tmp_path / "graphs", mmap_mode="r")
     model = CGCNNRegressor(**SMALL)
@@ -130,14 +125,12 @@ def test_memory_mapped_graphs_in_workers(ionic, tmp_path):
         "random search",
     ],
 )
-def test_ensembles_and_searches_on_graphs(ionic, make):
-    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+def test_ensembles_and_searches_on_graphs(ionic, graphs, make):
     model = make(CGCNNRegressor(**SMALL)).fit(graphs, ionic.target)
     assert np.isfinite(model.predict(graphs[:5])).all()
 
 
-def test_calibrated_probabilities(ionic):
-    graphs = CrystalGraphFeaturizer().transform(ionic.data)
+def test_calibrated_probabilities(ionic, graphs):
     y = ionic.target < -8
     model = CalibratedClassifierCV(CGCNNClassifier(**SMALL), cv=2).fit(graphs, y)
     assert model.predict_proba(graphs).shape == (60, 2)

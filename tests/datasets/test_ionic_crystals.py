@@ -54,7 +54,7 @@ def every_unstrained_crystal():
             yield _unstrained_crystal(prototype, ions)
 
 
-# --- geometry ------------------------------------------------------------------
+# Geometry
 
 
 @ignore_spglib
@@ -129,7 +129,7 @@ def test_lattice_parameter_is_that_of_touching_ions(prototype, ions, lattice_par
     assert_allclose((n_cells * crystal.volume) ** (1 / 3), lattice_parameter)
 
 
-# --- Coulomb energy --------------------------------------------------------------
+# Coulomb energy
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_coulomb_energies_of_perovskite_are_those_of_a_direct_sum():
     assert_allclose(_coulomb_energies(crystal), expected, rtol=1e-5)
 
 
-# --- repulsion -------------------------------------------------------------------
+# Repulsion
 
 
 def test_repulsion_and_attraction_of_touching_ions_balance():
@@ -235,14 +235,14 @@ def test_repulsion_is_that_of_a_direct_sum():
 
 def test_repulsion_beyond_the_cutoff_is_negligible():
     # The truncation error is largest here: large, densely packed, doubly charged ions.
-    for prototype, cation in [("rocksalt", "Mg"), ("cesium_chloride", "Mg")]:
-        crystal = _unstrained_crystal(_PROTOTYPES[prototype], {"A": cation, "X": "Te"})
+    for prototype in ("rocksalt", "cesium_chloride"):
+        crystal = _unstrained_crystal(_PROTOTYPES[prototype], {"A": "Mg", "X": "Te"})
         error = _repulsion_energies(crystal, cutoff=60.0) - _repulsion_energies(crystal)
         assert np.all(error > 0)
         assert np.all(error < 3e-5)
 
 
-# --- energy ----------------------------------------------------------------------
+# Energy
 
 
 def test_every_unstrained_crystal_is_bound_but_compressed():
@@ -288,7 +288,7 @@ def test_target_is_the_mean_of_the_site_energies():
         assert_allclose(energies.mean(), target, rtol=1e-12)
 
 
-# --- the dataset -----------------------------------------------------------------
+# The dataset
 
 
 def test_crystals_are_neutral_and_of_common_ions():
@@ -357,14 +357,14 @@ def test_return_X_y_returns_crystals_and_target():
 
 
 def test_only_random_state_determines_the_crystals():
-    before = np.random.mtrand._rand.get_state()[1].copy()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     first = make_ionic_crystals(10, random_state=7)
     again = make_ionic_crystals(10, random_state=7)
     other = make_ionic_crystals(10, random_state=8)
     assert first.data == again.data
     assert_array_equal(first.target, again.target)
     assert np.all(first.target != other.target)
-    assert_array_equal(np.random.mtrand._rand.get_state()[1], before)
+    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
 def test_order_of_prototypes_does_not_matter():

@@ -1,21 +1,20 @@
 import gzip
 import hashlib
 import json
-import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import numpy as np
 import pooch
 import pytest
 import requests
-from matminer.datasets import dataset_retrieval
+from matminer.datasets import dataset_retrieval, get_available_datasets
 from numpy.testing import assert_array_equal
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from sklearn_cgcnn.datasets import fetch_matminer
+from sklearn_cgcnn.datasets._matminer import _find_structure_column, _read_metadata
 from sklearn_cgcnn.exceptions import DatasetIntegrityError, DatasetUnavailableError
 
 STRUCTURES = [
@@ -106,7 +105,7 @@ def serve(monkeypatch):
         server.server_close()
 
 
-# --- returned values -------------------------------------------------------------
+# Returned values
 
 
 def test_all_attributes_are_returned(matminer, no_download):
@@ -173,7 +172,7 @@ def test_relaxed_structures_are_preferred(matminer):
     assert list(dataset.frame) == ["initial_structure", "energy"]
 
 
-# --- location of the file --------------------------------------------------------
+# Location of the file
 
 
 def test_data_home_has_priority_over_the_environment(
@@ -251,7 +250,7 @@ def test_another_file_is_refused_and_not_deleted(matminer, no_download):
     assert path.read_bytes() == altered
 
 
-# --- arguments -------------------------------------------------------------------
+# Arguments
 
 
 def test_unknown_name_with_and_without_similar_names(matminer):
@@ -302,15 +301,11 @@ def test_target_must_be_a_numeric_column(matminer, target):
         fetch_matminer("optics", target=[])
 
 
-# --- real datasets ---------------------------------------------------------------
+# Real datasets
 
 
 def test_every_dataset_with_structures_is_recognized():
     """Structure columns are recognized by their names, here by their descriptions."""
-    from matminer.datasets import get_available_datasets
-
-    from sklearn_cgcnn.datasets._matminer import _find_structure_column, _read_metadata
-
     for name in get_available_datasets(print_format=None):
         metadata = _read_metadata(name)
         described = [
@@ -322,13 +317,12 @@ def test_every_dataset_with_structures_is_recognized():
             assert _find_structure_column(name, metadata) in described
 
 
-def test_real_file():
-    folder = os.environ.get("SKLEARN_CGCNN_DATA")
-    path = Path(folder or "", "matminer", "elastic_tensor_2015.json.gz")
-    if folder is None or not path.exists():
-        pytest.skip("SKLEARN_CGCNN_DATA names no folder with matminer's files")
+def test_real_file(data_folder):
+    data_home = data_folder / "matminer"
+    if not (data_home / "elastic_tensor_2015.json.gz").exists():
+        pytest.skip("SKLEARN_CGCNN_DATA has no files of matminer")
     dataset = fetch_matminer(
-        "elastic_tensor_2015", target=["K_VRH", "G_VRH"], data_home=path.parent
+        "elastic_tensor_2015", target=["K_VRH", "G_VRH"], data_home=data_home
     )
     assert len(dataset.data) == len(dataset.frame) == 1181
     assert all(isinstance(structure, Structure) for structure in dataset.data)
@@ -345,4 +339,4 @@ def test_real_file():
         dataset.frame["nsites"]
     )
     with pytest.raises(ValueError, match="'poisson_ratio'"):
-        fetch_matminer("elastic_tensor_2015", data_home=path.parent)
+        fetch_matminer("elastic_tensor_2015", data_home=data_home)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import sklearn_cgcnn
+from sklearn_cgcnn.datasets._cif import read_cif
 from sklearn_cgcnn.datasets._timed_processes import timed_map
 
 FUNCTIONS = """
@@ -100,16 +101,8 @@ def test_results_come_in_order(functions, n_processes, time_limit):
 
 @posix
 def test_calls_that_fail_are_named_and_spare_the_others(functions):
-    words = [
-        "a",
-        "sleep",
-        "b",
-        "exit",
-        "print",
-        "hold the interpreter",
-        "kill",
-        "abort",
-    ]
+    words = ["a", "sleep", "b", "exit", "print", "hold the interpreter", "kill"]
+    words.append("abort")
     outcomes = run(functions.act, [*words, "c"], time_limit=1.5)
     failures = dict(zip(words, (outcome.failure for outcome in outcomes), strict=False))
     assert failures == {
@@ -163,8 +156,6 @@ def test_one_process_makes_many_calls(functions):
 
 
 def test_processes_import_little(functions):
-    from sklearn_cgcnn.datasets._cif import read_cif
-
     modules = run(functions.modules, [0])[0].value
     assert "sklearn_cgcnn.datasets" in modules
     assert not {"torch", "sklearn", "numpy"}.intersection(modules)

@@ -10,11 +10,12 @@ from pymatgen.core import Element, Lattice, Structure
 
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.datasets import make_ionic_crystals
+from sklearn_cgcnn.exceptions import StructureError
 
 MERGE_TOLERANCE = 1e-4
 MERGE_SPREAD = 3e-4
 
-FACE_CENTRED = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+FACE_CENTERED = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
 
 
 def merged(structures):
@@ -250,7 +251,7 @@ def test_distances_are_compared_by_gaps_not_on_a_grid():
 
 def test_small_steps_do_not_add_up():
     # Noise of 3e-4 Å closes every gap between the distances of a large supercell.
-    structure = Structure(Lattice.cubic(3.6), ["Cu"] * 4, FACE_CENTRED)
+    structure = Structure(Lattice.cubic(3.6), ["Cu"] * 4, FACE_CENTERED)
     noisy = structure.make_supercell([5, 5, 5], in_place=False)
     rng = np.random.default_rng(0)
     for site in range(len(noisy)):
@@ -275,8 +276,6 @@ def test_no_distance_moves_further_than_the_spread(ionic, irregular):
 
 
 def test_weights_that_cannot_be_counted_are_refused(monkeypatch):
-    from sklearn_cgcnn.exceptions import StructureError
-
     monkeypatch.setattr(np, "iinfo", lambda dtype: type("Tiny", (), {"max": 7}))
     fine = Structure(Lattice.cubic(3.0), ["Po"], [[0] * 3])
     eight = Structure(Lattice.cubic(4.0), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from helpers import assert_same_graphs
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import (
     CrystalGraphs,
@@ -18,7 +19,6 @@ from sklearn_cgcnn.graphs import (
     build_graphs,
     structure_error,
 )
-from sklearn_cgcnn.graphs._invariants import DTYPES
 
 RULE = NearestNeighbors()
 CUBE = Lattice.cubic(4.0)
@@ -31,12 +31,6 @@ FAR = Structure(Lattice.cubic(30.0), ["Xe"], [[0, 0, 0]])
 def with_bad(structures, bad):
     """Replace structures by others, by position."""
     return [bad.get(row, each) for row, each in enumerate(structures)]
-
-
-def assert_same(left, right):
-    assert left.failed == right.failed
-    for name in DTYPES:
-        np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
 
 
 # The error
@@ -145,7 +139,7 @@ def test_the_others_are_as_without_them(ionic, bad, as_input, merge_equivalent):
     graphs.check()
     assert list(graphs.failed) == list(bad)
     expected = build_graphs(ionic.data, RULE, merge_equivalent=merge_equivalent)
-    assert_same(graphs, expected.with_failed(graphs.failed))
+    assert_same_graphs(graphs, expected.with_failed(graphs.failed))
     assert graphs.settings == expected.settings
 
 
@@ -191,7 +185,7 @@ def test_more_than_a_hundred_are_collected(ionic):
     many = [*([TWICE] * 150), *ionic.data, *([ALLOY] * 150)]
     graphs = build_graphs(many, RULE, on_error="collect")
     assert np.flatnonzero(~graphs.is_failed).tolist() == list(range(150, 210))
-    assert_same(graphs[150:210], build_graphs(ionic.data, RULE))
+    assert_same_graphs(graphs[150:210], build_graphs(ionic.data, RULE))
 
 
 @pytest.mark.parametrize("structures", [[ALLOY], [TWICE, ALLOY], [TWICE] * 150])
@@ -233,7 +227,7 @@ def test_processes_change_nothing(ionic, on_error):
         assert results[0] == results[1]
         assert list(results[0][2]) == [3, 130, 500]
     else:
-        assert_same(*results)
+        assert_same_graphs(*results)
         assert list(results[0].failed) == [3, 130, 500]
 
 

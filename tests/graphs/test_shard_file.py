@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from helpers import flip_bit
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphFormatError
 from sklearn_cgcnn.graphs import ShardedCrystalGraphs
@@ -24,7 +25,7 @@ def damaged(rng, data, kind):
     place = rng.randint(len(data))
     if kind == "truncated":
         return data[:place]
-    return data[:place] + bytes([data[place] ^ 1 << rng.randint(8)]) + data[place + 1 :]
+    return flip_bit(data, place, rng.randint(8))
 
 
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])

@@ -3,11 +3,12 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 
 import killed_writing
+from helpers import full_disk
+from killed_writing import contents
 from sklearn_cgcnn import CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError, StructureError
 from sklearn_cgcnn.graphs import ShardedCrystalGraphs, _shard_writer
@@ -28,10 +29,6 @@ def path(tmp_path):
 def write(structures, path, featurizer=None, **options):
     featurizer = featurizer or CrystalGraphFeaturizer()
     return featurizer.transform_to_disk(structures, path, shard_size=8, **options)
-
-
-def contents(path):
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 def interrupted(structures, n_read, error=KeyboardInterrupt):
@@ -190,18 +187,6 @@ def test_processes_make_the_same_files(structures, path, tmp_path):
     assert contents(path) == contents(other)
 
 
-@contextmanager
-def file_size_limit(n_bytes):
-    """Let the system refuse to write more, as if the disk were full."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("what", ["manifest", "shard"])
 def test_a_full_disk_leaves_what_was_there(structures, path, tmp_path, what):
     whole = tmp_path / "whole"
@@ -213,7 +198,7 @@ def test_a_full_disk_leaves_what_was_there(structures, path, tmp_path, what):
     sizes = [len(data) for name, data in contents(whole).items() if name not in before]
     limit = 100 if what == "manifest" else max(sizes[1:]) - 1
     message = os.strerror(errno.EFBIG)
-    with file_size_limit(limit), pytest.raises(OSError, match=message):
+    with full_disk(limit), pytest.raises(OSError, match=message):
         write(structures[20:], path, if_exists="append")
     assert contents(path).items() >= before.items()
     assert {file.suffix for file in path.iterdir()} == {".json", ".safetensors"}

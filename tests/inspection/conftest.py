@@ -1,18 +1,9 @@
-"""A model with site contributions, and figures that are closed."""
+"""A model with site contributions, and labels for the sites of its crystals."""
 
 import pytest
 
 from helpers import SMALL
 from sklearn_cgcnn import CGCNNRegressor
-
-
-@pytest.fixture
-def pyplot():
-    """matplotlib.pyplot, whose figures are closed afterwards."""
-    from matplotlib import pyplot as plt
-
-    yield plt
-    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from helpers import PARTS, SMALL
+from helpers import PARTS, SMALL, small
 from sklearn_cgcnn import CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.inspection import (
     crystal_embeddings,
@@ -49,7 +49,7 @@ def test_the_readout_of_the_vectors_is_the_prediction(fitted, ionic):
 def test_sites_come_in_their_own_order(irregular, part):
     """Shuffled sites keep their vectors, and so do crystals in larger cells."""
     rng = np.random.RandomState(0)
-    model = CGCNNRegressor(**{**SMALL, **PARTS[part]})
+    model = small(**PARTS[part])
     model.fit(irregular, np.linspace(-1, 1, len(irregular)))
     expected = site_embeddings(model, irregular)
     orders = [rng.permutation(len(each)) for each in irregular]

@@ -83,7 +83,7 @@ def test_it_draws_on_the_axes_given_and_again(pyplot):
     assert display.figure_ is second.figure
 
 
-def test_pipelines_and_searches_are_accepted(graphs, ionic, pyplot):
+def test_pipelines_and_searches_are_accepted(ionic, pyplot):
     search = GridSearchCV(CGCNNRegressor(**SMALL), {"lr": [0.01]}, cv=2)
     pipeline = make_pipeline(CrystalGraphFeaturizer(), search)
     pipeline.fit(ionic.data, ionic.target)

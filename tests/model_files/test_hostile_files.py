@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from helpers import flip_bit
 from sklearn_cgcnn.exceptions import ModelFileError
 from sklearn_cgcnn.model_files import _files, load_model, save_model
 
@@ -18,9 +19,7 @@ def test_damage_is_noticed(stored, seed):
     header = 8 + int.from_bytes(whole[:8], "little")
     for number in range(250):
         place = rng.randint(header if number % 2 else len(whole))
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << rng.randint(8)
-        stored.write_bytes(damaged)
+        stored.write_bytes(flip_bit(whole, place, rng.randint(8)))
         with pytest.raises(ModelFileError):
             load_model(stored)
         stored.write_bytes(whole[: rng.randint(len(whole))])

@@ -23,7 +23,7 @@ def batch_of(graphs):
 @pytest.fixture
 def baseline():
     made = LinearBaseline(TABLE, i_electronegativity=1, n_outputs=2).double()
-    made.table = TABLE
+    made.table = TABLE  # not rounded to single precision, as it was when made
     rng = torch.Generator().manual_seed(0)
     made.set_coefficients(
         torch.randn(2, 5, generator=rng, dtype=torch.float64),

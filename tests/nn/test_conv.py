@@ -151,19 +151,6 @@ def test_learned_edge_features_get_their_gradient(used_before):
     assert features.grad.abs().min() > 0
 
 
-def test_blocks_are_larger_without_a_gradient(monkeypatch):
-    monkeypatch.setattr(_torch_blocks, "_BLOCK_SIZE", 10)
-    monkeypatch.setattr(_torch_blocks, "_BLOCK_SIZE_WITHOUT_GRADIENT", 20)
-    conv, sites, args = make(torch.float32)
-    batch = as_batch(*args)
-    conv(sites, batch).sum().backward()
-    assert [len(each) for each in batch.edge_sums.blocks] == [10] * 6
-    with torch.no_grad():
-        batch = as_batch(*args)
-        conv(sites, batch)
-    assert [len(each) for each in batch.edge_sums.blocks] == [20] * 3
-
-
 @pytest.mark.parametrize("used", ["_sum_fused", "_sum_reference"])
 def test_fused_sums_are_for_batch_norm_and_softplus(used, monkeypatch):
     class OtherNorm(BatchNorm):
@@ -175,10 +162,8 @@ def test_fused_sums_are_for_batch_norm_and_softplus(used, monkeypatch):
         "_sum_reference": [(OtherNorm, softplus), (BatchNorm, torch.tanh)],
     }
     for norm, activation in parts[used]:
-        conv, (_, sites, args) = (
-            GatedConv(6, 6, 4, norm, activation),
-            make(torch.float32),
-        )
+        conv = GatedConv(6, 6, 4, norm, activation)
+        _, sites, args = make(torch.float32)
         assert conv.has_fused_sums == (used == "_sum_fused")
         conv.site_norm = None
         monkeypatch.setattr(conv, used, lambda sites, batch: torch.full((9, 6), 7.0))
@@ -210,7 +195,8 @@ def test_another_norm_of_the_sites_alone_is_applied():
         return Doubling(width) if width == 6 else BatchNorm(width)
 
     norm.cancels_bias = True
-    conv, (_, sites, args) = GatedConv(6, 6, 4, norm), make(torch.float32)
+    conv = GatedConv(6, 6, 4, norm)
+    _, sites, args = make(torch.float32)
     assert conv.has_fused_sums
     batch = as_batch(*args)
     expected = softplus(sites + 2 * conv._sum_reference(sites, batch))

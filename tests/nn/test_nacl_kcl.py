@@ -2,7 +2,7 @@
 
 Sites of three kinds, v_Cl = (1, 0, 0), v_Na = (0, 1, 0), v_K = (0, 0, 1), no features
 of edges, one convolution by Eq. 4 to a single channel without bias and with g(x) = x,
-and the mean. (KCl is drawn as caesium chloride, with eight neighbors.)
+and the mean. (KCl is drawn as cesium chloride, with eight neighbors.)
 """
 
 import numpy as np

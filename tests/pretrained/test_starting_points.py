@@ -13,9 +13,9 @@ from sklearn_cgcnn.pretrained import load
 NAME = "log_bulk_modulus"
 
 
-def network(name=NAME):
-    """The network inside a model."""
-    return load(name).estimator.estimator.estimator.estimator
+def network():
+    """The network inside the model."""
+    return load(NAME).estimator.estimator.estimator.estimator
 
 
 def test_a_training_begins_from_a_name(ionic):

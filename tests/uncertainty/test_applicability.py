@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
-from helpers import SMALL
+from helpers import SMALL, small
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.uncertainty import (
@@ -19,10 +19,6 @@ from sklearn_cgcnn.uncertainty import (
     EnsembleRegressor,
     SpreadRegressor,
 )
-
-
-def small(**params):
-    return CGCNNRegressor(**{**SMALL, **params})
 
 
 @pytest.fixture(scope="module")

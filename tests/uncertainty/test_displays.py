@@ -21,15 +21,6 @@ DISPLAYS = [ErrorSpreadDisplay, SparsificationDisplay, SpreadCalibrationDisplay]
 
 
 @pytest.fixture
-def pyplot():
-    """matplotlib.pyplot, whose figures are closed afterwards."""
-    from matplotlib import pyplot as plt
-
-    yield plt
-    plt.close("all")
-
-
-@pytest.fixture
 def predictions():
     """True values, predictions and spreads."""
     rng = np.random.RandomState(0)

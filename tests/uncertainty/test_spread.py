@@ -11,17 +11,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from helpers import SMALL
-from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from helpers import SMALL, small
+from sklearn_cgcnn import CGCNNClassifier, CrystalGraphFeaturizer
 from sklearn_cgcnn.uncertainty import (
     ConformalRegressor,
     EnsembleRegressor,
     SpreadRegressor,
 )
-
-
-def small(**params):
-    return CGCNNRegressor(**{**SMALL, **params})
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +162,7 @@ def test_pipelines_searches_and_cross_validation(ionic):
     _, std = spread.fit(ionic.data, ionic.target).predict(ionic.data, return_std=True)
     assert (std > 0).all()
     spread = SpreadRegressor(small(), random_state=0, held_out_fraction=0.3)
-    assert len(cross_val_score(spread, ionic.data, ionic.target, cv=2)) == 2
+    assert np.isfinite(cross_val_score(spread, ionic.data, ionic.target, cv=2)).all()
     search = GridSearchCV(spread, {"estimator__lr": [1e-3, 1e-2]}, cv=2)
     search.fit(ionic.data, ionic.target)
     assert search.predict(ionic.data).shape == (60,)
@@ -262,10 +258,10 @@ def test_crystals_of_weight_zero_are_not_known(ionic):
     X = [*ionic.data, *strange]
     y = np.append(ionic.target, np.full(30, 1000.0))
     weight = np.repeat([1.0, 0.0], [60, 30])
-    model = SpreadRegressor(CGCNNRegressor(**SMALL)).fit(
+    model = SpreadRegressor(small()).fit(
         X, y, X_val=ionic.data, y_val=ionic.target, sample_weight=weight
     )
-    alone = SpreadRegressor(CGCNNRegressor(**SMALL)).fit(
+    alone = SpreadRegressor(small()).fit(
         ionic.data, ionic.target, X_val=ionic.data, y_val=ionic.target
     )
     assert "no training crystal contains Xe" in model.reasons(strange[:1])[0]

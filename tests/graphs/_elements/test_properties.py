@@ -1,9 +1,7 @@
 """Test element properties against the literature, the paper and its released file."""
 
 import json
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from sklearn_cgcnn.graphs._elements import (
     MAX_ATOMIC_NUMBER,
     PROPERTIES,
     ElementProperty,
+    _properties,
     element_property,
     one_hot_site_features,
 )
@@ -151,9 +150,7 @@ def test_results_may_be_modified_without_harm():
 
 
 def test_no_warning_for_missing_values():
-    from sklearn_cgcnn.graphs._elements import _properties as _elements
-
-    _elements._values.cache_clear()
+    _properties._values.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         one_hot_site_features()
@@ -318,14 +315,9 @@ def test_an_electronegativity_on_an_edge(symbol):
 
 
 @pytest.fixture(scope="module")
-def released():
-    folder = os.environ.get("SKLEARN_CGCNN_DATA")
-    if folder is None:
-        pytest.skip("SKLEARN_CGCNN_DATA does not name the folder of the test data")
-    text = Path(folder, "original", "sample-regression", "atom_init.json").read_text(
-        "utf-8"
-    )
-    rows = {int(number): row for number, row in json.loads(text).items()}
+def released(data_folder):
+    path = data_folder / "original" / "sample-regression" / "atom_init.json"
+    rows = {int(number): row for number, row in json.loads(path.read_text()).items()}
     return np.array([np.zeros(92), *(rows[number] for number in range(1, 101))])
 
 

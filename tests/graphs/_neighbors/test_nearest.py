@@ -99,7 +99,7 @@ def test_neighbors_of_real_crystals_are_those_of_brute_force(real_crystals):
             ),
             {6: [6], 7: [6, 12], 12: [6, 12]},
         ),
-        # Caesium chloride: 8 unlike at a*sqrt(3)/2, 6 like at a.
+        # Cesium chloride: 8 unlike at a*sqrt(3)/2, 6 like at a.
         (
             Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
             {8: [8], 12: [8, 6]},
@@ -110,7 +110,7 @@ def test_neighbors_of_real_crystals_are_those_of_brute_force(real_crystals):
             {12: [12], 13: [12, 6]},
         ),
     ],
-    ids=["rock-salt", "caesium-chloride", "fcc"],
+    ids=["rock salt", "cesium chloride", "fcc"],
 )
 def test_shells_are_taken_whole(structure, shells):
     for max_neighbors, sizes in shells.items():

@@ -1,8 +1,7 @@
-"""What the first steps cost: featurizing, a first fit, importing.
+"""What it costs to start: featurizing, a first fit, importing.
 
-Run by ``tox run -e bench``; each measures what it compares side by side in one run and
-prints it. Times of an afternoon are no test, ratios are: the assertions hold the bars
-that the package sets itself.
+Run by ``tox run -e bench -- -k bench_start``. Times depend on the machine. Where
+possible, assertions are therefore about ratios of times that are measured in turns.
 """
 
 import subprocess
