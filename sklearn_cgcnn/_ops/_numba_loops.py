@@ -41,6 +41,9 @@ from sklearn_cgcnn._ops._numba_math import (
     softplus_slope,
 )
 
+#: What `index_edges` found.
+INDEXED, OUT_OF_RANGE, NOT_SORTED = 0, 1, 2
+
 
 @inline
 def _sum_terms(
@@ -84,29 +87,29 @@ def index_edges(
 ) -> int:
     """Check the indices, and find the first edge of each center.
 
-    `edge_index`, of shape (2, n_edges), is in 64-bit integers. Returns 1 if an index of
-    a site is out of range, 2 if one of a feature is, 3 if the edges are not sorted by
-    their centers, and otherwise 0.
+    `edge_index`, of shape (2, n_edges), is in 64-bit integers. Returns `OUT_OF_RANGE`
+    if an index of a site or of a feature is, `NOT_SORTED` if the edges are not sorted
+    by their centers, and otherwise `INDEXED`.
     """
     n_sites, last = len(first_edges) - 1, 0
     for e in range(edge_index.shape[1]):
         i, j = edge_index[0, e], edge_index[1, e]
         if i < 0 or i >= n_sites or j < 0 or j >= n_sites:
-            return 1
+            return OUT_OF_RANGE
     for e in range(edge_index.shape[1]):
         i = edge_index[0, e]
         if i < last:
-            return 3
+            return NOT_SORTED
         last = i
         first_edges[i + 1] = e + 1
         neighbors[e] = edge_index[1, e]
     for i in range(n_sites):
         first_edges[i + 1] = max(first_edges[i], first_edges[i + 1])
-    least, most = 0, 0
+    least, most = 0, -1
     for e in range(columns.shape[0]):
         for k in range(columns.shape[1]):
             least, most = min(least, columns[e, k]), max(most, columns[e, k])
-    return 2 if least < 0 or most >= max(n_features, 1) else 0
+    return OUT_OF_RANGE if least < 0 or most >= n_features else INDEXED
 
 
 @compile_loop
@@ -129,7 +132,8 @@ def sum_messages(
     """Sum the weighted messages to each center, in `summed`.
 
     The gates of each edge, and its softplus or the arguments of its SiLU, are written
-    to `kept`, of shape (n_edges, width), unless it has no rows.
+    to `kept`, of shape (n_edges, width), unless it has no rows. `buffer` has the shape
+    (2, width).
     """
     n_sites, half = summed.shape
     width, y = 2 * half, buffer[0]

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -246,6 +247,12 @@ def test_indices_out_of_range_are_refused(name, bad, message):
     )
     with pytest.raises(IndexError, match=message):
         NumbaEdgeSums(edges, 1)
+
+
+def test_an_entry_without_a_feature_is_refused():
+    edges = several_crystals([3], n_features=1)
+    with pytest.raises(IndexError, match="columns"):
+        NumbaEdgeSums(replace(edges, n_features=0), 1)
 
 
 def test_many_features_with_inductor(monkeypatch):
