@@ -259,26 +259,26 @@ class _TermsBySite:
         eps: float,
     ) -> None:
         self._moments, self._sites, self._weight = moments, sites, weight
-        self.terms, self.mean = moments.centered_terms(sites, weight)
-        self._covariances, self.var = moments.covariances(self.terms)
+        self._terms, self.mean = moments.centered_terms(sites, weight)
+        self._covariances, self.var = moments.covariances(self._terms)
         self._inverse_std = (self.var + eps).rsqrt()
-        self.scale = scale * self._inverse_std
+        self._scale = scale * self._inverse_std
         # The terms of the sites have mean zero, those of the edge features do not.
-        features_mean = moments.feature_means @ self.terms[2 * len(sites) :]
-        self.shift = shift - self.scale * features_mean
+        features_mean = moments.feature_means @ self._terms[2 * len(sites) :]
+        self._shift = shift - self._scale * features_mean
 
     def messages(self) -> GatedMessages:
         """Implement :meth:`NormalizedTerms.messages`."""
-        return self._moments.sums.messages(self.terms, self.scale, self.shift)
+        return self._moments.sums.messages(self._terms, self._scale, self._shift)
 
     def backward(self, grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Implement :meth:`NormalizedTerms.backward`."""
         grad_scale, grad_shift = self._moments.project_gradients(
-            grads, self.terms, self._covariances, self._inverse_std
+            grads, self._terms, self._covariances, self._inverse_std
         )
         # The weight is scaled, not the sums, because it is smaller.
-        scaled = (self._weight * self.scale[:, None]).to(self._weight.dtype)
+        scaled = (self._weight * self._scale[:, None]).to(self._weight.dtype)
         grad_sites, grad_weight = linear_map_gradients(
             grads, self._sites, scaled, self._moments.sums.site_ranges
         )
-        return grad_sites, grad_weight * self.scale[:, None], grad_scale, grad_shift
+        return grad_sites, grad_weight * self._scale[:, None], grad_scale, grad_shift
