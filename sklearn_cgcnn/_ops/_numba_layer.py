@@ -65,20 +65,20 @@ class NumbaLayer:
         """Compute the terms of z, and the scale and the shift that normalize it."""
         moments, weight = self._moments, self._weight
         n_sites, n_channels = self._sites.shape
-        shape = len(moments.coefficients), len(weight)
+        shape = len(moments.mean_coefficients), len(weight)
         self._terms, self._covariances = np.empty((2, *shape), np.float32)
         feature_terms = self._terms[2 * n_sites :]
         feature_terms[:] = weight[:, 2 * n_channels :].T
-        self._features_mean = np.dot(moments.features_mean, feature_terms)
+        self._mean_from_features = np.dot(moments.feature_means, feature_terms)
         site_means = moments.site_coefficients @ self._sites
         self._mean = np.dot(weight[:, : 2 * n_channels], site_means.ravel())
-        self._mean += self._features_mean
+        self._mean += self._mean_from_features
         var = self._compute_covariances(site_means)
         # Rounding may leave a variance of zero slightly negative.
         self._var = np.maximum(var, 0).astype(np.float32)
         self._inverse_std = 1 / np.sqrt(self._var + eps)
         self._z_scale = scale * self._inverse_std
-        self._z_shift = shift - self._z_scale * self._features_mean
+        self._z_shift = shift - self._z_scale * self._mean_from_features
 
     def _compute_covariances(self, site_means: Any) -> Any:
         """Compute the terms of the sites and all covariances. Return the variance.
@@ -108,7 +108,7 @@ class NumbaLayer:
                 start,
                 stop,
                 *moments.edges,
-                moments.coefficients,
+                moments.mean_coefficients,
                 terms,
                 covariances,
                 var,
@@ -195,7 +195,7 @@ class NumbaLayer:
             self._terms,
             grads,
             len(self._sites),
-            self._features_mean,
+            self._mean_from_features,
             self._inverse_std,
             *np.empty((2, width)),
             *edge_grads,
@@ -211,7 +211,7 @@ class NumbaLayer:
         sites, weight = self._sites, self._weight
         n_sites, n_channels = sites.shape
         constants = (
-            self._moments.coefficients,
+            self._moments.mean_coefficients,
             self._covariances,
             self._inverse_std,
             self._z_scale,

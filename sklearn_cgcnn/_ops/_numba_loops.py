@@ -219,20 +219,20 @@ def sum_features(
     weights: Any,
     multiplicity: Any,
     fractions: Any,
-    coefficients: Any,
+    mean_coefficients: Any,
     by_site: Any,
     covariance: Any,
 ) -> None:
     """Compute the fraction of each edge, and weighted moments of the edge features.
 
-    This loop runs over all sites. `coefficients`, of shape
-    (2 * n_sites + n_features,), are the mean coefficients of the terms. `covariance`,
-    of shape (n_features, n_features), is the covariance matrix of the features.
-    `by_site`, of shape (2 * n_sites, n_features), are the sums of fractions times
-    features, without their mean, over the edges from each site and over those to each
-    site. These three arrays are zero before. `coefficients` and `covariance` are in
-    double precision, because a number of almost the same size is subtracted from the
-    covariances.
+    This loop runs over all sites. `mean_coefficients`, of shape
+    (2 * n_sites + n_features,), are the means of the coefficients of the terms.
+    `covariance`, of shape (n_features, n_features), is the covariance matrix of the
+    features. `by_site`, of shape (2 * n_sites, n_features), are the sums of fractions
+    times features, without their mean, over the edges from each site and over those to
+    each site. These three arrays are zero before. `mean_coefficients` and `covariance`
+    are in double precision, because a number of almost the same size is subtracted from
+    the covariances.
     """
     n_sites, n_entries, n_features = len(multiplicity), values.shape[1], len(covariance)
     total = 0.0
@@ -243,19 +243,19 @@ def sum_features(
         for e in range(first_edges[i], first_edges[i + 1]):
             j, fraction = n_sites + neighbors[e], weights[e] * multiplicity[i] / total
             fractions[e] = fraction
-            coefficients[i] += fraction
-            coefficients[j] += fraction
+            mean_coefficients[i] += fraction
+            mean_coefficients[j] += fraction
             for k in range(n_entries):
                 u, r = fraction * values[e, k], columns[e, k]
                 by_site[i, r] += u
                 by_site[j, r] += u
-                coefficients[2 * n_sites + r] += u
+                mean_coefficients[2 * n_sites + r] += u
                 for m in range(n_entries):
                     covariance[r, columns[e, m]] += u * values[e, m]
-    mean = coefficients[2 * n_sites :]
+    mean = mean_coefficients[2 * n_sites :]
     for r in range(n_features):
         for s in range(n_features):
             covariance[r, s] -= mean[r] * mean[s]
     for i in range(2 * n_sites):
         for r in range(n_features):
-            by_site[i, r] -= coefficients[i] * mean[r]
+            by_site[i, r] -= mean_coefficients[i] * mean[r]
