@@ -109,6 +109,8 @@ def _advise_on_item(item: Any) -> str:
         return "convert it to a Structure with Structure.from_dict"
     if isinstance(getattr(item, "structure", None), IStructure):
         return "pass its attribute structure"
+    if isinstance(item, np.ndarray):
+        item = item.ravel()  # it may have no dimension
     if isinstance(item, list | tuple | np.ndarray) and any(map(is_crystal, item)):
         return "pass the structures in it as items of X"
     return (

@@ -91,8 +91,8 @@ def _occupancies(atoms: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
             if isinstance(species, Mapping):
                 yield 'atoms.info["occupancy"]', site, dict(species)
     for name in _OCCUPANCY_ARRAYS:
-        shares = atoms.arrays.get(name, np.empty((0, 0)))
-        if shares.ndim == 1 and shares.dtype.kind in "fiu":
+        shares = atoms.arrays.get(name)
+        if shares is not None and shares.ndim == 1 and shares.dtype.kind in "fiu":
             pairs = zip(atoms.symbols, shares.tolist(), strict=True)
             for index, (symbol, share) in enumerate(pairs):
                 yield f'atoms.arrays["{name}"]', f"site {index}", {symbol: share}

@@ -8,15 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-# How the names of files end that are not complete yet.
+# Suffix of the names of files that are not complete yet.
 _UNFINISHED = ".unfinished"
 
 
 def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file beside its place, and move it there.
 
-    After a kill or a power failure at any moment, there is the file before or the new
-    one. If the disk is full, the file before remains.
+    A kill or a power failure at any moment leaves either the previous file or the new
+    one. If the disk is full, the previous file remains.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def remove_unfinished(folder: Path, name: str = "", *, older_than: float = 0) ->
     folder : Path
         The folder.
     name : str, default=""
-        How the names begin of files to remove.
+        Beginning of the names of the files to remove.
     older_than : float, default=0
         Seconds after which no other process can be writing a file any more.
     """

@@ -183,22 +183,10 @@ def _add_fit(commands: Any) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
     from sklearn_cgcnn.datasets import load_cif_directory
     from sklearn_cgcnn.model_files import save_model
 
-    estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
-    settings = dict(map(_parameter, options.set))
-    if any(name.startswith("featurizer__") for name in settings):
-        # It decides these in place of the estimator.
-        names = {"on_error", "n_jobs", "verbose"} & settings.keys()
-        estimator.featurizer = CrystalGraphFeaturizer(
-            **{name: settings[name] for name in names}
-        )
-    try:
-        estimator.set_params(**settings)
-    except AttributeError as error:  # a part of a parameter that is not set
-        raise ValueError(f"--set names no parameter: {error}") from error
+    estimator = _estimator(options)
     crystals = load_cif_directory(options.folder, on_error="collect", verbose=1)
     code = _report(crystals.failed)
     if crystals.failed and not options.skip_unreadable:
@@ -213,6 +201,24 @@ def _fit(options: argparse.Namespace) -> int:
     save_model(estimator, options.output, card=card)
     _say(f"wrote {options.output}, trained on {n_crystals} crystals")
     return code
+
+
+def _estimator(options: argparse.Namespace) -> Any:
+    """Return an unfitted estimator with the parameters of ``--set``."""
+    from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+
+    estimator: Any = CGCNNClassifier() if options.classify else CGCNNRegressor()
+    settings = dict(map(_parameter, options.set))
+    if any(name.startswith("featurizer__") for name in settings):
+        # An estimator does not pass these on to a featurizer that it was given.
+        names = {"on_error", "n_jobs", "verbose"} & settings.keys()
+        estimator.featurizer = CrystalGraphFeaturizer(
+            **{name: settings[name] for name in names}
+        )
+    try:
+        return estimator.set_params(**settings)
+    except AttributeError as error:  # a part of a parameter that is not set
+        raise ValueError(f"--set names no parameter: {error}") from error
 
 
 def _check_target(target: Any, options: argparse.Namespace) -> None:

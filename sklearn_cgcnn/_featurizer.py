@@ -242,7 +242,7 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
         """
         self._edge_rule()
         if not isinstance(X, Iterator):
-            check_crystals(X, on_error=self.on_error)
+            check_crystals(X, on_error=self.on_error, on_disk=True)
         return self
 
     @overload
@@ -265,8 +265,8 @@ class CrystalGraphFeaturizer(  # type: ignore[call-arg]
 
         Returns
         -------
-        CrystalGraphs
-            One graph for each crystal, in order.
+        CrystalGraphs or ShardedCrystalGraphs
+            One graph for each crystal, in order. On disk if `X` is.
 
         Raises
         ------

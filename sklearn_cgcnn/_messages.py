@@ -50,7 +50,7 @@ def listing(header: str, lines: Sequence[str], limit: int) -> str:
     lines : sequence of str
         What is listed.
     limit : int
-        Largest number of lines. Of further ones only their number is given.
+        Largest number of lines that are listed. The others are only counted.
 
     Returns
     -------

@@ -25,7 +25,7 @@ def generator_of(n_jobs: int | None) -> Parallel:
         return Parallel(n_jobs=n_jobs)
 
 
-def n_processes_for(n_jobs: int | None, n_items: int, least: int) -> int:
+def n_processes_for(n_jobs: int | None, n_items: int, items_per_process: int) -> int:
     """Return the number of processes among which to divide work.
 
     Parameters
@@ -35,9 +35,9 @@ def n_processes_for(n_jobs: int | None, n_items: int, least: int) -> int:
         than pay. It means one in a process or thread that is itself one of several, and
         what joblib's context says, if there is one.
     n_items : int
-        How many items of work there are.
-    least : int
-        The number of items for which the start of a process pays.
+        Number of items of work.
+    items_per_process : int
+        Number of items for which the start of a process pays.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def n_processes_for(n_jobs: int | None, n_items: int, least: int) -> int:
         At least 1.
     """
     if n_jobs is None and _is_free_to_choose():
-        return max(1, min(int(cpu_count()), n_items // least))
+        return max(1, min(int(cpu_count()), n_items // items_per_process))
     return max(1, min(int(effective_n_jobs(n_jobs)), n_items))
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_cgcnn._estimators import collect_graphs
 from sklearn_cgcnn._progress import progress_bar
-from sklearn_cgcnn.datasets._cif_directory import cif_files, iter_readings
+from sklearn_cgcnn.datasets._cif_files import cif_files, iter_readings
 from sklearn_cgcnn.datasets._structure_file import read_structure
 from sklearn_cgcnn.graphs import CrystalGraphs
 from sklearn_cgcnn.uncertainty._members import networks_of
@@ -47,7 +47,10 @@ def expand(names: Sequence[str]) -> list[Path]:
         else:
             files.append(Path(name))
     if not files:
-        raise FileNotFoundError(f"no CIF files in {', '.join(names)}")
+        raise FileNotFoundError(
+            f"there are no CIF files in {', '.join(names)}; pass files, or folders "
+            "that contain CIF files"
+        )
     return files
 
 

@@ -184,9 +184,15 @@ def _predict_chunks(
 
 
 def _as_entry(item: Any, index: int) -> CrystalEntry:
-    if isinstance(item, CrystalEntry):
-        return item
-    return CrystalEntry(str(index), item, {})
+    entry = (
+        item if isinstance(item, CrystalEntry) else CrystalEntry(str(index), item, {})
+    )
+    if isinstance(entry.crystal, AnyGraphs):
+        raise TypeError(
+            f"crystals[{index}] is of type {type(entry.crystal).__name__}, but must be "
+            "a structure; pass graphs to the method of the estimator itself"
+        )
+    return entry
 
 
 def _rows(values: Any) -> list[Any]:

@@ -100,6 +100,7 @@ def test_molecules_get_a_box(molecule):
         ([PO], "pass the structures in it as items of X, or leave"),
         ((PO, PO), "pass the structures in it as items of X, or leave"),
         (np.zeros(3), "e.g. with Structure(lattice, species, coords) of pymatgen"),
+        (np.array(3), "Structure(lattice, species, coords)"),
         (2.5, "e.g. with Structure(lattice, species, coords) of pymatgen"),
         ((np.eye(3), [[0] * 3], [84]), "Structure(lattice, species, coords)"),
         (SimpleNamespace(cell=1), "Structure(lattice, species, coords)"),

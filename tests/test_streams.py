@@ -101,6 +101,9 @@ def test_bad_input(model, ionic, graphs):
     for X in (ionic.data[0], graphs, "folder", Path("folder")):
         with pytest.raises(TypeError, match="but must be an iterable of crystals"):
             iter_predictions(model, X)
+    for items in (iter(graphs), [ionic.data[0], CrystalEntry("a", graphs[1], {})]):
+        with pytest.raises(TypeError, match=r"crystals\[\d\] is of type CrystalGraphs"):
+            next(iter_predictions(model, items))
     with pytest.raises(ValueError, match="chunk_size"):
         iter_predictions(model, ionic.data, chunk_size=0)
 

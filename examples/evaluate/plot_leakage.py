@@ -2,7 +2,7 @@
 Keep related crystals in one fold
 =================================
 
-Datasets of crystals hold families: several entries of one compound, or one structure
+Datasets of crystals contain families: several entries of one compound, or one structure
 type with many sets of elements. Random folds put members of a family into training and
 test sets, and the error is then too low. This example compares random folds and folds
 by group with the error on crystals that are really new.

@@ -89,7 +89,7 @@ for warning in caught:
 # Other structures of the same elements
 # -------------------------------------
 # Crystals can also be strange without a single new element or distance: these are zinc
-# blendes, caesium chlorides and antifluorites. Their true energies are known.
+# blendes, cesium chlorides and antifluorites. Their true energies are known.
 
 others = make_ionic_crystals(
     150, prototypes=["zincblende", "cesium_chloride", "antifluorite"], random_state=1

@@ -100,8 +100,8 @@ energy = stability.predict(graphs)
 # %%
 # Pick the best
 # -------------
-# A compound of somewhat more than zero energy above the hull can still be made. We look
-# at candidates of up to 0.5 eV/cell, which is 0.1 eV/atom. No candidate is best in
+# A compound can often be made even if its energy is somewhat above the hull. We look at
+# candidates of up to 0.5 eV/cell, which is 0.1 eV/atom. No candidate is best in
 # everything. Those for which no other one is both stiffer and more stable are the best
 # compromises, and form the front. ``reasons`` excludes candidates that are unlike the
 # crystals that the models learned from.

@@ -84,9 +84,9 @@ for name in largest[:5]:
 print(f"... {len(arrays)} arrays; text: {', '.join(text)}")
 
 # %%
-# Most of the file are the weights of the network and the vectors of the training
-# crystals, with which ``SpreadRegressor`` compares new ones. The names tell which part
-# of the model an array belongs to:
+# Most of the file consists of the weights of the network and of the vectors of the
+# training crystals, with which ``SpreadRegressor`` compares new ones. The names tell
+# which part of the model an array belongs to:
 
 import matplotlib.pyplot as plt
 
@@ -130,7 +130,7 @@ except ModelFileError as error:
     print(str(error).replace(str(path.parent), "..."))
 
 # %%
-# A checksum does not tell who made a file: a forger can compute it anew. It protects
-# from accidents. From malice, you are protected because the file holds no code. Whether
-# the numbers in it are good ones is for tests to decide, such as those that its card
-# reports.
+# A checksum protects from accidents. It does not tell who made a file, because whoever
+# changes a file on purpose can compute the checksum anew. What protects you from malice
+# is that the file holds no code. Whether the numbers in it are good ones is for tests
+# to decide, such as those that its card reports.

@@ -3,7 +3,7 @@ Three tasks of Matbench
 =======================
 
 Matbench (Dunn et al., 2020) compares methods on fixed tasks and fixed folds. This
-example predicts three of its properties from structures with the default estimator,
+example predicts three of its properties from structures, with the default estimator and
 nothing tuned: energies of perovskites, the highest phonon frequency, and exfoliation
 energies of two-dimensional crystals. The datasets are downloaded on first use, unless
 the environment variable ``MATMINER_DATA`` names a folder that contains them.

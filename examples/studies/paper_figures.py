@@ -5,8 +5,8 @@ Tables and figures of the paper
 This script draws the figures of Xie and Grossman (2018) from the results of two
 benchmarks, ``test_bench_paper.py`` and ``test_bench_perovskites.py``, and writes their
 tables as CSV files. The page "The paper, reproduced" of the documentation shows what it
-makes, and has the commands that run the benchmarks. What a folder has no results of is
-left out::
+makes, and has the commands that run the benchmarks. Figures without results are left
+out::
 
     python examples/studies/paper_figures.py docs/results/paper --paper PAPER_STORE \
         --perovskites PEROVSKITES_STORE --data FOLDER_OF_CRYSTALS
@@ -45,8 +45,8 @@ DPI = 90  # small files
 # %%
 # Read results
 # ------------
-# A line of JSON for each finished fit. Fits that only tried the benchmark out have a
-# longer description of their part.
+# The benchmarks write a line of JSON for each finished fit. Fits that only tried the
+# benchmark out have a longer entry "part", and do not count.
 
 
 def read_results(folder, is_complete):
@@ -97,7 +97,7 @@ def paper_table(results):
 
 
 def other_scores_table(results):
-    """Return what the paper says beside mean absolute errors."""
+    """Return scores that the paper states besides mean absolute errors."""
     names = [name for name in results if name.startswith("share inside")]
     names += ["90 % line", "root mean squared error"]
     names += ["AUC", "metals", "semiconductors", "all"]
@@ -355,7 +355,7 @@ def save(figure, path):
 
 
 def write_paper(folder, output):
-    """Write what the first benchmark has results of."""
+    """Write tables and figures of the results of the first benchmark."""
     results = read_results(folder, lambda part: len(part.split()) == 2)
     paper_table(results).to_csv(output / "properties.csv", index=False)
     other_scores_table(results).to_csv(output / "other_scores.csv", index=False)
@@ -368,7 +368,7 @@ def write_paper(folder, output):
 
 
 def write_perovskites(folder, output):
-    """Write what the second benchmark has results of."""
+    """Write tables and figures of the results of the second benchmark."""
     results = read_perovskites(folder).sort_values(["choice", "seed"])
     perovskite_table(results).to_csv(output / "perovskites.csv", index=False)
     if "searches" in results:

@@ -43,7 +43,8 @@ y_train = y_train.copy()
 rng = np.random.default_rng(0)
 y_train[rng.permutation(len(train))[50:], 2] = np.nan
 y_train[rng.random(len(train)) < 0.2, 1] = np.nan
-print("known values:", dict(zip(names, np.isfinite(y_train).sum(axis=0), strict=True)))
+n_known = np.isfinite(y_train).sum(axis=0).tolist()
+print("known values:", dict(zip(names, n_known, strict=True)))
 
 # %%
 # Fit and score
@@ -96,7 +97,7 @@ for i in range(y.shape[1]):
 
 table = pd.DataFrame(
     {
-        "known values": np.isfinite(y_train).sum(axis=0),
+        "known values": n_known,
         "alone": metrics.mean_absolute_error(y_test, alone, multioutput="raw_values"),
         "together": errors,
     },

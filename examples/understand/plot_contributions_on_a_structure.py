@@ -35,9 +35,9 @@ print(explained[1])
 # %%
 # Draw it
 # -------
-# The drawing needs the atoms on all faces of the cell, and bonds. pymatgen finds both:
-# copies of a site in neighboring cells, and electronegativities, by which we join
-# anions and cations that are close.
+# The drawing needs the sites on all faces of the cell, some of which belong to
+# neighboring cells, and the bonds. We join the closest pairs of sites, which are B and
+# X.
 
 from itertools import combinations, product
 
@@ -62,12 +62,10 @@ def draw(ax, crystal, values, **style):
         if np.abs(CORNERS[start] - CORNERS[end]).sum() == 1:
             ax.plot(*corners[[start, end]].T, color="lightgray", linewidth=1)
     positions, rows = sites_in_the_cell(crystal)
-    charges = np.array([site.specie.X for site in crystal])
-    for first, second in combinations(range(len(rows)), 2):
-        length = np.linalg.norm(positions[first] - positions[second])
-        is_bond = length < 0.6 * crystal.volume ** (1 / 3)
-        if is_bond and charges[rows[first]] != charges[rows[second]]:
-            ax.plot(*positions[[first, second]].T, color="gray", linewidth=2)
+    longest_bond = 0.6 * crystal.volume ** (1 / 3)  # B to X: 0.5, A to X: 0.7
+    for pair in combinations(positions, 2):
+        if np.linalg.norm(pair[0] - pair[1]) < longest_bond:
+            ax.plot(*np.transpose(pair), color="gray", linewidth=2)
     sizes = np.array([float(site.specie.atomic_radius) for site in crystal])
     points = ax.scatter(*positions.T, s=300 * sizes[rows], c=values[rows], **style)
     for position, row in zip(positions, rows, strict=True):

@@ -12,7 +12,7 @@ S10).
 # Create two crystals
 # -------------------
 # In the rock salt structure, each site has six neighbors of the other element. As in
-# the supplement, KCl has the caesium chloride structure here, with eight neighbors.
+# the supplement, KCl has the cesium chloride structure here, with eight neighbors.
 # (Real KCl crystallizes as rock salt, too.)
 
 from pymatgen.core import Lattice, Structure

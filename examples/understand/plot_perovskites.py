@@ -48,10 +48,10 @@ table = element_contributions(model, test, roles=roles)
 print(table.round(2))
 
 # %%
-# The same means as periodic tables. On B, the highly charged ions of groups 4 and 5
-# have the lowest contributions. The model has not seen energies of sites, but only
-# their mean for each crystal. Which share of an energy it assigns to a cation, and
-# which to the anions around it, is therefore not unique.
+# The same means as periodic tables. On B, niobium and tantalum, the ions with the
+# highest charge, have by far the lowest contributions. The model has not seen energies
+# of sites, but only their mean for each crystal. Which share of an energy it assigns to
+# a cation, and which to the anions around it, is therefore not unique.
 
 from sklearn_cgcnn.inspection import PeriodicTableDisplay
 

@@ -48,7 +48,7 @@ def can_compile(device: torch.device) -> bool:
 
 
 def _numba_module(name: str) -> Any:
-    """Import a module of compiled loops, of which one takes a while and may fail."""
+    """Import a module of the Numba back end. The first import takes a while."""
     return import_module(f"sklearn_cgcnn._ops._numba_{name}")
 
 

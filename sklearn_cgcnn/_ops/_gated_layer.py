@@ -15,7 +15,7 @@ class Statistics(NamedTuple):
 
     Attributes
     ----------
-    mean, var : Tensor of shape (n_channels,)
+    mean, var : Tensor of shape (width,)
         The variance is without Bessel's correction. They have no gradient.
     """
 

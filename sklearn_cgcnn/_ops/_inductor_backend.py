@@ -61,11 +61,11 @@ class InductorEdgeSums:
         return moments
 
     def add_endpoint_terms(
-        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
+        self, fractions: Tensor, site_coefficients: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
         """Implement :meth:`MomentSums.add_endpoint_terms`."""
         var: Tensor = _compiled(_add_endpoint_terms)(
-            self.term_index, fractions, site_fractions, terms, sums
+            self.term_index, fractions, site_coefficients, terms, sums
         )
         return var
 
@@ -121,22 +121,22 @@ def _feature_moments(
     weighted = centered * fractions[:, None]
     by_site = fractions.new_zeros(2 * n_sites, features.shape[1])
     by_site = by_site.index_add(0, center, weighted).index_add(0, neighbor, weighted)
-    site_fractions = fractions.new_zeros(2 * n_sites)
-    site_fractions = site_fractions.index_add(0, center, fractions)
-    site_fractions = site_fractions.index_add(0, neighbor, fractions)
-    return mean, centered.T @ weighted, by_site, site_fractions
+    site_coefficients = fractions.new_zeros(2 * n_sites)
+    site_coefficients = site_coefficients.index_add(0, center, fractions)
+    site_coefficients = site_coefficients.index_add(0, neighbor, fractions)
+    return mean, centered.T @ weighted, by_site, site_coefficients
 
 
 def _add_endpoint_terms(
     term_index: Tensor,
     fractions: Tensor,
-    site_fractions: Tensor,
+    site_coefficients: Tensor,
     terms: Tensor,
     sums: Tensor,
 ) -> Tensor:
     """Compute :meth:`MomentSums.add_endpoint_terms`."""
     center, neighbor = term_index[0], term_index[1]
-    sums.addcmul_(terms, site_fractions[:, None])
+    sums.addcmul_(terms, site_coefficients[:, None])
     sums.index_add_(0, center, terms[neighbor] * fractions[:, None])
     sums.index_add_(0, neighbor, terms[center] * fractions[:, None])
     return (terms * sums).sum(dim=0)

@@ -96,7 +96,7 @@ class NormalizedTerms(Protocol):
             \partial t = \frac{\gamma}{\sigma}
                 \Big(G' - \frac{C}{\sigma} \partial\gamma \Big),
 
-        with the sum over i over the rows of the centers.
+        where i runs over the rows of the centers, and r over all rows.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class NormalizedTerms(Protocol):
         Returns
         -------
         grad_sites : Tensor of shape (n_sites, n_channels)
-        grad_weight : Tensor of shape (width, n_inputs)
+        grad_weight : Tensor of shape (width, 2 * n_channels + n_features)
         grad_scale, grad_shift : Tensor of shape (width,)
         """
 

@@ -47,12 +47,12 @@ class MomentSums(EdgeSums, Protocol):
         by_site : Tensor of shape (2 * n_sites, n_features)
             Sums of fraction times (features - mean). The first n_sites rows are sums
             over the edges from each site, the others over the edges to each site.
-        site_fractions : Tensor of shape (2 * n_sites,)
+        site_coefficients : Tensor of shape (2 * n_sites,)
             Sums of the fractions over the same edges.
         """
 
     def add_endpoint_terms(
-        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
+        self, fractions: Tensor, site_coefficients: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
         r"""Add, in place, the terms of both sites of each edge to the sums of both.
 
@@ -63,7 +63,7 @@ class MomentSums(EdgeSums, Protocol):
         ----------
         fractions : Tensor of shape (n_edges,)
             Weight :math:`p_k` of each edge in the statistics.
-        site_fractions : Tensor of shape (2 * n_sites,)
+        site_coefficients : Tensor of shape (2 * n_sites,)
             As returned by `feature_moments`.
         terms : Tensor of shape (2 * n_sites, width)
             The terms :math:`a \oplus b` of the sites.
@@ -142,10 +142,10 @@ class MomentsBySite:
             multiplicity = multiplicity.to(edges.weights.dtype)
             counts = edges.weights * multiplicity.index_select(0, edges.edge_index[0])
             self._fractions = counts / counts.sum()
-            self.feature_means, self._covariance, self._by_site, site_fractions = (
+            self.feature_means, self._covariance, self._by_site, site_coefficients = (
                 sums.feature_moments(self._fractions)
             )
-            self.mean_coefficients = torch.cat([site_fractions, self.feature_means])
+            self.mean_coefficients = torch.cat([site_coefficients, self.feature_means])
 
     def normalize(
         self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
@@ -173,8 +173,8 @@ class MomentsBySite:
         mean : Tensor of shape (width,)
             The mean of z, before the means of the sites are subtracted.
         """
-        site_fractions = self.mean_coefficients[: len(self._by_site)]
-        center_mean, neighbor_mean = site_fractions.view(2, -1) @ sites
+        site_coefficients = self.mean_coefficients[: len(self._by_site)]
+        center_mean, neighbor_mean = site_coefficients.view(2, -1) @ sites
         inputs_mean = torch.cat([center_mean, neighbor_mean, self.feature_means])
         mean = weight.to(inputs_mean.dtype) @ inputs_mean
         means = center_mean, neighbor_mean
@@ -259,26 +259,26 @@ class _TermsBySite:
         eps: float,
     ) -> None:
         self._moments, self._sites, self._weight = moments, sites, weight
-        self.terms, self.mean = moments.centered_terms(sites, weight)
-        self._covariances, self.var = moments.covariances(self.terms)
+        self._terms, self.mean = moments.centered_terms(sites, weight)
+        self._covariances, self.var = moments.covariances(self._terms)
         self._inverse_std = (self.var + eps).rsqrt()
-        self.scale = scale * self._inverse_std
+        self._scale = scale * self._inverse_std
         # The terms of the sites have mean zero, those of the edge features do not.
-        features_mean = moments.feature_means @ self.terms[2 * len(sites) :]
-        self.shift = shift - self.scale * features_mean
+        mean_from_features = moments.feature_means @ self._terms[2 * len(sites) :]
+        self._shift = shift - self._scale * mean_from_features
 
     def messages(self) -> GatedMessages:
         """Implement :meth:`NormalizedTerms.messages`."""
-        return self._moments.sums.messages(self.terms, self.scale, self.shift)
+        return self._moments.sums.messages(self._terms, self._scale, self._shift)
 
     def backward(self, grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Implement :meth:`NormalizedTerms.backward`."""
         grad_scale, grad_shift = self._moments.project_gradients(
-            grads, self.terms, self._covariances, self._inverse_std
+            grads, self._terms, self._covariances, self._inverse_std
         )
         # The weight is scaled, not the sums, because it is smaller.
-        scaled = (self._weight * self.scale[:, None]).to(self._weight.dtype)
+        scaled = (self._weight * self._scale[:, None]).to(self._weight.dtype)
         grad_sites, grad_weight = linear_map_gradients(
             grads, self._sites, scaled, self._moments.sums.site_ranges
         )
-        return grad_sites, grad_weight * self.scale[:, None], grad_scale, grad_shift
+        return grad_sites, grad_weight * self._scale[:, None], grad_scale, grad_shift

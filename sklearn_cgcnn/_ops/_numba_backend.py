@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -70,17 +70,21 @@ class _Moments:
         self.arrays = NumbaMoments(sums, multiplicity)
         self._sums, self._multiplicity = sums, multiplicity
 
+    @cached_property
+    def _by_torch(self) -> EdgeMoments:
+        """The same moments, computed by torch."""
+        sums = TorchEdgeSums(self._sums.edges, block_size(with_gradient=True))
+        return sums.moments(self._multiplicity)
+
     def normalize(
         self, sites: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, eps: float
     ) -> NormalizedTerms:
         """Implement :meth:`EdgeMoments.normalize`.
 
-        Torch computes it, as it is for rare cases: layers with one norm frozen, and
-        rounded weights.
+        Torch computes it, because it is needed only in rare cases: in layers with one
+        norm frozen, and for rounded weights.
         """
-        sums = TorchEdgeSums(self._sums.edges, block_size(with_gradient=True))
-        moments = sums.moments(self._multiplicity)
-        return moments.normalize(sites, weight, scale, shift, eps)
+        return self._by_torch.normalize(sites, weight, scale, shift, eps)
 
     def layer(
         self, sites: Tensor, site_fractions: Tensor, parameters: LayerParameters

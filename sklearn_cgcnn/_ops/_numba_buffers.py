@@ -13,8 +13,12 @@ import numpy as np
 
 # Largest number of bytes that are held while nobody uses them.
 _MAX_HELD = 2**28
-# The length of memory is a multiple of this: batches differ in their number of edges.
+# The length of memory is a multiple of this, so that memory of one batch also suffices
+# for batches with slightly more edges.
 _GRANULE = 2**18
+
+_lock = Lock()
+_held: list[Any] = []  # from the shortest to the longest
 
 
 class Buffer:
@@ -45,12 +49,8 @@ def free_buffers() -> None:
         _held.clear()
 
 
-_lock = Lock()
-_held: list[Any] = []
-
-
 def _take(size: int) -> Any:
-    """Return memory for this many numbers, the smallest that is held if it suffices."""
+    """Return memory for this many numbers: the smallest held that suffices, or new."""
     with _lock:
         for i, memory in enumerate(_held):
             if len(memory) >= size:
@@ -60,7 +60,7 @@ def _take(size: int) -> Any:
 
 
 def _give(memory: Any) -> None:
-    """Hold memory for the next that needs it, unless much is held already."""
+    """Hold memory for the next buffer, unless too much would be held."""
     if memory is None:
         return
     with _lock:

@@ -58,10 +58,11 @@ class NumbaEdges:
             first_edges,
             neighbors,
         )
-        if outcome in {1, 2}:  # compiled loops do not check their indices
+        # Compiled loops do not check their indices.
+        if outcome == _numba_loops.OUT_OF_RANGE:
             _check_range("edge_index", edges.edge_index, edges.n_sites)
             _check_range("columns", edges.columns, edges.n_features)
-        return outcome != 3
+        return outcome == _numba_loops.INDEXED
 
     @cached_property
     def center_ranges(self) -> list[tuple[int, int]]:
@@ -91,11 +92,12 @@ class NumbaEdges:
         possible_cuts = is_cut.nonzero()[:, 0] + 1
         if not len(possible_cuts):
             return [(0, self.edges.n_sites)]
-        nearest = torch.searchsorted(possible_cuts, torch.tensor(self._even_cuts))
-        nearest.clamp_(max=len(possible_cuts) - 1)
+        # Each even cut moves to the next possible one, or to the last.
+        chosen = torch.searchsorted(possible_cuts, torch.tensor(self._even_cuts))
+        chosen.clamp_(max=len(possible_cuts) - 1)
         # Not at the center of the next edge: sites that are only neighbors may come
         # before it.
-        cuts = first_from_here[possible_cuts[nearest].unique()]
+        cuts = first_from_here[possible_cuts[chosen].unique()]
         return list(pairwise([0, *cuts.tolist(), self.edges.n_sites]))
 
     @cached_property

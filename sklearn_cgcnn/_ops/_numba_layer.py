@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 
 def _quiet(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Let a function not warn of numbers that are too large.
+    """Silence a function's warnings of numbers that are too large.
 
-    They appear in a training that diverges, and then the loss tells.
+    They appear if a training diverges, which the loss then shows.
     """
 
     @wraps(function)
@@ -52,54 +52,53 @@ class NumbaLayer:
         site_fractions: Tensor,
         parameters: LayerParameters,
     ) -> None:
-        self._moments, self._site_fractions = moments, site_fractions.numpy()
-        self._sites = sites.contiguous().numpy()
         weight, edge_scale, edge_shift, site_scale, site_shift, eps = parameters
-        n_channels, width = sites.shape[1], len(weight)
-        self._weight = weight.numpy()
-        shape = len(moments.coefficients), width
-        self._terms, self._covariances = np.empty((2, *shape), np.float32)
-        self._edge_vectors = np.empty((6, width), np.float32)
-        self._site_vectors = np.empty((3, n_channels), np.float32)
+        self._moments, self._site_fractions = moments, site_fractions.numpy()
+        self._sites, self._weight = sites.contiguous().numpy(), weight.numpy()
         self._site_scale = site_scale.numpy()
         self._normalize(edge_scale.numpy(), edge_shift.numpy(), eps)
-        z_scale, z_shift = self._edge_vectors[2:4]
-        self._messages = NumbaMessages(edges, self._terms, z_scale, z_shift)
-        self._standard, self._updated = np.empty((2, *sites.shape), np.float32)
-        loops.update_sites(
-            self._sites,
-            self._messages.sum_rows(),
-            self._site_fractions,
-            self._site_scale,
-            site_shift.numpy(),
-            eps,
-            np.empty(n_channels),
-            self._standard,
-            self._updated,
-            *self._site_vectors,
-        )
+        self._messages = NumbaMessages(edges, self._terms, self._z_scale, self._z_shift)
+        self._update_sites(self._messages.sum_rows(), site_shift.numpy(), eps)
 
     @_quiet
     def _normalize(self, scale: Any, shift: Any, eps: float) -> None:
-        """Compute terms, and mean and variance of their sums over the edges."""
-        moments, sites, weight = self._moments, self._sites, self._weight
+        """Compute the terms of z, and the scale and the shift that normalize it."""
+        moments, weight = self._moments, self._weight
+        n_sites, n_channels = self._sites.shape
+        shape = len(moments.mean_coefficients), len(weight)
+        self._terms, self._covariances = np.empty((2, *shape), np.float32)
+        feature_terms = self._terms[2 * n_sites :]
+        feature_terms[:] = weight[:, 2 * n_channels :].T
+        self._mean_from_features = np.dot(moments.feature_means, feature_terms)
+        site_means = moments.site_coefficients @ self._sites
+        self._mean = np.dot(weight[:, : 2 * n_channels], site_means.ravel())
+        self._mean += self._mean_from_features
+        var = self._compute_covariances(site_means)
+        # Rounding may leave a variance of zero slightly negative.
+        self._var = np.maximum(var, 0).astype(np.float32)
+        self._inverse_std = 1 / np.sqrt(self._var + eps)
+        self._z_scale = scale * self._inverse_std
+        self._z_shift = shift - self._z_scale * self._mean_from_features
+
+    def _compute_covariances(self, site_means: Any) -> Any:
+        """Compute the terms of the sites and all covariances. Return the variance.
+
+        `site_means`, of shape (2, n_channels), are subtracted from the sites as centers
+        and as neighbors. The variance is in double precision.
+        """
+        moments, sites = self._moments, self._sites
         terms, covariances = self._terms, self._covariances
-        mean, var, z_scale, z_shift, inverse_std, features_mean = self._edge_vectors
         n_sites, n_channels = sites.shape
         feature_terms = terms[2 * n_sites :]
-        feature_terms[:] = weight[:, 2 * n_channels :].T
-        np.dot(moments.features_mean, feature_terms, out=features_mean)
-        site_means = moments.site_coefficients @ sites
-        np.dot(weight[:, : 2 * n_channels], site_means.ravel(), out=mean)
-        mean += features_mean
-        site_weight, by_side = _by_side(weight, n_channels), (2, n_sites, len(weight))
-        site_terms = terms[: 2 * n_sites].reshape(by_side)
-        site_covariances = covariances[: 2 * n_sites].reshape(by_side)
+        site_terms, site_covariances = (
+            _rows_by_side(rows, n_sites) for rows in (terms, covariances)
+        )
+        site_weight = _columns_by_side(self._weight, n_channels)
 
         @_quiet
-        def sum_range(start: int, stop: int) -> tuple[Any, Any]:
-            """Compute terms and covariances of a range of sites."""
-            rows, var = slice(start, stop), np.zeros(len(mean))
+        def compute_range(start: int, stop: int) -> tuple[Any, Any]:
+            """Compute a range of sites, and what it adds to the sums over all sites."""
+            rows, var = slice(start, stop), np.zeros(terms.shape[1])
             by_site, range_terms = moments.by_site[:, rows], site_terms[:, rows]
             centered = sites[rows] - site_means[:, None]
             np.matmul(centered, site_weight, out=range_terms)
@@ -109,77 +108,119 @@ class NumbaLayer:
                 start,
                 stop,
                 *moments.edges,
-                moments.coefficients,
+                moments.mean_coefficients,
                 terms,
                 covariances,
                 var,
             )
             return from_sites[0] + from_sites[1], var
 
-        (from_sites, total_var), *others = run_over_ranges(
-            sum_range, moments.site_ranges
-        )
+        (from_sites, var), *others = run_over_ranges(compute_range, moments.site_ranges)
         for other_sites, other_var in others:
             from_sites += other_sites
-            total_var += other_var
+            var += other_var
         from_sites += moments.covariance @ feature_terms
         covariances[2 * n_sites :] = from_sites
-        total_var += np.einsum("rc,rc->c", feature_terms, from_sites)
-        # Rounding may leave a variance of zero slightly negative.
-        np.maximum(total_var, 0, out=var)
-        inverse_std[:] = 1 / np.sqrt(var + eps)
-        np.multiply(scale, inverse_std, out=z_scale)
-        np.subtract(shift, z_scale * features_mean, out=z_shift)
+        return var + np.einsum("rc,rc->c", feature_terms, from_sites)
+
+    def _update_sites(self, summed: Any, shift: Any, eps: float) -> None:
+        """Compute the new site vectors from the sums of messages."""
+        n_channels = self._sites.shape[1]
+        self._standard, self._updated = np.empty((2, *self._sites.shape), np.float32)
+        self._site_mean, self._site_var, self._site_inverse_std = np.empty(
+            (3, n_channels), np.float32
+        )
+        loops.update_sites(
+            self._sites,
+            summed,
+            self._site_fractions,
+            self._site_scale,
+            shift,
+            eps,
+            np.empty(n_channels),
+            self._standard,
+            self._updated,
+            self._site_mean,
+            self._site_var,
+            self._site_inverse_std,
+        )
 
     def outputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Implement :meth:`GatedLayer.outputs`."""
-        arrays = self._updated, *self._edge_vectors[:2], *self._site_vectors[:2]
-        sites, edge_mean, edge_var, site_mean, site_var = map(torch.from_numpy, arrays)
-        return sites, edge_mean, edge_var, site_mean, site_var
+        return (
+            torch.from_numpy(self._updated),
+            torch.from_numpy(self._mean),
+            torch.from_numpy(self._var),
+            torch.from_numpy(self._site_mean),
+            torch.from_numpy(self._site_var),
+        )
 
     @_quiet
     def backward(self, grad: Tensor) -> tuple[Tensor, ...]:
         """Implement :meth:`GatedLayer.backward`."""
-        moments, sites, weight = self._moments, self._sites, self._weight
-        grad_sites, grad_summed = np.empty((2, *sites.shape), np.float32)
-        site_grads = np.empty((2, sites.shape[1]), np.float32)
+        grad_sites, grad_summed, *site_grads = self._site_gradients(grad)
+        grads = self._messages.sum_row_gradients(grad_summed)
+        edge_grads = self._edge_gradients(grads)
+        grad_weight = self._weight_gradient(grads, edge_grads, grad_sites)
+        results = grad_sites, grad_weight, *edge_grads, *site_grads
+        return tuple(map(torch.from_numpy, results))
+
+    def _site_gradients(self, grad: Tensor) -> tuple[Any, Any, Any, Any]:
+        """Return the gradients of sites, sums of messages, site scale and site shift.
+
+        That of the sites is incomplete: `_weight_gradient` adds the rest.
+        """
+        grad_sites, grad_summed = np.empty((2, *self._sites.shape), np.float32)
+        grad_scale, grad_shift = np.empty((2, self._sites.shape[1]), np.float32)
         loops.update_sites_backward(
             grad.contiguous().numpy(),
             self._updated,
             self._standard,
             self._site_fractions,
             self._site_scale,
-            self._site_vectors[2],
-            *np.empty((2, sites.shape[1])),
+            self._site_inverse_std,
+            *np.empty((2, self._sites.shape[1])),
             grad_sites,
             grad_summed,
-            *site_grads,
+            grad_scale,
+            grad_shift,
         )
-        grads = self._messages.sum_row_gradients(grad_summed)
-        _, _, z_scale, _, inverse_std, features_mean = self._edge_vectors
-        (n_sites, n_channels), width = sites.shape, len(z_scale)
+        return grad_sites, grad_summed, grad_scale, grad_shift
+
+    def _edge_gradients(self, grads: Any) -> Any:
+        """Return the gradients of the scale and the shift of the edges."""
+        width = len(self._z_scale)
         edge_grads = np.empty((2, width), np.float32)
         loops.normalize_layer_backward(
             self._terms,
             grads,
-            n_sites,
-            features_mean,
-            inverse_std,
+            len(self._sites),
+            self._mean_from_features,
+            self._inverse_std,
             *np.empty((2, width)),
             *edge_grads,
         )
+        return edge_grads
+
+    def _weight_gradient(self, grads: Any, edge_grads: Any, grad_sites: Any) -> Any:
+        """Return the gradient of the weight, and complete that of the sites in place.
+
+        `grads` are the sums of gradients of y, which are replaced by the gradients of
+        the terms.
+        """
+        sites, weight = self._sites, self._weight
+        n_sites, n_channels = sites.shape
         constants = (
-            moments.coefficients,
+            self._moments.mean_coefficients,
             self._covariances,
-            inverse_std,
-            z_scale,
+            self._inverse_std,
+            self._z_scale,
             *edge_grads,
             n_sites,
             grads,
         )
-
-        site_weight = _by_side(weight, n_channels)
-        term_grads = grads[: 2 * n_sites].reshape(2, n_sites, width)
+        site_weight = _columns_by_side(weight, n_channels)
+        term_grads = _rows_by_side(grads, n_sites)
 
         @_quiet
         def project_range(start: int, stop: int) -> Any:
@@ -193,22 +234,29 @@ class NumbaLayer:
             np.matmul(
                 range_grads.transpose(0, 2, 1),
                 sites[start:stop],
-                out=_by_side(grad_weight, n_channels).transpose(0, 2, 1),
+                out=_columns_by_side(grad_weight, n_channels).transpose(0, 2, 1),
             )
             return grad_weight
 
-        grad_weight, *others = run_over_ranges(project_range, moments.site_ranges)
+        grad_weight, *others = run_over_ranges(project_range, self._moments.site_ranges)
         for other in others:
             grad_weight[:, : 2 * n_channels] += other[:, : 2 * n_channels]
         grad_weight[:, 2 * n_channels :] = grads[2 * n_sites :].T
-        results = grad_sites, grad_weight, *edge_grads, *site_grads
-        return tuple(map(torch.from_numpy, results))
+        return grad_weight
 
 
-def _by_side(weight: Any, n_channels: int) -> Any:
+def _columns_by_side(weight: Any, n_channels: int) -> Any:
     """Return what a weight applies to the sites, as centers and as neighbors.
 
     It is a view of the weight, of shape (2, n_channels, width).
     """
     columns = weight[:, : 2 * n_channels]
     return columns.reshape(len(weight), 2, n_channels).transpose(1, 2, 0)
+
+
+def _rows_by_side(rows: Any, n_sites: int) -> Any:
+    """Return the rows that belong to the sites, as centers and as neighbors.
+
+    It is a view of the rows, of shape (2, n_sites, width).
+    """
+    return rows[: 2 * n_sites].reshape(2, n_sites, rows.shape[1])

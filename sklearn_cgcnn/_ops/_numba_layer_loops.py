@@ -11,9 +11,9 @@ terms : (2 * n_sites + n_features, width)
     Terms of the sites as centers, of the sites as neighbors, and of the edge features.
 covariances : (2 * n_sites + n_features, width)
     Covariances of z with the coefficients of the terms.
-coefficients : (2 * n_sites + n_features,), float64
-    Mean coefficients of the terms.
-features_mean : (width,)
+mean_coefficients : (2 * n_sites + n_features,), float64
+    Means of the coefficients of the terms.
+mean_from_features : (width,)
     Mean of what the features contribute to z.
 
 The remaining arrays are results, unless a docstring says otherwise.
@@ -40,7 +40,7 @@ def sum_covariances(
     first_edges: Any,
     neighbors: Any,
     fractions: Any,
-    coefficients: Any,
+    mean_coefficients: Any,
     terms: Any,
     covariances: Any,
     var: Any,
@@ -53,7 +53,8 @@ def sum_covariances(
     n_sites, width = len(first_edges) - 1, terms.shape[1]
     for i in range(start, stop):
         j = n_sites + i
-        at_center, at_neighbor = float32(coefficients[i]), float32(coefficients[j])
+        at_center = float32(mean_coefficients[i])
+        at_neighbor = float32(mean_coefficients[j])
         for c in range(width):
             covariances[i, c] += at_center * terms[i, c]
         for c in range(width):
@@ -160,7 +161,7 @@ def normalize_layer_backward(
     terms: Any,
     grads: Any,
     n_sites: int,
-    features_mean: Any,
+    mean_from_features: Any,
     inverse_std: Any,
     products: Any,
     total: Any,
@@ -185,14 +186,15 @@ def normalize_layer_backward(
     for c in range(width):
         grad_shift[c] = total[c]
         # The terms of the sites have mean zero, those of the features do not.
-        grad_scale[c] = (products[c] - features_mean[c] * total[c]) * inverse_std[c]
+        product = products[c] - mean_from_features[c] * total[c]
+        grad_scale[c] = product * inverse_std[c]
 
 
 @compile_loop
 def term_gradients(
     start: int,
     stop: int,
-    coefficients: Any,
+    mean_coefficients: Any,
     covariances: Any,
     inverse_std: Any,
     z_scale: Any,
@@ -211,7 +213,7 @@ def term_gradients(
         if part == 2:
             first, last = 2 * n_sites, len(grads)
         for r in range(first, last):
-            coefficient = float32(coefficients[r])
+            coefficient = float32(mean_coefficients[r])
             for c in range(len(z_scale)):
                 along = covariances[r, c] * (grad_scale[c] * inverse_std[c])
                 along += coefficient * grad_shift[c]

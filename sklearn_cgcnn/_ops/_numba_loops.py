@@ -41,6 +41,9 @@ from sklearn_cgcnn._ops._numba_math import (
     softplus_slope,
 )
 
+#: What `index_edges` found.
+INDEXED, OUT_OF_RANGE, NOT_SORTED = 0, 1, 2
+
 
 @inline
 def _sum_terms(
@@ -84,29 +87,29 @@ def index_edges(
 ) -> int:
     """Check the indices, and find the first edge of each center.
 
-    `edge_index`, of shape (2, n_edges), is in 64-bit integers. Returns 1 if an index of
-    a site is out of range, 2 if one of a feature is, 3 if the edges are not sorted by
-    their centers, and otherwise 0.
+    `edge_index`, of shape (2, n_edges), is in 64-bit integers. Returns `OUT_OF_RANGE`
+    if an index of a site or of a feature is, `NOT_SORTED` if the edges are not sorted
+    by their centers, and otherwise `INDEXED`.
     """
     n_sites, last = len(first_edges) - 1, 0
     for e in range(edge_index.shape[1]):
         i, j = edge_index[0, e], edge_index[1, e]
         if i < 0 or i >= n_sites or j < 0 or j >= n_sites:
-            return 1
+            return OUT_OF_RANGE
     for e in range(edge_index.shape[1]):
         i = edge_index[0, e]
         if i < last:
-            return 3
+            return NOT_SORTED
         last = i
         first_edges[i + 1] = e + 1
         neighbors[e] = edge_index[1, e]
     for i in range(n_sites):
         first_edges[i + 1] = max(first_edges[i], first_edges[i + 1])
-    least, most = 0, 0
+    least, most = 0, -1
     for e in range(columns.shape[0]):
         for k in range(columns.shape[1]):
             least, most = min(least, columns[e, k]), max(most, columns[e, k])
-    return 2 if least < 0 or most >= max(n_features, 1) else 0
+    return OUT_OF_RANGE if least < 0 or most >= n_features else INDEXED
 
 
 @compile_loop
@@ -129,7 +132,8 @@ def sum_messages(
     """Sum the weighted messages to each center, in `summed`.
 
     The gates of each edge, and its softplus or the arguments of its SiLU, are written
-    to `kept`, of shape (n_edges, width), unless it has no rows.
+    to `kept`, of shape (n_edges, width), unless it has no rows. `buffer` has the shape
+    (2, width).
     """
     n_sites, half = summed.shape
     width, y = 2 * half, buffer[0]
@@ -215,20 +219,20 @@ def sum_features(
     weights: Any,
     multiplicity: Any,
     fractions: Any,
-    coefficients: Any,
+    mean_coefficients: Any,
     by_site: Any,
     covariance: Any,
 ) -> None:
     """Compute the fraction of each edge, and weighted moments of the edge features.
 
-    This loop runs over all sites. `coefficients`, of shape
-    (2 * n_sites + n_features,), are the mean coefficients of the terms. `covariance`,
-    of shape (n_features, n_features), is the covariance matrix of the features.
-    `by_site`, of shape (2 * n_sites, n_features), are the sums of fractions times
-    features, without their mean, over the edges from each site and over those to each
-    site. These three arrays are zero before. `coefficients` and `covariance` are in
-    double precision, because a number of almost the same size is subtracted from the
-    covariances.
+    This loop runs over all sites. `mean_coefficients`, of shape
+    (2 * n_sites + n_features,), are the means of the coefficients of the terms.
+    `covariance`, of shape (n_features, n_features), is the covariance matrix of the
+    features. `by_site`, of shape (2 * n_sites, n_features), are the sums of fractions
+    times features, without their mean, over the edges from each site and over those to
+    each site. These three arrays are zero before. `mean_coefficients` and `covariance`
+    are in double precision, because a number of almost the same size is subtracted from
+    the covariances.
     """
     n_sites, n_entries, n_features = len(multiplicity), values.shape[1], len(covariance)
     total = 0.0
@@ -239,19 +243,19 @@ def sum_features(
         for e in range(first_edges[i], first_edges[i + 1]):
             j, fraction = n_sites + neighbors[e], weights[e] * multiplicity[i] / total
             fractions[e] = fraction
-            coefficients[i] += fraction
-            coefficients[j] += fraction
+            mean_coefficients[i] += fraction
+            mean_coefficients[j] += fraction
             for k in range(n_entries):
                 u, r = fraction * values[e, k], columns[e, k]
                 by_site[i, r] += u
                 by_site[j, r] += u
-                coefficients[2 * n_sites + r] += u
+                mean_coefficients[2 * n_sites + r] += u
                 for m in range(n_entries):
                     covariance[r, columns[e, m]] += u * values[e, m]
-    mean = coefficients[2 * n_sites :]
+    mean = mean_coefficients[2 * n_sites :]
     for r in range(n_features):
         for s in range(n_features):
             covariance[r, s] -= mean[r] * mean[s]
     for i in range(2 * n_sites):
         for r in range(n_features):
-            by_site[i, r] -= coefficients[i] * mean[r]
+            by_site[i, r] -= mean_coefficients[i] * mean[r]

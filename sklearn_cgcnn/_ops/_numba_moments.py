@@ -23,15 +23,15 @@ class NumbaMoments:
         Ranges of sites, one for each thread.
     edges : tuple of ndarray
         First edges, neighbors, and the weight of each edge in the statistics.
-    coefficients : ndarray of shape (2 * n_sites + n_features,), float64
-        Mean coefficients of the terms.
+    mean_coefficients : ndarray of shape (2 * n_sites + n_features,), float64
+        Means of the coefficients of the terms.
     site_coefficients : ndarray of shape (2, n_sites)
         Those of the sites as centers and as neighbors, in single precision.
     by_site : ndarray of shape (2, n_sites, n_features)
         Covariances of the features with the coefficients of the sites' terms.
     covariance : ndarray of shape (n_features, n_features)
         Covariances of the features.
-    features_mean : ndarray of shape (n_features,)
+    feature_means : ndarray of shape (n_features,)
         Means of the features.
     """
 
@@ -41,19 +41,19 @@ class NumbaMoments:
         n_rows = 2 * n_sites
         fractions = np.empty(len(edges.edges), np.float32)
         self.edges = *edges.arrays[:2], fractions
-        self.coefficients = np.zeros(n_rows + n_features)
+        self.mean_coefficients = np.zeros(n_rows + n_features)
         by_site = np.zeros((n_rows, n_features), np.float32)
         covariance = np.zeros((n_features, n_features))
         _numba_loops.sum_features(
             *edges.arrays,
             multiplicity.to(torch.float32).numpy(),
             fractions,
-            self.coefficients,
+            self.mean_coefficients,
             by_site,
             covariance,
         )
         self.by_site = by_site.reshape(2, n_sites, n_features)
         self.covariance = covariance.astype(np.float32)
-        rounded = self.coefficients.astype(np.float32)
+        rounded = self.mean_coefficients.astype(np.float32)
         self.site_coefficients = rounded[:n_rows].reshape(2, n_sites)
-        self.features_mean = rounded[n_rows:]
+        self.feature_means = rounded[n_rows:]

@@ -99,10 +99,10 @@ class TorchEdgeSums:
         return mean, covariance, by_site[:, :-1], by_site[:, -1]
 
     def add_endpoint_terms(
-        self, fractions: Tensor, site_fractions: Tensor, terms: Tensor, sums: Tensor
+        self, fractions: Tensor, site_coefficients: Tensor, terms: Tensor, sums: Tensor
     ) -> Tensor:
         """Implement :meth:`MomentSums.add_endpoint_terms`."""
-        sums.addcmul_(terms, site_fractions[:, None])
+        sums.addcmul_(terms, site_coefficients[:, None])
         center_terms, neighbor_terms = terms.chunk(2)
         center_sums, neighbor_sums = sums.chunk(2)
         for block in self.blocks:

@@ -9,8 +9,8 @@ from torch import Tensor
 from sklearn_cgcnn._ops._edge_list import EdgeList
 
 # Edges in a block. With 64 channels in single precision, a tensor of a block takes half
-# a megabyte, or a whole one without gradients, whose computation needs more tensors in
-# the cache.
+# a megabyte. Without gradients, fewer tensors must share the cache, so that each may
+# take a whole one.
 _BLOCK_SIZE, _BLOCK_SIZE_WITHOUT_GRADIENT = 2048, 4096
 
 

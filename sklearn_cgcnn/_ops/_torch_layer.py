@@ -10,9 +10,11 @@ from sklearn_cgcnn._ops._interface import EdgeMoments, LayerParameters
 class TorchLayer:
     r"""Implement :class:`GatedLayer`.
 
-    With :math:`p_i` the fraction of site i, :math:`\hat s` the sums of messages with
-    mean zero and variance one, and :math:`h = g \, (1 - e^{-v'})` the gradient of the
-    argument of the softplus, the gradient of the sums is
+    From the gradient :math:`g` of the new site vectors :math:`v'`, the argument of the
+    softplus gets the gradient :math:`h = g \, (1 - e^{-v'})`. With :math:`p_i` the
+    fraction of site i, :math:`\sigma^2` the variance of the sums of messages s, and
+    :math:`\hat s` these sums with mean zero and variance one, the gradient of the sums
+    is
 
     .. math:: \partial s_i = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} \Big(
         h_i - p_i \big(\sum_k h_k + \hat s_i \sum_k h_k \hat s_k\big)\Big).

@@ -12,10 +12,10 @@ from sklearn_cgcnn._training._packed import CrystalDataset
 # With 50 crystals, a linear baseline lowers the errors of elastic moduli, phonons and
 # formation energies by 8 to 20 %. With 250, it raises all but those of elastic moduli.
 _FEW_CRYSTALS = 100
-# Of standardized descriptors. Weaker regularization extrapolates too far: with 50
-# crystals, the largest errors of ten draws doubled.
+# Strengths of the regularization, for standardized descriptors. Weaker regularization
+# extrapolates too far: with 50 crystals, the largest errors of ten draws doubled.
 _STRENGTHS = np.logspace(1, 5, 20)
-_FEWEST = 3
+_FEWEST_VALUES = 3
 
 
 def auto_baseline(n_crystals: int) -> str | None:
@@ -64,7 +64,7 @@ def _solution(
 ) -> tuple[NDArray[np.float64], float]:
     """Return coefficients and constant of a ridge regression. NaN is missing."""
     known = np.isfinite(values) & (weights > 0)
-    if known.sum() < _FEWEST:
+    if known.sum() < _FEWEST_VALUES:
         return np.zeros(descriptors.shape[1]), 0.0
     scaler, ridge = StandardScaler(), RidgeCV(_STRENGTHS)
     weights = weights[known]

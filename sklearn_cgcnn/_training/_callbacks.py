@@ -56,7 +56,7 @@ class GaussianWeights(Callback):  # type: ignore[misc]
     """Initialize the weights of all linear maps from a Gaussian distribution.
 
     Biases keep torch's initialization. Weights from an earlier training (`partial_fit`,
-    or `fit` with `warm_start`) are kept.
+    `pretrained`, or `fit` with `warm_start`) are kept.
 
     Parameters
     ----------
@@ -257,8 +257,9 @@ class Progress(Callback):  # type: ignore[misc]
         row = net.history[-1]
         losses = {name: f"{row[name]:.4g}" for name in names if name in row}
         self.bar_.set_postfix(losses, refresh=False)
-        # A resumed training begins with the epochs of the one before it.
-        n_epochs = len(net.history) - net.n_epochs_before_
+        # Not one by one: a resumed training begins with the epochs of the interrupted
+        # one. Those that a callback has loaded do not count.
+        n_epochs = len(net.history) - net.n_epochs_at_start_
         self.bar_.update(n_epochs - self.bar_.n)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -319,10 +320,14 @@ class DivergenceGuard(Callback):  # type: ignore[misc]
                 (weights, len(net.history)),
             )
             return
-        self.diverged(net)
+        self.restore_and_raise(net)
 
-    def diverged(self, net: NeuralNet) -> NoReturn:
-        """Restore the last weights known to be good, and raise.
+    def restore_and_raise(self, net: NeuralNet) -> NoReturn:
+        """Restore the last weights known to be good, and raise an error.
+
+        Parameters
+        ----------
+        net : CrystalNet
 
         Raises
         ------

@@ -9,7 +9,8 @@ from sklearn_cgcnn._training._packed import CrystalDataset
 # epoch, and in prediction for each edge. Measured with the default network on one core
 # (AMD EPYC); others save more or less, in proportion.
 _SAVED_A_STEP, _SAVED_AN_EDGE, _SAVED_IN_PREDICTION = 1.2e-3, 2.7e-6, 0.6e-6
-# To load them takes each process 0.4 s, and to compile them each machine 2 s, once.
+# Seconds. Loading the loops takes 0.4 s in each process. Compiling them takes 2 s, once
+# on each machine.
 _LEAST_SAVED = 2.5
 
 

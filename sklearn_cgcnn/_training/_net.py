@@ -147,10 +147,10 @@ class CrystalNet(NetWithStatistics):
     def train(self, dataset: CrystalDataset, epochs: int) -> None:
         """Train for several epochs, or until a callback stops the training.
 
-        A callback stops it by `StopTraining`, or at the begin or the end of an epoch by
-        KeyboardInterrupt, as those of skorch do. Ctrl-C is raised to the caller, unlike
-        by skorch's own ``fit``: interrupting a search must not look like a finished
-        fit.
+        A callback stops it by raising `StopTraining`, or at the beginning or the end of
+        an epoch KeyboardInterrupt, as those of skorch do. Ctrl-C is raised to the
+        caller, while skorch's own ``fit`` returns: interrupting a search must not look
+        like a finished fit.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class CrystalNet(NetWithStatistics):
             # Callbacks may also have changed the weights.
             if any(map(is_complete, self.trained_epochs_)):
                 self.recompute_statistics(dataset)
-        self.check_last_step(dataset)
+        self._check_last_step(dataset)
         self._release_guards()  # their copies would double the size of the file
         if self.checkpoint:
             self.checkpoint.save(training_state(self, is_finished=True))
@@ -325,25 +325,17 @@ class CrystalNet(NetWithStatistics):
             for _, callback in self.callbacks_
         )
 
-    def check_last_step(self, dataset: CrystalDataset) -> None:
-        """Check that the last step did not diverge, as no loss has been computed since.
+    def _check_last_step(self, dataset: CrystalDataset) -> None:
+        """Raise an error if predictions for the first batch are not finite.
 
-        Parameters
-        ----------
-        dataset : CrystalDataset
-            Training crystals.
-
-        Raises
-        ------
-        TrainingDivergedError
-            If predictions for the first batch are not finite.
+        No loss has been computed since the last step, which may have diverged.
         """
         first: Sample = dataset[torch.arange(min(len(dataset), self.batch_size))]
         if bool(self.evaluation_step(first).isfinite().all()):
             return
         for guard in self._guards():
             try:
-                guard.diverged(self)
+                guard.restore_and_raise(self)
             finally:
                 self.recompute_statistics(dataset)  # of the weights that were restored
 

@@ -73,10 +73,10 @@ class CrystalDataset(Dataset, ABC):  # type: ignore[misc]
     def __init__(
         self,
         sizes: NDArray[np.int64],
-        targets: Tensor | None,
-        weights: Tensor | None,
-        device: torch.device | str,
-        y: NDArray[Any] | None,
+        targets: Tensor | None = None,
+        weights: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        y: NDArray[Any] | None = None,
     ) -> None:
         # Kept on the CPU: the size of a batch must be known without reading the GPU.
         self.sizes = torch.tensor(sizes)  # (n_crystals, 2): sites and edges
@@ -208,10 +208,8 @@ class PackedDataset(CrystalDataset):
         # All positions are copied at once, because each copy waits for a GPU.
         on_device, start = rows.to(self.targets.device), 0
         for group in groups_of([n_edges for _, n_edges in sizes], _MAX_EDGES_AT_ONCE):
-            n_crystals, n_sites, n_edges = (
-                lengths[group],
-                *zip(*sizes[group], strict=True),
-            )
+            n_crystals = lengths[group]
+            n_sites, n_edges = zip(*sizes[group], strict=True)
             stop = start + sum(n_crystals)
             selected = on_device[start:stop]
             joint = self._gather(selected, sum(n_sites), sum(n_edges))
@@ -308,13 +306,8 @@ class EdgeBoundedIterator:
 
     def __init__(self, dataset: CrystalDataset, max_edges: int) -> None:
         self.dataset = dataset
-        self._lengths, total = [0], 0
-        for cost in dataset.sizes.sum(dim=1).tolist():
-            if self._lengths[-1] and total + cost > max_edges:
-                self._lengths.append(0)
-                total = 0
-            self._lengths[-1] += 1
-            total += cost
+        groups = groups_of(dataset.sizes.sum(dim=1).tolist(), max_edges)
+        self._lengths = [group.stop - group.start for group in groups]
 
     def __len__(self) -> int:
         return len(self._lengths)

@@ -123,9 +123,7 @@ class StreamedDataset(CrystalDataset):
         batch : CrystalGraphBatch
         targets : BatchTargets
         """
-        nbytes = [
-            int(self._nbytes[part.numpy()].sum()) for part in rows.split(list(lengths))
-        ]
+        nbytes = [int(self._nbytes[part.numpy()].sum()) for part in rows.split(lengths)]
         start = 0
         for group in groups_of(nbytes, self.graphs.buffer_nbytes):
             stop = start + sum(lengths[group])

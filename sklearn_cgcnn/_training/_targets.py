@@ -20,7 +20,7 @@ class TargetEncoding(Protocol):
     score_name: ClassVar[str]
 
     def decode(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
-        """Return what a user understands by a prediction.
+        """Convert outputs to numbers in the unit of the target, or to labels.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class TargetEncoding(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NumberEncoding:
-    """Numbers, of which the network predicts the standardized ones.
+    """Numbers, which the network predicts standardized.
 
     Attributes
     ----------

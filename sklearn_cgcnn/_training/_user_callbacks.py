@@ -101,10 +101,9 @@ def _check_is_supported(
             f"validation loss, but no crystals are held out; {_HOLD_OUT}, or pass "
             "save_model=False"
         )
-    monitor = getattr(callback, "monitor", None)
-    if isinstance(monitor, str) and monitor.removesuffix("_best") in (
-        _VALIDATION_RECORDS
-    ):
+    monitor: Any = getattr(callback, "monitor", None)
+    record = monitor.removesuffix("_best") if isinstance(monitor, str) else None
+    if record in _VALIDATION_RECORDS:
         raise ValueError(
             f"{name} with monitor={monitor!r}, but no crystals are held out; "
             f"{_HOLD_OUT}, or monitor {monitor.replace('valid', 'train')!r}"

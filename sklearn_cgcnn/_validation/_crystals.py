@@ -109,7 +109,7 @@ def find_unknown_elements(
         The reason for each of these crystals, by its position in ascending order, as
         :meth:`CrystalGraphs.with_failed` takes it.
     """
-    known = np.zeros(256, dtype=bool)
+    known = np.zeros(256, dtype=bool)  # for any uint8, as atomic numbers are
     known[: len(known_elements)] = known_elements
     reasons = dict[int, str]()
     for positions, part in chunks_of(

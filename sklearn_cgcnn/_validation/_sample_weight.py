@@ -19,8 +19,7 @@ def check_sample_weight(
     n_crystals : int
         Number of crystals in X.
     name : str, default="sample_weight"
-        Name of the argument, for messages. "sample_weight_val" belongs to
-        "X_val".
+        Name of the argument, for messages. "sample_weight_val" belongs to "X_val".
 
     Returns
     -------
@@ -46,8 +45,7 @@ def check_sample_weight(
     if weights.shape != (n_crystals,):
         raise ValueError(
             f"{name} has shape {weights.shape} for {n_crystals} crystals in "
-            f"X{name.removeprefix('sample_weight')}; "
-            "pass one weight per crystal"
+            f"X{name.removeprefix('sample_weight')}; pass one weight per crystal"
         )
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 
@@ -41,8 +42,8 @@ def check_regression_target(
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{_describe_first_non_number(values, name)}, but a regressor needs "
-            f"numbers; convert {name} to numbers, or use CGCNNClassifier if it contains"
-            " labels"
+            f"numbers; convert {name} to numbers, or use CGCNNClassifier if it "
+            "contains labels"
         ) from error
     missing = np.isnan(numbers)
     bad = np.isinf(numbers) if numbers.ndim == 2 else missing | np.isinf(numbers)
@@ -168,7 +169,7 @@ def _check_target(
             f"Complex data not supported: {name} is complex; pass {name}.real"
         )
     if values.ndim == 2 and values.shape[1] == 1 and max_dimensions == 1:
-        values = _ravel_with_warning(values)
+        values = column_or_1d(values, warn=True)
     if not 1 <= values.ndim <= max_dimensions or 0 in values.shape[1:]:
         shapes = ["(n_crystals,)", "(n_crystals, n_outputs)"][:max_dimensions]
         raise ValueError(
@@ -195,13 +196,6 @@ def _check_no_none(values: NDArray[Any], name: str) -> None:
                 f"{_name_entry(name, position)} is None, but every crystal needs a "
                 f"value; {remedy}"
             )
-
-
-def _ravel_with_warning(values: NDArray[Any]) -> NDArray[Any]:
-    from sklearn.utils import column_or_1d
-
-    column: NDArray[Any] = column_or_1d(values, warn=True)
-    return column
 
 
 def _describe_first_non_number(values: NDArray[Any], name: str) -> str:

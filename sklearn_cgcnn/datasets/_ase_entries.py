@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,11 +13,21 @@ from sklearn_cgcnn.datasets._entries import (
     CrystalEntry,
     checked,
     open_text,
-    plain,
     structure_or_failure,
+    with_python_numbers,
 )
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs import Failure
+
+# Results of ASE that have a row for each site.
+_SITE_RESULTS = {
+    "born_effective_charges",
+    "charges",
+    "energies",
+    "forces",
+    "magmoms",
+    "stresses",
+}
 
 
 @validate_params(
@@ -187,9 +197,10 @@ def _read_frame(frame: str, position: str, id_key: str | None) -> CrystalEntry:
     except Exception as error:  # noqa: BLE001 - of many types for a bad line
         return CrystalEntry(position, Failure(f"is no frame ({error})"), {})
     results = atoms.calc.results if atoms.calc is not None else {}
-    properties = {**atoms.info, **_without_sites(results, len(atoms))}
+    of_crystal = {k: v for k, v in results.items() if k not in _SITE_RESULTS}
+    properties = {**atoms.info, **of_crystal}
     id_ = str(properties.pop(id_key, position)) if id_key else position
-    return CrystalEntry(id_, _structure_of(atoms), plain(properties))
+    return CrystalEntry(id_, _structure_of(atoms), with_python_numbers(properties))
 
 
 def _read_rows(path: Path, selection: str | None) -> Iterator[CrystalEntry]:
@@ -202,7 +213,7 @@ def _read_rows(path: Path, selection: str | None) -> Iterator[CrystalEntry]:
             if "energy" in row:
                 properties["energy"] = row.energy
             crystal = _structure_of(row.toatoms())
-            yield CrystalEntry(str(row.id), crystal, plain(properties))
+            yield CrystalEntry(str(row.id), crystal, with_python_numbers(properties))
 
 
 def _structure_of(atoms: Any) -> Any:
@@ -211,13 +222,4 @@ def _structure_of(atoms: Any) -> Any:
             "has no cell of three vectors; leave it out, or give it one with "
             "atoms.center(vacuum=5)"
         )
-    return structure_or_failure(lambda: structure_from_ase(atoms))
-
-
-def _without_sites(results: Mapping[str, Any], n_sites: int) -> dict[str, Any]:
-    """Leave out results of sites, such as forces, which have a row for each of them."""
-    return {
-        name: value
-        for name, value in results.items()
-        if getattr(value, "shape", ())[:1] != (n_sites,) or name == "stress"
-    }
+    return structure_or_failure(structure_from_ase, atoms)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_cgcnn._sklearn_compat import Interval, StrOptions, validate_params
-from sklearn_cgcnn.datasets._cif_directory import iter_readings, list_folder
+from sklearn_cgcnn.datasets._cif_files import iter_readings, list_folder
 from sklearn_cgcnn.datasets._entries import CrystalEntry, checked
 from sklearn_cgcnn.datasets._property_table import as_target
 from sklearn_cgcnn.graphs import Failure

@@ -80,7 +80,7 @@ def checked(
 
 
 def structure_or_failure(
-    make: Callable[[], IStructure | Failure],
+    make: Callable[..., IStructure | Failure], *args: Any, **kwargs: Any
 ) -> IStructure | Failure:
     """Call a function that makes a structure, and return what is wrong if it fails.
 
@@ -88,19 +88,21 @@ def structure_or_failure(
     ----------
     make : callable
         The function.
+    *args, **kwargs : object
+        Its arguments.
 
     Returns
     -------
     Structure or Failure
     """
     try:
-        return make()
+        return make(*args, **kwargs)
     # pymatgen and ase raise errors of many types for input that makes no sense.
     except Exception as error:  # noqa: BLE001
         return Failure(f"is no structure ({type(error).__name__}: {error})")
 
 
-def plain(properties: Mapping[str, Any]) -> dict[str, Any]:
+def with_python_numbers(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Replace scalars of numpy by numbers of Python.
 
     Parameters
@@ -129,10 +131,11 @@ def open_text(path: Path) -> TextIO:
     Returns
     -------
     file
-        In UTF-8.
+        In UTF-8. Bytes that are not are replaced by the character U+FFFD: they can
+        only be in names and comments, and must not hide the rest of the file.
     """
     with path.open("rb") as file:
         is_compressed = file.read(2) == _GZIP_MAGIC
     if is_compressed:
-        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8"))
-    return path.open(encoding="utf-8")
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8", errors="replace"))
+    return path.open(encoding="utf-8", errors="replace")

@@ -119,7 +119,7 @@ def _read_line(
     if not isinstance(item, dict):
         problem = f"line {number} has no structure under the key {structure_key!r}"
         return _bad(id_, problem, properties)
-    crystal = structure_or_failure(lambda: Structure.from_dict(item))
+    crystal = structure_or_failure(Structure.from_dict, item)
     return CrystalEntry(id_, crystal, properties)
 
 

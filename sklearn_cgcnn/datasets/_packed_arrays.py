@@ -4,22 +4,23 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from sklearn_cgcnn._sklearn_compat import StrOptions, validate_params
 from sklearn_cgcnn.datasets._entries import (
     CrystalEntry,
     checked,
-    plain,
     structure_or_failure,
+    with_python_numbers,
 )
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_POSITIONS = ("positions", "scaled_positions")
+_NAMES = ("n_sites", "numbers", "positions", "scaled_positions", "cell", "ids")
 
 
 @validate_params(
@@ -72,7 +73,8 @@ def iter_packed_arrays(
     StructureError
         If a crystal cannot be made, and `on_error` is "raise".
     ValueError
-        If an array is missing, or has another shape than expected.
+        If an array is missing or has another shape than expected, or if a file is not
+        in the format ``.npz``.
 
     Examples
     --------
@@ -92,10 +94,7 @@ def iter_packed_arrays(
         arrays, place = {k: np.asarray(v) for k, v in source.items()}, "source"
     else:
         arrays, place = _open(Path(source)), str(source)
-    known = {
-        name: (names or {}).get(name, name)
-        for name in ("n_sites", "numbers", "cell", "ids", *_POSITIONS)
-    }
+    known = {name: (names or {}).get(name, name) for name in _NAMES}
     _check_shapes(arrays, known, place)
     return checked(_read_crystals(arrays, known), place, on_error)
 
@@ -106,18 +105,24 @@ def _open(path: Path) -> dict[str, NDArray[Any]]:
             file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
             for file in sorted(path.glob("*.npy"))
         }
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    with path.open("rb") as file:
+        if not is_zipfile(file):
+            raise ValueError(
+                f"source={str(path)!r} is not a file .npz; pass one, a folder of files "
+                ".npy, or the arrays"
+            )
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _check_shapes(arrays: Arrays, known: Mapping[str, str], place: str) -> None:
-    positions = _positions_name(arrays, known)
-    for name in ("n_sites", "numbers", "cell"):
-        if known[name] not in arrays or positions is None:
-            missing = known[name] if positions is not None else known["positions"]
+    positions = "positions" if known["positions"] in arrays else "scaled_positions"
+    for name in ("n_sites", "numbers", positions, "cell"):
+        if known[name] not in arrays:
+            either = f" (nor {known['positions']!r})" if name == positions else ""
             raise ValueError(
-                f"{place} has no array {missing!r}, but only {sorted(arrays)}; pass "
-                f"names={{{name!r}: ...}} if it has another name"
+                f"{place} has no array {known[name]!r}{either}, but only "
+                f"{sorted(arrays)}; pass names={{{name!r}: ...}} if it has another name"
             )
     n_sites = arrays[known["n_sites"]]
     if n_sites.ndim != 1 or n_sites.dtype.kind not in "iu" or (n_sites < 0).any():
@@ -128,20 +133,17 @@ def _check_shapes(arrays: Arrays, known: Mapping[str, str], place: str) -> None:
     total = int(n_sites.sum())
     shapes = {
         known["numbers"]: (total,),
-        str(positions): (total, 3),
+        known[positions]: (total, 3),
         known["cell"]: (len(n_sites), 3, 3),
     }
+    if known["ids"] in arrays:
+        shapes[known["ids"]] = (len(n_sites),)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(
-                f"{place}: {name} has shape {arrays[name].shape}, but n_sites asks for "
-                f"{shape}"
+                f"{place}: {name} has shape {arrays[name].shape}, but "
+                f"{known['n_sites']} asks for {shape}"
             )
-
-
-def _positions_name(arrays: Arrays, known: Mapping[str, str]) -> str | None:
-    present = [known[name] for name in _POSITIONS if known[name] in arrays]
-    return present[0] if present else None
 
 
 def _read_crystals(arrays: Arrays, known: Mapping[str, str]) -> Iterator[CrystalEntry]:
@@ -160,12 +162,13 @@ def _read_crystals(arrays: Arrays, known: Mapping[str, str]) -> Iterator[Crystal
         start, stop = stop, stop + n
         part = slice(start, stop)
         crystal = structure_or_failure(
-            lambda part=part, row=row: Structure(  # type: ignore[misc]
-                Lattice(cells[row]),
-                numbers[part].tolist(),
-                coords[part],
-                coords_are_cartesian=is_cartesian,
-            )
+            Structure,
+            cells[row],
+            numbers[part].tolist(),
+            coords[part],
+            coords_are_cartesian=is_cartesian,
         )
-        properties = plain({name: array[row] for name, array in others.items()})
+        properties = with_python_numbers(
+            {name: array[row] for name, array in others.items()}
+        )
         yield CrystalEntry(str(row if ids is None else ids[row]), crystal, properties)

@@ -37,7 +37,7 @@ _WORKER = Path(__file__).with_name("_timed_worker.py")
 
 
 class Outcome(NamedTuple):
-    """What came of a call.
+    """The outcome of a call.
 
     Attributes
     ----------
@@ -214,12 +214,11 @@ class _Process:
             _send(self._popen, call.argument)
 
     def _outcome_of_first(self) -> Outcome:
-        if self._popen is None:
-            self._start()
+        popen = self._popen
+        if popen is None:
+            popen = self._start()
             for call in self._sent:
                 self._send(call)
-        popen = self._popen
-        assert popen is not None
         self._set_deadline(self._time_limit)
         try:
             outcome = Outcome(_receive(popen), "")
@@ -280,24 +279,13 @@ class _Process:
 
 
 @contextmanager
-def _killed_after(
-    seconds: float | None, popen: "subprocess.Popen[bytes]"
-) -> Iterator[Event]:
-    """Kill a process that is not done in time, and set the event that is returned."""
-    expired = Event()
-    if seconds is None:
-        yield expired
-        return
-
-    def expire() -> None:
-        expired.set()
-        popen.kill()
-
-    timer = Timer(seconds, expire)
+def _killed_after(seconds: float, popen: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Kill a process if the block takes too long."""
+    timer = Timer(seconds, popen.kill)
     timer.daemon = True
     timer.start()
     try:
-        yield expired
+        yield
     finally:
         timer.cancel()
         timer.join()  # it has either expired or never will

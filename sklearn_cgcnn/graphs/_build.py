@@ -17,7 +17,12 @@ from sklearn_cgcnn.exceptions import GraphFormatError, StructureError
 from sklearn_cgcnn.graphs._cells import Cell, read_cell
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs, without_graphs
 from sklearn_cgcnn.graphs._equivalence import merge_equivalent_sites
-from sklearn_cgcnn.graphs._failures import Failure, formula_of, structure_error
+from sklearn_cgcnn.graphs._failures import (
+    Failure,
+    formula_of,
+    n_sites_of,
+    structure_error,
+)
 from sklearn_cgcnn.graphs._neighbors import EDGE_RULES, EdgeRule, NeighborList
 from sklearn_cgcnn.graphs._ragged import offsets_of
 from sklearn_cgcnn.graphs._settings import graph_settings
@@ -91,7 +96,7 @@ def build_graphs(
     is_small = n_structures is not None and n_structures <= _MAX_CRYSTALS
     in_parallel = effective_n_jobs(n_jobs) > 1 and not is_small
     finished = list[CrystalGraphs]()
-    failures, n_done = dict[int, Failure](), 0
+    failures, n_done = dict[int, Failure](), first or 0
     with progress_bar(n_structures, "featurizing", "crystal", verbose) as bar:
         for part, failed in _build_chunks(chunks, rule, settings, n_jobs, in_parallel):
             if chunks.stopped:
@@ -105,10 +110,9 @@ def build_graphs(
         raise chunks.error
     if not finished:
         raise ValueError("X contains no crystals: it is empty; pass at least one")
-    failures = {(first or 0) + row: each for row, each in failures.items()}
     if on_error == "raise" or (first is None and len(failures) == n_done):
         is_last = first is None and not chunks.stopped
-        _check_failures(failures, n_done + (first or 0), on_error, is_last)
+        _check_failures(failures, n_done, on_error, is_last)
     return CrystalGraphs.concatenate(finished)
 
 
@@ -181,7 +185,7 @@ def _split_into_chunks(
             yield chunk
             n_sites, chunk = 0, []
         chunk.append(structure)
-        n_sites += 0 if isinstance(structure, Failure) else len(structure)
+        n_sites += n_sites_of(structure)
     if chunk:
         yield chunk
 
@@ -289,7 +293,7 @@ def _pack_merged(
     return CrystalGraphs(
         atomic_numbers=atomic_numbers[merged.representatives],
         multiplicity=merged.multiplicity,
-        site_offsets=offsets_of(merged.n_sites),
+        site_offsets=offsets_of(merged.sites_per_crystal),
         neighbors=merged.edges.neighbors,
         distances=merged.edges.distances,
         edge_weights=merged.edge_weights,

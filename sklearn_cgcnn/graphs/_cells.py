@@ -178,9 +178,13 @@ def _read_atomic_numbers(structure: IStructure) -> NDArray[np.uint8]:
 
 
 def _describe_disorder(site: int, species: Composition) -> str:
+    if not species:
+        return (
+            f"site {site} is empty; remove it with structure.remove_sites([{site}]), "
+            "or leave the structure out"
+        )
     described = ", ".join(f"{each}:{share:.7g}" for each, share in species.items())
-    shares = species.get_el_amt_dict().items()
-    element, _ = max(shares, key=itemgetter(1), default=("Fe", 1.0))
+    element, _ = max(species.get_el_amt_dict().items(), key=itemgetter(1))
     return (
         f"site {site} is disordered ({described}); choose an ordered approximation, or "
         "average over several, as described under disordered structures in the "

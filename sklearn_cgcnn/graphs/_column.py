@@ -86,8 +86,13 @@ class CrystalColumn(ABC):
         if isinstance(key, slice) and key.step in (None, 1):
             start, stop, _ = key.indices(len(self))
             return self._slice(start, max(start, stop))
-        rows = np.arange(len(self))[key]
-        return self._take(np.atleast_1d(rows))
+        rows = np.atleast_1d(np.arange(len(self))[key])
+        if rows.ndim > 1:
+            raise IndexError(
+                "crystal graphs have a single column and are indexed by positions in "
+                f"one dimension, got a key of shape {np.shape(key)}; pass key.ravel()"
+            )
+        return self._take(rows)
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sklearn_cgcnn.exceptions import StructureError
 from sklearn_cgcnn.graphs._neighbors import NeighborList
+from sklearn_cgcnn.graphs._ragged import offsets_of
 
 # Å. Distances in ascending order belong to one class if each differs from the one
 # before by less than this. Gaps between 1e-5 and 1e-3 Å are rare in crystals.
@@ -39,7 +40,7 @@ class MergedSites(NamedTuple):
         crystals.
     multiplicity : ndarray of shape (n_merged,), int32
         Number of sites that each merged site stands for.
-    n_sites : ndarray of shape (n_crystals,), int64
+    sites_per_crystal : ndarray of shape (n_crystals,), int64
         Number of merged sites of each crystal.
     edges : NeighborList
         Edges of the merged sites, sorted by center, then by neighbor, then by distance.
@@ -52,7 +53,7 @@ class MergedSites(NamedTuple):
 
     representatives: NDArray[np.int64]
     multiplicity: NDArray[np.int32]
-    n_sites: NDArray[np.int64]
+    sites_per_crystal: NDArray[np.int64]
     edges: NeighborList
     edge_weights: NDArray[np.uint16]
     site_map: NDArray[np.int32]
@@ -60,7 +61,7 @@ class MergedSites(NamedTuple):
 
 def merge_equivalent_sites(
     atomic_numbers: NDArray[np.uint8],
-    n_sites: NDArray[np.int64],
+    sites_per_crystal: NDArray[np.int64],
     edges: NeighborList,
 ) -> MergedSites:
     """Merge the equivalent sites of each crystal, and their equal edges.
@@ -69,7 +70,7 @@ def merge_equivalent_sites(
     ----------
     atomic_numbers : ndarray of shape (n_sites,), uint8
         Atomic number of each site, through all crystals.
-    n_sites : ndarray of shape (n_crystals,), int64
+    sites_per_crystal : ndarray of shape (n_crystals,), int64
         Number of sites of each crystal.
     edges : NeighborList
         The edges of all crystals.
@@ -85,17 +86,17 @@ def merge_equivalent_sites(
         If a site has more than 65,535 equal edges. The attribute ``index`` of the error
         is the position of the crystal.
     """
-    crystal = np.repeat(np.arange(len(n_sites)), n_sites)
-    centers = np.repeat(np.arange(len(crystal)), edges.counts)
-    neighbors = edges.neighbors + (np.cumsum(n_sites) - n_sites)[crystal[centers]]
+    n_crystals = len(sites_per_crystal)
+    crystal = np.repeat(np.arange(n_crystals), sites_per_crystal)  # (n_sites,)
+    centers = np.repeat(np.arange(len(crystal)), edges.counts)  # (n_edges,)
+    neighbors = edges.neighbors + offsets_of(sites_per_crystal)[crystal[centers]]
     classes = _classify_distances(edges.distances, crystal[centers])
     colors = _refine(atomic_numbers, crystal, edges.counts, neighbors, classes)
 
     merged, representatives = _number_merged_sites(colors)
     multiplicity = np.bincount(merged)
-    merged_per_crystal = np.bincount(crystal[representatives], minlength=len(n_sites))
-    first_merged = np.cumsum(merged_per_crystal) - merged_per_crystal
-    site_map = merged - first_merged[crystal]
+    merged_per_crystal = np.bincount(crystal[representatives], minlength=n_crystals)
+    site_map = merged - offsets_of(merged_per_crystal)[crystal]
 
     # All sites that a merged site stands for have the same number of equal edges.
     example, group, count = _group_edges(
@@ -107,7 +108,7 @@ def merge_equivalent_sites(
     return MergedSites(
         representatives=representatives,
         multiplicity=multiplicity.astype(np.int32),
-        n_sites=merged_per_crystal,
+        sites_per_crystal=merged_per_crystal,
         edges=NeighborList(
             counts=np.bincount(merged_centers, minlength=len(representatives)),
             neighbors=site_map[neighbors[example]].astype(np.int32),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pymatgen.core.composition import Composition
+from pymatgen.core.structure import IStructure
 
 from sklearn_cgcnn._messages import listing
 from sklearn_cgcnn.exceptions import StructureError
@@ -81,6 +82,21 @@ def formula_of(composition: Composition) -> str:
     """
     # Composition.formula would warn about elements without an electronegativity.
     return " ".join(f"{species}{n:g}" for species, n in composition.items())
+
+
+def n_sites_of(crystal: IStructure | Failure) -> int:
+    """Return the number of sites of a crystal, 0 if it cannot become a graph.
+
+    Parameters
+    ----------
+    crystal : Structure or Failure
+        The crystal, or what takes its place.
+
+    Returns
+    -------
+    int
+    """
+    return 0 if isinstance(crystal, Failure) else len(crystal)
 
 
 def structure_error(

@@ -10,11 +10,11 @@ from typing import Any, Self
 from sklearn_cgcnn._atomic_file import write_atomically
 from sklearn_cgcnn.exceptions import GraphFormatError
 
-#: Raise it when the manifest or the layout of the folder changes. The arrays inside a
-#: shard have a version of their own.
-MANIFEST_VERSION = 1
+MANIFEST_NAME = "shards.json"
 
-_NAME = "shards.json"
+# Raise it when the manifest or the layout of the folder changes. The arrays inside a
+# shard have a version of their own.
+_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -120,19 +120,14 @@ class Manifest:
         """
         return replace(self, shards=self.shards[:n_shards])
 
-    def identity(self, n_shards: int) -> str:
-        """Return a hash of the first shards, which shards that follow do not change.
-
-        Parameters
-        ----------
-        n_shards : int
-            Number of shards.
+    def identity(self) -> str:
+        """Return a hash of the graphs in all shards.
 
         Returns
         -------
         str
         """
-        return _sha256([shard.sha256 for shard in self.shards[:n_shards]])
+        return _sha256([shard.sha256 for shard in self.shards])
 
     def write(self, folder: Path) -> None:
         """Replace the manifest of a folder.
@@ -142,12 +137,13 @@ class Manifest:
         folder : Path
             The folder.
         """
-        contents = {"format_version": MANIFEST_VERSION, **asdict(self)}
+        contents = self._contents()
+        checksum = _sha256(contents)
         # Shards are separate lines, so that a person can read and compare them.
         shards = ",\n".join(json.dumps(shard) for shard in contents.pop("shards"))
-        stored = json.dumps({**contents, "sha256": _sha256(self._checked())})
+        stored = json.dumps({**contents, "sha256": checksum})
         text = f'{stored[:-1]},\n"shards": [\n{shards}\n]}}\n'
-        write_atomically(folder / _NAME, [text.encode()])
+        write_atomically(folder / MANIFEST_NAME, [text.encode()])
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -169,7 +165,7 @@ class Manifest:
         GraphFormatError
             If the manifest is damaged, or has an unknown format version.
         """
-        path = folder / _NAME
+        path = folder / MANIFEST_NAME
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} does not exist; pass the folder that "
@@ -180,10 +176,10 @@ class Manifest:
             version = stored.pop("format_version")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
-        if version != MANIFEST_VERSION:
+        if version != _VERSION:
             raise GraphFormatError(
                 f"{path} has format version {version}, but this release reads version "
-                f"{MANIFEST_VERSION}; use a newer release, or featurize the structures "
+                f"{_VERSION}; use a newer release, or featurize the structures "
                 "again"
             )
         return cls._from_json(stored, path)
@@ -200,12 +196,13 @@ class Manifest:
             manifest = cls(**fields, shards=tuple(shards))
         except (KeyError, TypeError) as error:
             raise _damaged(path) from error
-        if checksum != _sha256(manifest._checked()):
+        if checksum != _sha256(manifest._contents()):
             raise _damaged(path)
         return manifest
 
-    def _checked(self) -> dict[str, Any]:
-        return {"format_version": MANIFEST_VERSION, **asdict(self)}
+    def _contents(self) -> dict[str, Any]:
+        """Return what the file holds besides its checksum, which covers all of it."""
+        return {"format_version": _VERSION, **asdict(self)}
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -220,7 +217,7 @@ class Manifest:
         -------
         bool
         """
-        return (folder / _NAME).is_file()
+        return (folder / MANIFEST_NAME).is_file()
 
 
 def _sha256(contents: Any) -> str:

@@ -84,7 +84,7 @@ def write_shard(
 
 
 def read_shard(path: Path, checksum: str) -> dict[str, Any]:
-    """Map a shard into memory, verified when this process first touches it.
+    """Map a shard into memory, verified when this process first reads it.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ class ShardFolder:
         return int(self.offsets[-1])
 
     def read(self, index: int) -> CrystalGraphs:
-        """Map a shard into memory, verified at the first touch.
+        """Map a shard into memory, verified when this process first reads it.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class ShardFolder:
 
     @cached_property
     def sizes(self) -> Sizes:
-        """How large the graphs of all crystals are. This touches every shard."""
+        """How large the graphs of all crystals are. This reads every shard."""
         parts = [_sizes_of(self.read(index)) for index in range(len(self.shards))]
         parts.append(Sizes(*np.zeros((3, 0), dtype=np.int64)))
         return Sizes(*map(np.concatenate, zip(*parts, strict=True)))

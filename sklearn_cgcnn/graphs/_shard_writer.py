@@ -12,9 +12,9 @@ from sklearn_cgcnn._progress import progress_bar
 from sklearn_cgcnn.exceptions import GraphSettingsError
 from sklearn_cgcnn.graphs._build import build_graphs
 from sklearn_cgcnn.graphs._crystal_graphs import CrystalGraphs
-from sklearn_cgcnn.graphs._failures import Failure
+from sklearn_cgcnn.graphs._failures import Failure, n_sites_of
 from sklearn_cgcnn.graphs._invariants import DTYPES
-from sklearn_cgcnn.graphs._manifest import Manifest, Shard
+from sklearn_cgcnn.graphs._manifest import MANIFEST_NAME, Manifest, Shard
 from sklearn_cgcnn.graphs._neighbors import EdgeRule
 from sklearn_cgcnn.graphs._settings import describe_differences, graph_settings
 from sklearn_cgcnn.graphs._shard_file import write_shard
@@ -103,10 +103,11 @@ def write_shards(
             manifest = _add_shard(path, manifest, graphs)
             n_done += len(graphs)
             bar.update(len(graphs))
+    if not manifest.is_complete and manifest.shards:
+        # Also if nothing was appended: the folder stays as complete as it was.
+        manifest.completed().write(path)
     if not n_done:
         raise ValueError("X contains no crystals: it is empty; pass at least one")
-    if not manifest.is_complete:
-        manifest.completed().write(path)
     return ShardedCrystalGraphs(path)
 
 
@@ -120,9 +121,11 @@ def _begin(
             'same crystals to end an interrupted writing, or if_exists="append" to add '
             "crystals"
         )
-    remove_unfinished(path)
+    # A folder without a manifest may be someone else's, with other unfinished files.
+    remove_unfinished(path, MANIFEST_NAME)
     if not Manifest.exists(path):
         return _begin_anew(path, Manifest(settings, shard_size))
+    remove_unfinished(path)
     manifest = Manifest.read(path)
     if manifest.settings != settings:
         differences = describe_differences(settings, manifest.settings)
@@ -167,7 +170,7 @@ def _skip_written(
                 'before; to resume, pass the same ones, and if_exists="append" to add '
                 "others"
             )
-        n_found = 0 if isinstance(structure, Failure) else len(structure)
+        n_found = n_sites_of(structure)
         # A crystal that failed has no sites on disk.
         if n_sites and n_found != n_sites:
             raise ValueError(
@@ -200,31 +203,27 @@ def _shard_from(
     shard_size: int,
 ) -> Iterator[IStructure | Failure]:
     yield first
-    n_crystals, n_sites = 1, _n_sites(first)
+    n_crystals, n_sites = 1, n_sites_of(first)
     while n_crystals < shard_size and n_sites < _MAX_SITES:
         structure = next(others, None)
         if structure is None:
             return
         yield structure
-        n_crystals, n_sites = n_crystals + 1, n_sites + _n_sites(structure)
-
-
-def _n_sites(structure: IStructure | Failure) -> int:
-    return 0 if isinstance(structure, Failure) else len(structure)
+        n_crystals, n_sites = n_crystals + 1, n_sites + n_sites_of(structure)
 
 
 def _add_shard(path: Path, manifest: Manifest, graphs: CrystalGraphs) -> Manifest:
     """Write a shard, and then the manifest that lists it."""
-    name = f"{len(manifest.shards):06}.safetensors"
+    file = f"{len(manifest.shards):06}.safetensors"
     arrays = {name: getattr(graphs, name) for name in DTYPES}
     contents = {"settings": graphs.settings, "failed": dict(graphs.failed)}
     shard = Shard(
-        file=name,
+        file=file,
         n_crystals=len(graphs),
         n_failed=len(graphs.failed),
         elements=tuple(np.unique(graphs.atomic_numbers).tolist()),
         longest_edge=float(graphs.distances.max(initial=0.0)),
-        sha256=write_shard(path / name, arrays, contents),
+        sha256=write_shard(path / file, arrays, contents),
     )
     manifest = manifest.add(shard)
     manifest.write(path)

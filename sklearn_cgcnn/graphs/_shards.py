@@ -66,8 +66,8 @@ class ShardedCrystalGraphs(CrystalColumn):
     Notes
     -----
     Each shard is a file in the safetensors format. ``shards.json`` lists them with
-    their checksums (SHA-256). A process reads a file completely when it first touches
-    it, and compares it with the checksum. After that, it maps the file into memory.
+    their checksums (SHA-256). When a process first needs a file, it reads the whole
+    file and compares it with the checksum. After that, it maps the file into memory.
 
     Examples
     --------
@@ -191,7 +191,7 @@ class ShardedCrystalGraphs(CrystalColumn):
         -------
         str
         """
-        return self._folder.manifest.identity(len(self._folder.shards))
+        return self._folder.manifest.identity()
 
     def check(self) -> None:
         """Read all files of the folder, and compare them with their checksums.
@@ -285,9 +285,11 @@ class ShardedCrystalGraphs(CrystalColumn):
             local = rows[positions] - offsets[index]
             if not np.array_equal(local, np.arange(len(graphs))):
                 graphs = graphs[local]
-            marked = self._pick(self._marked, positions)
-            places = {p: place for place, p in enumerate(positions.tolist())}
-            marked = {places[position]: reason for position, reason in marked.items()}
+            marked = {
+                place: self._marked[row]
+                for place, row in enumerate(rows[positions].tolist())
+                if row in self._marked
+            }
             yield positions, graphs.with_failed(marked)
 
     def reading_order(self) -> NDArray[np.intp] | None:
@@ -380,13 +382,14 @@ class ShardedCrystalGraphs(CrystalColumn):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.path = Path(state["path"])
         self.buffer_nbytes = state["buffer_nbytes"]
-        manifest, n_shards = Manifest.read(self.path), state["n_shards"]
-        if manifest.identity(n_shards) != state["identity"]:
+        # Shards may have been appended since.
+        manifest = Manifest.read(self.path).first(state["n_shards"])
+        if manifest.identity() != state["identity"]:
             raise GraphFormatError(
                 f"{self.path} holds other graphs than when this object was pickled; "
                 "open the folder anew"
             )
-        self._folder = ShardFolder(self.path, manifest.first(n_shards))
+        self._folder = ShardFolder(self.path, manifest)
         self._rows, self._marked = state["rows"], state["marked"]
 
 

@@ -109,8 +109,13 @@ def read_graphs(folder: Path, mmap_mode: Literal["r", "c"] | None) -> dict[str, 
 
 def _read_header(folder: Path) -> dict[str, Any]:
     """Read the header of a folder, of any version. Its settings are a dict."""
+    path = folder / _HEADER
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; pass a folder that CrystalGraphs.save wrote"
+        )
     try:
-        header: dict[str, Any] = json.loads((folder / _HEADER).read_text())
+        header: dict[str, Any] = json.loads(path.read_text())
         header["settings"] = dict(header["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise _bad_header(folder) from error

@@ -57,7 +57,7 @@ def crystal_groups(
     ndarray of shape (n_crystals,), str
         The label of each crystal, for the parameter ``groups`` of scikit-learn. It
         depends neither on the order of the sites nor on the choice of the cell and its
-        origin.
+        origin. It is empty for graphs that failed.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain, groupby
+from typing import Any
 
 import numpy as np
 from joblib import delayed
@@ -87,6 +88,21 @@ def _occupied_positions(
     cell: Cell, index: int, symprec: float
 ) -> tuple[int, dict[int, str]]:
     """Return the space group, and one Wyckoff letter per orbit of each element."""
+    symmetry = _find_symmetry(cell, index, symprec)
+    # `equivalent_atoms` would split the orbits in a supercell of lower symmetry.
+    _, firsts = np.unique(symmetry.crystallographic_orbits, return_index=True)
+    letters: defaultdict[int, str] = defaultdict(str)
+    for site in firsts:
+        letters[int(cell.atomic_numbers[site])] += symmetry.wyckoffs[site]
+    space_group = int(symmetry.number)
+    return (
+        MIRROR_IMAGES.get(space_group, space_group),
+        {number: "".join(sorted(each)) for number, each in letters.items()},
+    )
+
+
+def _find_symmetry(cell: Cell, index: int, symprec: float) -> Any:
+    """Return what spglib says about the symmetry of a crystal."""
     # Only prototypes need spglib, which this import loads.
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
@@ -106,7 +122,7 @@ def _occupied_positions(
     try:
         # With a negative angle_tolerance, symprec is the only tolerance.
         analyzer = SpacegroupAnalyzer(structure, symprec, angle_tolerance=-1)
-        symmetry = analyzer.get_symmetry_dataset()
+        return analyzer.get_symmetry_dataset()
     except ValueError as error:
         raise _error(
             cell,
@@ -114,16 +130,6 @@ def _occupied_positions(
             f"spglib found no symmetry with symprec={symprec:g} ({error}); pass a "
             "smaller symprec, or leave it out",
         ) from error
-    # `equivalent_atoms` would split the orbits in a supercell of lower symmetry.
-    _, firsts = np.unique(symmetry.crystallographic_orbits, return_index=True)
-    letters: defaultdict[int, str] = defaultdict(str)
-    for site in firsts:
-        letters[int(cell.atomic_numbers[site])] += symmetry.wyckoffs[site]
-    space_group = int(symmetry.number)
-    return (
-        MIRROR_IMAGES.get(space_group, space_group),
-        {number: "".join(sorted(each)) for number, each in letters.items()},
-    )
 
 
 def _error(cell: Cell, index: int, problem: str) -> StructureError:

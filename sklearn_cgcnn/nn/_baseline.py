@@ -71,7 +71,7 @@ class LinearBaseline(nn.Module):
         self.bias.copy_(bias)
 
     def site_descriptors(self, batch: CrystalGraphBatch) -> Tensor:
-        """Compute what the linear model knows of each site.
+        """Compute the descriptors of each site.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class LinearBaseline(nn.Module):
         sums = of_edges.new_zeros(len(properties), 3)
         sums = sums.index_add(0, center, of_edges * weights[:, None])
         counts = weights.new_zeros(len(properties)).index_add(0, center, weights)
-        # A site without edges has no lengths: zeros.
+        # The descriptors of edges are zero for a site that has none.
         mean, mean_square, difference = (sums / counts.clamp(min=1)[:, None]).unbind(1)
         variance = mean_square - mean**2
         others = torch.stack([mean, variance, difference], dim=1)

@@ -1,6 +1,6 @@
 """The batch: several crystals as one graph, which every part of the network takes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate
@@ -19,19 +19,6 @@ from sklearn_cgcnn._ops import (
     edge_sums,
     supports_fused_sums,
     to_dense,
-)
-
-# Attributes that differ between the parts of a batch.
-_PARTS = (
-    "atomic_numbers",
-    "edge_index",
-    "distances",
-    "multiplicity",
-    "edge_weights",
-    "crystal_index",
-    "n_crystals",
-    "edge_columns",
-    "edge_values",
 )
 
 
@@ -125,11 +112,11 @@ class CrystalGraphBatch:
         -------
         CrystalGraphBatch
         """
-        values: dict[str, Any] = {
-            each.name: getattr(self, each.name) for each in fields(self)
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        tensors: dict[str, Any] = {
+            k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)
         }
-        tensors = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
-        return replace(self, **{**values, **tensors})
+        return replace(self, **tensors)
 
     def split(
         self,
@@ -158,19 +145,23 @@ class CrystalGraphBatch:
             no_features if each is None else each.split(n_edges)
             for each in (self.edge_columns, self.edge_values)
         )
-        parts = zip(
-            self.atomic_numbers.split(n_sites),
-            map(sub, self.edge_index.split(n_edges, dim=1), first_sites),
-            self.distances.split(n_edges),
-            self.multiplicity.split(n_sites),
-            self.edge_weights.split(n_edges),
-            map(sub, self.crystal_index.split(n_sites), first_crystals),
-            n_crystals,
-            columns,
-            values,
-            strict=True,
-        )
-        return [replace(self, **dict(zip(_PARTS, each, strict=True))) for each in parts]
+        parts: dict[str, Iterable[Any]] = {
+            "atomic_numbers": self.atomic_numbers.split(n_sites),
+            "edge_index": map(sub, self.edge_index.split(n_edges, dim=1), first_sites),
+            "distances": self.distances.split(n_edges),
+            "multiplicity": self.multiplicity.split(n_sites),
+            "edge_weights": self.edge_weights.split(n_edges),
+            "crystal_index": map(
+                sub, self.crystal_index.split(n_sites), first_crystals
+            ),
+            "n_crystals": n_crystals,
+            "edge_columns": columns,
+            "edge_values": values,
+        }
+        return [
+            replace(self, **dict(zip(parts, each, strict=True)))
+            for each in zip(*parts.values(), strict=True)
+        ]
 
     def with_edge_features(
         self, columns: Tensor, values: Tensor, n_features: int
@@ -300,7 +291,10 @@ class CrystalGraphBatch:
 
     @property
     def supports_fused_sums(self) -> bool:
-        """Whether fused kernels support the edge features: their type and device."""
+        """Whether fused kernels support the entries of the edge features.
+
+        This depends on their type, their device, and whether they need a gradient.
+        """
         return supports_fused_sums(self._sparse_features()[1])
 
     @cached_property

@@ -167,7 +167,7 @@ class CGCNN(nn.Module):
         return values
 
     def baseline_descriptors(self, batch: CrystalGraphBatch) -> Tensor:
-        """Compute what the linear baseline knows of each crystal.
+        """Compute the descriptors that the linear baseline predicts from.
 
         Parameters
         ----------
@@ -324,8 +324,8 @@ class CGCNN(nn.Module):
         """
         named = dict(self.named_parameters())
         if layers == "convolutions":
-            kept = set(self.readout_parameters())
-            return [each for each in named.values() if each not in kept]
+            of_readout = set(self.readout_parameters())
+            return [each for each in named.values() if each not in of_readout]
         if isinstance(layers, int):
             if layers > len(self.convs):
                 raise ValueError(
@@ -334,9 +334,9 @@ class CGCNN(nn.Module):
                 )
             parts = [self.site_features, self.edge_basis, self.embedding]
             parts += self.convs[:layers]
-            readout = set(self.readout.parameters())  # they may share an activation
             found = {each for part in parts for each in part.parameters()}
-            return [each for each in named.values() if each in found - readout]
+            found -= set(self.readout.parameters())  # an activation that they share
+            return [each for each in named.values() if each in found]
         selected = []
         for pattern in layers:
             matches = fnmatch.filter(named, pattern)

@@ -60,7 +60,7 @@ class Conv(nn.Module, ABC):
     ...         messages = weights * self.activation(self.linear(inputs))
     ...         total = torch.zeros_like(sites).index_add(0, center, messages)
     ...         count = torch.zeros_like(sites[:, :1]).index_add(0, center, weights)
-    ...         return sites + total / count
+    ...         return sites + total / count.clamp(min=1)
     >>> model = CGCNNRegressor(conv=MeanConv)
     """
 

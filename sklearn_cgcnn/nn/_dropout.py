@@ -47,7 +47,7 @@ class Dropout(nn.Module):
             One row per crystal, or one row per site.
         n_crystals : int
             Number of crystals.
-        crystal_index : Tensor of shape (n_rows,), int64, default=None
+        crystal_index : Tensor of shape (n_rows,), int64, or None, default=None
             Crystal that each row belongs to. None means one row per crystal.
 
         Returns

@@ -48,10 +48,11 @@ class GatedConv(Conv):
     Notes
     -----
     The linear map of z is split in three. The maps of v_i and v_j are computed once per
-    site and then gathered by the edges; only the map of u is computed per edge. With
-    softplus, with or without batch normalization, fused kernels compute the sum over
-    the edges. Other norms and activations, and edge features that are learned, use the
-    equation written out. Tests check the fused kernels against it.
+    site and then gathered by the edges; only the map of u is computed per edge. Fused
+    kernels compute the sum over the edges if the activation is softplus, with batch
+    normalization or without a norm, and if the entries of the edge features are
+    constant. Otherwise it is computed as the equation is written. Tests check the fused
+    kernels against it.
 
     Examples
     --------
@@ -99,7 +100,8 @@ class GatedConv(Conv):
         norms = self._batch_norms(batch) if fused else None
         if norms is not None:
             return self._update_fused(sites, batch, *norms)
-        summed = (self._sum_fused if fused else self._sum_reference)(sites, batch)
+        sum_messages = self._sum_fused if fused else self._sum_reference
+        summed = sum_messages(sites, batch)
         if self.site_norm is None:
             return sites + summed
         return self.activation(sites + self.site_norm(summed, batch.multiplicity))
@@ -171,7 +173,7 @@ class GatedConv(Conv):
         summed, mean, var = normalized_gated_sum(
             sites, weight, norm.weight, norm.bias, batch.edge_moments, norm.eps
         )
-        norm.update_statistics(mean, var, batch.edge_counts)
+        norm.update_statistics(mean, var, counts)
         return summed
 
 

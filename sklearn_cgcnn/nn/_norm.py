@@ -164,13 +164,14 @@ class BatchNorm(nn.Module):
         None
             The norm is in training mode inside the context, and stays so after it.
         """
+        momentum = self.momentum
         self.num_batches_tracked.zero_()
         self.momentum = None
         self.train()
         try:
             yield
         finally:
-            self.momentum = type(self).momentum
+            self.momentum = momentum
 
 
 class _Normalize(torch.autograd.Function):

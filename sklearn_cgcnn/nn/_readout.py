@@ -20,7 +20,7 @@ class Readout(nn.Module, ABC):
     Parameters
     ----------
     n_channels : int
-        Width of the input of the first layer, which is the output if there are no
+        Width of the input of the first layer, which is the output layer if there are no
         hidden layers.
     pooling : Pooling
         Computes values of crystals from values of sites.

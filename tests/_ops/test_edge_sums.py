@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -88,11 +89,11 @@ def all_sums(sums):
     scale, shift, std = torch.rand(3, 10, generator=generator) + 0.1
     grad = torch.randn(n_sites, 5, generator=generator)
     messages = sums.messages(terms, scale, shift)
-    mean, covariance, by_site, site_fractions = sums.feature_moments(fractions)
+    mean, covariance, by_site, site_coefficients = sums.feature_moments(fractions)
     site_sums = grad_sums[:-3].clone()
-    var = sums.add_endpoint_terms(fractions, site_fractions, terms[:-3], site_sums)
+    var = sums.add_endpoint_terms(fractions, site_coefficients, terms[:-3], site_sums)
     projected, covariances = grad_sums.clone(), grad_sums.flip(0).contiguous()
-    mean_coefficients = torch.cat([site_fractions, mean])
+    mean_coefficients = torch.cat([site_coefficients, mean])
     grad_scale = sums.project_gradients(
         projected, terms, mean_coefficients, shift, covariances, 1 / std
     )
@@ -102,7 +103,7 @@ def all_sums(sums):
         "mean of the features": mean,
         "covariance of the features": covariance,
         "features by site": by_site,
-        "fractions by site": site_fractions,
+        "fractions by site": site_coefficients,
         "sums with endpoint terms": site_sums,
         "variance": var,
         "projected gradients": projected,
@@ -165,7 +166,8 @@ def test_covariance_of_features_far_from_zero():
     edges.values.copy_(10 + edges.values / 100)
     moments = NumbaEdgeSums(edges, 1).moments(multiplicity_of(edges))
     values, weights = edges.values.double().numpy(), edge_fractions(edges).double()
-    mean, weights = moments.arrays.coefficients[2 * edges.n_sites :], weights.numpy()
+    weights = weights.numpy()
+    mean = moments.arrays.mean_coefficients[2 * edges.n_sites :]
     np.testing.assert_allclose(mean, weights @ values, rtol=1e-6)
     expected = np.cov(values.T, aweights=weights, ddof=0)
     np.testing.assert_allclose(
@@ -248,6 +250,12 @@ def test_indices_out_of_range_are_refused(name, bad, message):
         NumbaEdgeSums(edges, 1)
 
 
+def test_an_entry_without_a_feature_is_refused():
+    edges = several_crystals([3], n_features=1)
+    with pytest.raises(IndexError, match="columns"):
+        NumbaEdgeSums(replace(edges, n_features=0), 1)
+
+
 def test_many_features_with_inductor(monkeypatch):
     monkeypatch.setattr(_inductor_backend, "_compiled", lambda function: function)
     edges = several_crystals([4, 7], n_features=40)
@@ -276,7 +284,7 @@ def test_a_feature_with_several_entries_is_their_sum():
     edges.weights.copy_(torch.tensor([1.0, 3.0]))
     mean, covariance, *_ = by_torch(edges).feature_moments(edges.weights / 4)
     moments = NumbaEdgeSums(edges, 1).moments(torch.ones(1))
-    np.testing.assert_allclose(moments.arrays.coefficients[2:], mean)
+    np.testing.assert_allclose(moments.arrays.mean_coefficients[2:], mean)
     np.testing.assert_allclose(moments.arrays.covariance, covariance, rtol=1e-6)
 
 

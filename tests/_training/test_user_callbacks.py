@@ -293,6 +293,16 @@ def test_a_training_continues_from_a_checkpoint(graphs, ionic, tmp_path, kind):
     assert second.loss_curve_[3] < first.loss_curve_[0]
 
 
+def test_epochs_of_a_checkpoint_do_not_advance_the_bar(graphs, ionic, tmp_path, capsys):
+    save = Checkpoint(monitor=None, dirname=str(tmp_path))
+    CGCNNRegressor(callbacks=[save], **SMALL).fit(graphs, ionic.target)
+    model = CGCNNRegressor(callbacks=[LoadInitState(save)], verbose=1, **SMALL)
+    model.fit(graphs, ionic.target)
+    assert len(model.net_.history) == 3 + 3
+    last = capsys.readouterr().err.split("training:")[-1]
+    assert "3/3" in last
+
+
 # The rest
 
 

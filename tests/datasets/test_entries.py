@@ -91,6 +91,13 @@ def test_bad_entries_of_text_files(reader, structures):
     assert dict(graphs.failed) == {0: bad.crystal.reason}
 
 
+def test_bytes_of_another_encoding_do_not_end_a_file(reader, structures):
+    iterate, options, _, path = reader
+    path.write_bytes(path.read_bytes().replace(b"mp-2", "mp-ü".encode("latin-1")))
+    entries = assert_same_crystals(iterate(path, **options), structures)
+    assert [entry.id for entry in entries] == ["mp-0", "mp-1", "mp-�", "mp-3", "mp-4"]
+
+
 def test_one_entry_is_read_at_a_time(reader):
     iterate, options, _, path = reader
     text = path.read_text()
@@ -116,6 +123,22 @@ def test_bad_json_lines(structures, tmp_path, line, reason):
     with pytest.raises(StructureError, match=reason):
         list(iter_json_lines(path))
     assert bad.id == "1"
+
+
+def test_results_of_crystals_are_kept_and_those_of_sites_are_not(tmp_path):
+    path = tmp_path / "frame.xyz"
+    path.write_text(
+        """3
+Lattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3:forces:R:3 dipole="1 2 3"
+H 0 0 0 0 0 1
+H 1 0 0 0 0 1
+O 0 1 0 0 0 1
+"""
+    )
+    [entry] = iter_extended_xyz(path)
+    assert {name: list(value) for name, value in entry.properties.items()} == {
+        "dipole": [1, 2, 3]
+    }
 
 
 def test_a_frame_without_its_number_of_sites_ends_the_file(tmp_path):
@@ -190,11 +213,26 @@ def test_packed_arrays(structures, tmp_path, where, scaled):
     assert [entry.properties for entry in entries] == [{"gap": i / 2} for i in range(5)]
 
 
+def test_files_of_other_formats_have_no_packed_arrays(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "crystals.txt").write_text("Po")
+    for name in ("array.npy", "crystals.txt"):
+        with pytest.raises(ValueError, match=rf"{name}' is not a file .npz; pass"):
+            iter_packed_arrays(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        iter_packed_arrays(tmp_path / "nowhere.npz")
+
+
 def test_bad_packed_arrays(structures):
     arrays = pack(structures)
     with pytest.raises(ValueError, match=r"source has no array 'numbers'.*names="):
         iter_packed_arrays(arrays)
     arrays["numbers"] = arrays.pop("atomic_numbers")
+    unplaced = {k: v for k, v in arrays.items() if k != "positions"}
+    with pytest.raises(ValueError, match=r"'scaled.* \(nor 'positions'\).*{'scaled"):
+        iter_packed_arrays(unplaced)
+    with pytest.raises(ValueError, match=r"ids has shape \(4,\), but .* for \(5,\)"):
+        iter_packed_arrays({**arrays, "ids": np.arange(4)})
     for name, message in (("cell", r"\(5, 3, 3\)"), ("positions", r"\(\d+, 3\)")):
         with pytest.raises(ValueError, match=f"{name} has shape .* asks for {message}"):
             iter_packed_arrays({**arrays, name: arrays[name][1:]})

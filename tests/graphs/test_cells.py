@@ -78,7 +78,6 @@ def test_isotopes_of_hydrogen_share_a_site():
         {"Fe": 0.9999, "Co": 0.0001},
         {"Fe": 1.0, "Co": 1.0},
         {"H": 0.4, "D": 0.5},
-        {},
     ],
     ids=str,
 )

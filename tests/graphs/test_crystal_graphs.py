@@ -110,6 +110,11 @@ def test_indexing_outside_raises(graphs, key):
         graphs[key]
 
 
+def test_positions_have_one_dimension(graphs):
+    with pytest.raises(IndexError, match=r"key of shape \(40, 1\); pass key.ravel"):
+        graphs[np.argwhere(~graphs.is_failed)]
+
+
 def test_a_slice_is_a_view(graphs):
     assert np.shares_memory(graphs[3:8].distances, graphs.distances)
 
@@ -193,7 +198,7 @@ def test_load_refuses_what_it_does_not_know(graphs, tmp_path):
     (folder / "graphs.json").write_text("{")
     with pytest.raises(GraphFormatError, match="not the header of crystal graphs"):
         CrystalGraphs.load(folder)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="does not exist; pass a folder"):
         CrystalGraphs.load(tmp_path / "nowhere")
 
 

@@ -149,7 +149,6 @@ def test_a_lattice_vector_that_is_too_short():
         {"Fe2+": 0.3, "Co3+": 0.37},
         {"D": 0.5},
         {"Fe": 0.99},
-        {"Fe": 1e-10},
     ],
     ids=str,
 )
@@ -158,6 +157,15 @@ def test_a_disordered_site(species):
     message = refusal(structure)
     followed = follow(message, r"structure\[1\] = '\w+'", structure)
     assert n_sites(followed) == 2
+    followed = follow(message, r"structure\.remove_sites\(\[1\]\)", structure)
+    assert n_sites(followed) == 1
+
+
+@pytest.mark.parametrize("species", [{}, {"Fe": 1e-10}], ids=str)
+def test_an_empty_site(species):
+    structure = Structure(CUBE, ["O", species], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    message = refusal(structure)
+    assert "site 1 is empty; remove it with structure" in message
     followed = follow(message, r"structure\.remove_sites\(\[1\]\)", structure)
     assert n_sites(followed) == 1
 

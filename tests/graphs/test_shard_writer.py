@@ -92,6 +92,14 @@ def test_appending_and_resuming_what_was_appended(structures, path, tmp_path):
     assert contents(path) == contents(whole)
 
 
+def test_appending_nothing_leaves_the_folder_as_it_was(structures, path):
+    write(structures[:20], path)
+    with pytest.raises(ValueError, match="X contains no crystals"):
+        write(iter([]), path, if_exists="append")
+    assert ShardedCrystalGraphs(path).is_complete
+    assert len(write(structures[20:], path, if_exists="append")) == 50
+
+
 def test_resuming_with_other_crystals_is_refused(structures, path):
     write(structures, path)
     with pytest.raises(FileExistsError, match=r'exists; choose.*if_exists="resume"'):
@@ -110,7 +118,7 @@ def test_resuming_with_other_crystals_is_refused(structures, path):
 
 
 def test_folders_of_something_else_stay_untouched(structures, tmp_path):
-    file = tmp_path / "thesis.tex"
+    file = tmp_path / "thesis.unfinished"
     file.write_text("")
     for if_exists in ("raise", "resume", "append"):
         for path in (tmp_path, file):

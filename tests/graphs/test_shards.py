@@ -36,6 +36,11 @@ def stored(structures, featurizer, tmp_path):
     return featurizer.transform_to_disk(structures, tmp_path / "graphs", shard_size=7)
 
 
+def test_a_featurizer_reads_none_of_them(stored, featurizer, monkeypatch):
+    monkeypatch.delattr(ShardedCrystalGraphs, "chunks")
+    assert featurizer.fit_transform(stored) is stored
+
+
 def test_they_are_those_in_memory(stored, graphs):
     assert_same_graphs(stored, graphs)
     assert (len(stored), stored.shape, stored.ndim) == (N, (N, 1), 2)

@@ -89,3 +89,11 @@ def test_a_new_norm_is_torchs_new_norm():
     torch.testing.assert_close(
         BatchNorm(4).state_dict(), nn.BatchNorm1d(4).state_dict()
     )
+
+
+def test_a_momentum_of_its_own_remains():
+    norm = BatchNorm(1)
+    norm.momentum = 0.01
+    with norm.recomputing_statistics():
+        assert norm.momentum is None
+    assert norm.momentum == 0.01

@@ -5,6 +5,7 @@ symbol stands for a group of atoms, or whose images under symmetry are not merge
 """
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,31 +132,21 @@ def _is_made_of(
 def _is_only(composition: Composition, symbol: str, occupancy: str) -> bool:
     if len(composition) != 1:
         return False
-    (species, amount), *_ = composition.items()
-    return (
-        not isinstance(species, DummySpecies)
-        and element_of(symbol) == species.symbol
-        and abs(amount - float(occupancy)) <= _OCCUPANCY_TOLERANCE
-    )
+    [(species, amount)] = composition.items()
+    is_close = abs(amount - float(occupancy)) <= _OCCUPANCY_TOLERANCE
+    return is_close and _is_of(species, symbol)
+
+
+def _is_of(species: Any, symbol: str) -> bool:
+    """Whether a symbol of a listed site stands for a species."""
+    is_element = not isinstance(species, DummySpecies)
+    return is_element and element_of(symbol) == species.symbol
 
 
 def _check_species(
     structure: Structure, sites: list[ListedSite], found: list[NDArray[np.int64]]
 ) -> None:
-    expected: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for site, positions in zip(sites, found, strict=True):
-        for position in positions:
-            for species in structure[position].species:
-                if (
-                    not isinstance(species, DummySpecies)
-                    and element_of(site.symbol) == species.symbol
-                ):
-                    expected[position][species.symbol] += float(site.occupancy)
-                    break
-            else:
-                raise CIFError(
-                    f"pymatgen lost site {_title(site)}, or put another in its place"
-                )
+    expected = _listed_species(structure, sites, found)
     for position, made in enumerate(structure):
         actual: dict[str, float] = defaultdict(float)
         for species, amount in made.species.items():
@@ -170,6 +161,22 @@ def _check_species(
                 f"{np.round(made.frac_coords, 4).tolist()}, where the file lists "
                 f"{text or 'none'}"
             )
+
+
+def _listed_species(
+    structure: Structure, sites: list[ListedSite], found: list[NDArray[np.int64]]
+) -> dict[int, dict[str, float]]:
+    """Return the occupancies by element that are listed for each site made."""
+    listed: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for site, positions in zip(sites, found, strict=True):
+        for position in positions:
+            made = structure[position].species
+            if not any(_is_of(species, site.symbol) for species in made):
+                raise CIFError(
+                    f"pymatgen lost site {_title(site)}, or put another in its place"
+                )
+            listed[position][element_of(site.symbol)] += float(site.occupancy)
+    return listed
 
 
 def _check_symmetry(

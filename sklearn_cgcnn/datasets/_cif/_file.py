@@ -50,14 +50,14 @@ _BLANKS = {"\r\n": "\n", "\r": "\n", "\v": " ", "\f": " ", "\x1a": " "}
 
 
 class CIFReading(NamedTuple):
-    """What came of reading a CIF file.
+    """The outcome of reading a CIF file.
 
     Attributes
     ----------
     structure : pymatgen.core.Structure or None
         The structure, or None if the file could not be read.
     reason : str
-        Why it could not be read.
+        Why it could not be read, or an empty string.
     notes : list of str
         What was unusual, if it could be read.
     """

@@ -71,9 +71,9 @@ def _item(item: Any) -> Item | None:
         return None
     values = []
     for value in raw:
-        if value[:1] in "'\";":  # also if it is empty
-            if not value or (value[0] == ";" and DATA_LINE.search(value)):
-                return None
+        if not value or (value[0] == ";" and DATA_LINE.search(value)):
+            return None
+        if value[0] in "'\";":
             value = _unquoted(value)
         values.append(value)
     return Item(names, is_loop, item.line_number, values)

@@ -47,7 +47,7 @@ def pack(structure: Structure | None) -> PackedStructure | Structure | None:
     PackedStructure or Structure or None
         The structure itself if it has properties, such as magnetic moments.
     """
-    if structure is None or not _is_all_of(structure):
+    if structure is None or _has_more_than_sites(structure):
         return structure
     compositions = {id(site.species): site.species for site in structure}
     numbers = {each: number for number, each in enumerate(compositions)}
@@ -60,11 +60,11 @@ def pack(structure: Structure | None) -> PackedStructure | Structure | None:
     )
 
 
-def _is_all_of(structure: Structure) -> bool:
-    """Whether a structure has nothing but its lattice and its sites."""
+def _has_more_than_sites(structure: Structure) -> bool:
+    """Whether a structure has anything besides a periodic lattice and its sites."""
     has_charge = getattr(structure, "_charge", None) is not None
     has_properties = structure.properties or any(site.properties for site in structure)
-    return not has_charge and not has_properties and all(structure.lattice.pbc)
+    return has_charge or bool(has_properties) or not all(structure.lattice.pbc)
 
 
 def unpack(packed: PackedStructure | Structure | None) -> Structure | None:

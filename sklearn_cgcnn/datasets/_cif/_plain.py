@@ -21,7 +21,7 @@ from sklearn_cgcnn.datasets._cif._periodic_points import (
     distances,
     thicknesses,
 )
-from sklearn_cgcnn.datasets._cif._sites import ListedSite
+from sklearn_cgcnn.datasets._cif._sites import MAX_ATOMIC_NUMBER, ListedSite
 from sklearn_cgcnn.datasets._cif._values import CELL_NAMES
 
 # An element, perhaps with the number of a site or a charge.
@@ -29,7 +29,6 @@ _SYMBOL = re.compile(r"([A-Z][a-z]?)[0-9]*[+-]?")
 _LABEL = re.compile(r"[A-Za-z0-9_+()-]+")
 _CHARGE = re.compile(r"\d?[\+,\-]?$")  # what pymatgen removes from symbols
 _IDENTITY = "x,y,z"
-_LAWRENCIUM = 103
 
 # Fractional coordinates. pymatgen takes sites closer than 1e-4 for the same.
 _CERTAINLY_SAME = 0.5e-4
@@ -141,7 +140,7 @@ def _element_of(symbol: str) -> str | None:
         return None
     element = Element(match[1])
     # Isotopes such as D have the number of their element.
-    is_plain = element.Z <= _LAWRENCIUM and Element.from_Z(element.Z) is element
+    is_plain = element.Z <= MAX_ATOMIC_NUMBER and Element.from_Z(element.Z) is element
     # pymatgen sorts by the electronegativity, which helium, for example, lacks.
     return match[1] if is_plain and math.isfinite(element.X) else None
 

@@ -22,13 +22,15 @@ _OCCUPANCY = "_atom_site_occupancy"
 _CALC_FLAG = "_atom_site_calc_flag"
 SITE_NAMES = (_LABEL, _SYMBOL, *_COORDINATE_NAMES, _OCCUPANCY)
 
+# That of lawrencium, the last element that graphs may have.
+MAX_ATOMIC_NUMBER = 103
+
 _ELEMENT = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _LETTERS = re.compile(r"([A-Za-z]{1,2})(?![A-Za-z])")
 
 # A type symbol may have a charge or a comment. What follows must not be an element, as
 # in H2O.
 _TYPE = re.compile(r"[A-Za-z]{1,2}(?:[^A-Za-z]*|[_( ].*)")
-_LAWRENCIUM = 103
 _SHARE = re.compile(
     r"([0-9]*\.?[0-9]+)(?:\([0-9]*\))?([A-Z][a-z]?)(?:<sup>.*|[0-9+-]*)"
 )
@@ -215,4 +217,4 @@ def _check_symbol(
 def _is_element(symbol: str) -> bool:
     """Whether this is an element, in upper or lower case, that crystals are made of."""
     name = symbol.title()
-    return Element.is_valid_symbol(name) and Element(name).Z <= _LAWRENCIUM
+    return Element.is_valid_symbol(name) and Element(name).Z <= MAX_ATOMIC_NUMBER

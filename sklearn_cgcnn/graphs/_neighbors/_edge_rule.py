@@ -69,8 +69,9 @@ class EdgeRule(ABC):
         lattice vectors and all sites inside the cell, which makes searches fast. Set it
         to False if the rule depends on the choice of the cell.
     policies : frozenset of str
-        Class attribute. Names of the fields that only decide whether a crystal is
-        refused. Graphs do not depend on them, and :meth:`to_dict` leaves them out.
+        Class attribute, ``{"isolated_sites", "missing_radii"}`` by default. Names of
+        the fields that only decide whether a crystal is refused. Graphs do not depend
+        on them, and :meth:`to_dict` leaves them out.
 
     See Also
     --------

@@ -21,6 +21,7 @@ from sklearn_cgcnn.graphs._neighbors._sphere_search import (
     search_spheres,
     site_offsets,
 )
+from sklearn_cgcnn.graphs._ragged import offsets_of
 
 # Å. Neighbors whose distances differ by less than this belong to one shell. Files round
 # coordinates to about 5e-4 Å, and chemically different shells lie further apart.
@@ -193,7 +194,7 @@ def _kth_distance(pairs: SitePairs, k: int, n_sites: int) -> NDArray[np.float64]
     order = np.argsort(pairs.centers * interval + pairs.distances)
     enough = counts >= k
     kth = np.full(n_sites, np.inf)
-    first_pairs = np.cumsum(counts) - counts
+    first_pairs = offsets_of(counts)[:-1]
     kth[enough] = pairs.distances[order[first_pairs[enough] + k - 1]]
     return kth
 

@@ -13,7 +13,7 @@ from sklearn_cgcnn.graphs._cells import COINCIDENT_DISTANCE, Cell
 from sklearn_cgcnn.graphs._ragged import offsets_of
 
 # Å. A pair of a site with itself at a smaller distance is the site, not an image of it.
-SELF_DISTANCE = 1e-8
+_SELF_DISTANCE = 1e-8
 
 # Å. The tolerance of merge_sites to be advised. Coordinates that were rounded to 0.33
 # instead of 1/3 turn a site on a symmetry axis into several, not all of which are as
@@ -107,12 +107,13 @@ def search_spheres(
             parts.append((center, neighbor, distance))
             images.append(image)
             first_sites.append(offset)
-    sites, neighbors, distances = map(_concatenate, zip(*parts, strict=True))
-    kept = (neighbors != sites) | (distances > SELF_DISTANCE)
-    lengths = [len(part[0]) for part in parts]
-    sites = sites + np.repeat(first_sites, lengths) if len(cells) > 1 else sites
+    # Centers and neighbors are positions within their own cell so far.
+    paired, neighbors, distances = map(_concatenate, zip(*parts, strict=True))
+    kept = (neighbors != paired) | (distances > _SELF_DISTANCE)
+    if len(cells) > 1:
+        paired = paired + np.repeat(first_sites, [len(part[0]) for part in parts])
     translations = _concatenate(images) if with_images else None
-    pairs = SitePairs(sites, neighbors, distances, translations).take(kept)
+    pairs = SitePairs(paired, neighbors, distances, translations).take(kept)
     if by_distance:
         pairs = pairs.take(_order_by_distance(pairs))
     elif (np.diff(pairs.centers) < 0).any():
@@ -146,7 +147,7 @@ def _search_cell(
         r=radius,
         pbc=np.array(cell.pbc, dtype=np.int64),
         lattice=cell.lattice,
-        tol=SELF_DISTANCE,
+        tol=_SELF_DISTANCE,
     )
     return pairs
 

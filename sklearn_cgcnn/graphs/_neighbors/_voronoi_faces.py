@@ -2,7 +2,7 @@ r"""The faces of the Voronoi cells of a crystal's sites.
 
 The Voronoi cell of a site at the origin is the set of all points v with
 :math:`v \cdot x \le |x|^2 / 2` for every neighbor x. This set is the polar body of the
-convex hull of the points :math:`x / |x|^2`, so that one hull for each site says all:
+convex hull of the points :math:`x / |x|^2`. One hull for each site is therefore enough:
 
 - A neighbor has a face if its point is a corner of the hull.
 - The outward normals of the hull's facets point to the corners of the Voronoi cell.
