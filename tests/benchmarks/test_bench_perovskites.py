@@ -72,6 +72,7 @@ FOUND = {
         "lr_schedule": "one_cycle",
         "callbacks": [GaussianWeights(exp(-4))],
     },
+    "Eq. 5 site": {"n_conv_layers": 4, "lr": exp(-6), "lr_schedule": "one_cycle"},
 }
 for name, found in FOUND.items():
     base, params = MODELS[name]
