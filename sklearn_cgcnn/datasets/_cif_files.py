@@ -11,7 +11,8 @@ from sklearn_cgcnn.datasets._property_table import TABLE_NAME, read_table
 from sklearn_cgcnn.datasets._timed_processes import timed_map
 from sklearn_cgcnn.exceptions import CIFDirectoryError
 
-_FILES_PER_PROCESS = 500  # five times as many as are read while a process starts
+# To start a process takes a processor as long as to read about 130 files.
+_FILES_PER_PROCESS = 500
 
 
 def list_folder(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:

@@ -11,6 +11,8 @@ run:
     only the analysis.
 ``PEROVSKITES_MODELS``, ``PEROVSKITES_SEEDS``
     Names of models and seeds, separated by commas.
+``PEROVSKITES_SEARCHED``
+    Names of the models whose settings are searched for.
 ``PEROVSKITES_SIZE``, ``PEROVSKITES_PARAMS``
     Largest number of training crystals, and parameters of all models as JSON, to try
     it out.
