@@ -32,12 +32,15 @@ class NetEvaluation(PersistentWeights, GraphMaking):
         """Return the outputs of the network, of shape (n_crystals, n_outputs)."""
         return self._evaluate(X, "infer")
 
-    def _predict_contributions(self, X: Any) -> list[NDArray[np.float64]]:
+    def _predict_contributions(
+        self, X: Any, method: str = "contributions"
+    ) -> list[NDArray[np.float64]]:
         """Return the contributions of the sites of each crystal, in their order.
 
-        Each array has shape (n_sites,) or (n_sites, n_outputs).
+        Each array has shape (n_sites,) or (n_sites, n_outputs). `method` is that of the
+        network: "contributions" or "attributions".
         """
-        return self._evaluate_sites(X, "contributions", self._decode)
+        return self._evaluate_sites(X, method, self._decode)
 
     def _embed_crystals(self, X: Any) -> NDArray[np.float64]:
         """Return the pooled vectors, of shape (n_crystals, n_site_channels)."""

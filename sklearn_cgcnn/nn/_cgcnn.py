@@ -166,6 +166,37 @@ class CGCNN(nn.Module):
             values = values + self.baseline.site_values(batch)
         return values
 
+    def attributions(self, batch: CrystalGraphBatch) -> Tensor:
+        """Divide each prediction among the sites, by integrated gradients.
+
+        Parameters
+        ----------
+        batch : CrystalGraphBatch
+            The crystals.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_outputs)
+            The mean over the sites of a crystal is its prediction.
+
+        Raises
+        ------
+        TypeError
+            If the readout is not a :class:`CrystalReadout`.
+        ValueError
+            If its pooling is not a mean over the sites.
+        """
+        if not isinstance(self.readout, CrystalReadout):
+            raise TypeError(
+                f"the readout is a {type(self.readout).__name__}, but attributions are "
+                "those of a CrystalReadout"
+            )
+        features, batch = self.featurize(batch)
+        values = self.readout.attributions(self.convolve(features, batch), batch)
+        if self.baseline is not None:
+            values = values + self.baseline.site_values(batch)
+        return values
+
     def baseline_descriptors(self, batch: CrystalGraphBatch) -> Tensor:
         """Compute the descriptors that the linear baseline predicts from.
 

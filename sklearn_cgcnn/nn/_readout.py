@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from sklearn_cgcnn.nn._attribution import mean_gradients
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._dropout import Dropout
 from sklearn_cgcnn.nn._pooling import MeanPooling, Pooling
@@ -155,8 +158,59 @@ class CrystalReadout(Readout):  # numpydoc ignore=PR02
         -------
         Tensor of shape (n_crystals, n_outputs)
         """
+        return self._outputs(self.pooling(layers, batch))
+
+    def attributions(
+        self, layers: Sequence[Tensor], batch: CrystalGraphBatch
+    ) -> Tensor:
+        """Divide the outputs among the sites, by integrated gradients.
+
+        Parameters
+        ----------
+        layers : sequence of Tensor of shape (n_sites, ...)
+            Site features, and site vectors after each convolution.
+        batch : CrystalGraphBatch
+            The crystals that the sites belong to.
+
+        Returns
+        -------
+        Tensor of shape (n_sites, n_outputs)
+            The mean over the sites of a crystal is its output.
+
+        Raises
+        ------
+        ValueError
+            If the pooling is not a mean over the sites.
+        """
         pooled = self.pooling(layers, batch)
-        return self._apply_layers(self.activation(pooled), len(batch))
+        of_sites = self.pooling(layers, _each_alone(batch))
+        if not torch.allclose(batch.mean_over_sites(of_sites), pooled, 1e-3, 1e-4):
+            raise ValueError(
+                f"the pooling {type(self.pooling).__name__} is not a mean over the "
+                "sites, so that its vectors cannot be divided among them; fit the "
+                'estimator with pooling="mean"'
+            )
+        gradients = mean_gradients(self._outputs, pooled)[batch.crystal_index]
+        values = (gradients @ of_sites[:, :, None]).squeeze(2)
+        # The output for the zero vector, and the error of the quadrature.
+        rest = self._outputs(pooled) - batch.mean_over_sites(values)
+        attributions: Tensor = values + rest[batch.crystal_index]
+        return attributions
+
+    def _outputs(self, pooled: Tensor) -> Tensor:
+        """Apply the layers after pooling."""
+        return self._apply_layers(self.activation(pooled), len(pooled))
+
+
+def _each_alone(batch: CrystalGraphBatch) -> CrystalGraphBatch:
+    """Return a batch in which each site is a crystal of its own."""
+    n_sites = len(batch.atomic_numbers)
+    return replace(
+        batch,
+        multiplicity=torch.ones_like(batch.multiplicity),
+        crystal_index=torch.arange(n_sites, device=batch.crystal_index.device),
+        n_crystals=n_sites,
+    )
 
 
 class SiteReadout(Readout):
