@@ -20,6 +20,7 @@ from sklearn_cgcnn._ops._interface import (
     EdgeSums,
 )
 from sklearn_cgcnn._ops._precision import autocast_dtype
+from sklearn_cgcnn._ops._stacks import multiply_stacks, over_stack
 
 __all__ = [
     "Activation",
@@ -35,7 +36,9 @@ __all__ = [
     "gated_layer",
     "gated_sum",
     "map_concurrently",
+    "multiply_stacks",
     "normalized_gated_sum",
+    "over_stack",
     "supports_fused_sums",
     "to_dense",
 ]

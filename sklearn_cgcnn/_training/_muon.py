@@ -1,12 +1,14 @@
 """The optimizer Muon, which makes the updates of matrices orthogonal."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
+
+from sklearn_cgcnn._ops import multiply_stacks, over_stack
 
 # Matrices with fewer rows or columns are left to AdamW, above all the output layer.
 _SMALLEST_SIDE = 8
@@ -14,6 +16,7 @@ _SMALLEST_SIDE = 8
 # no lower. Gate and message of the default convolution are one block each.
 _BLOCK_ROWS = 64
 _N_ITERATIONS = 5
+_COEFFICIENTS = 3.4445, -4.775, 2.0315  # of X, X^3 and X^5
 
 
 class Muon(AdamW):
@@ -59,37 +62,36 @@ class Muon(AdamW):
         gradients = {}
         for group in self.param_groups:
             matrices = [each for each in group["params"] if _has_muon(each)]
-            self._update(matrices, group)
             # AdamW passes over parameters without a gradient.
             for each in matrices:
                 gradients[each], each.grad = each.grad, None
+            if matrices:
+                self._update(matrices, [gradients[each] for each in matrices], group)
         super().step()
         for each, gradient in gradients.items():
             each.grad = gradient
         return loss
 
     @torch.no_grad()
-    def _update(self, matrices: Iterable[nn.Parameter], group: dict[str, Any]) -> None:
+    def _update(
+        self, matrices: list[Tensor], gradients: list[Tensor], group: dict[str, Any]
+    ) -> None:
         momentum, lr = group["betas"][0], group["lr"]
-        directions = defaultdict(list)
-        for matrix in matrices:
-            gradient, state = matrix.grad, self.state[matrix]
-            assert gradient is not None  # see `_has_muon`
-            if not state:
-                # AdamW asks for the number of steps when it loads a state.
-                state["step"] = torch.zeros(())
-                state["exp_avg"] = torch.zeros_like(matrix)
-            state["exp_avg"].lerp_(gradient, 1 - momentum)
-            direction = gradient.lerp(state["exp_avg"], momentum)  # as Nesterov's
-            directions[matrix.shape].append((matrix, direction))
-        for (n_rows, n_columns), pairs in directions.items():
-            height = n_rows if n_rows % _BLOCK_ROWS else _BLOCK_ROWS
-            blocks = torch.cat([each for _, each in pairs]).view(-1, height, n_columns)
-            updates = orthogonalize(blocks).reshape(-1, n_rows, n_columns)
-            scale = 0.2 * max(height, n_columns) ** 0.5
-            for (matrix, _), update in zip(pairs, updates, strict=True):
-                matrix.mul_(1 - lr * group["weight_decay"])
-                matrix.add_(update, alpha=-lr * scale)
+        averages = [self._average(each) for each in matrices]
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        directions = torch._foreach_lerp(gradients, averages, momentum)  # as Nesterov's
+        torch._foreach_mul_(matrices, 1 - lr * group["weight_decay"])
+        torch._foreach_add_(matrices, _updates(directions), alpha=-lr)
+
+    def _average(self, matrix: Tensor) -> Tensor:
+        """Return the momentum of a matrix, which begins with zero."""
+        state = self.state[matrix]
+        if not state:
+            # AdamW asks for the number of steps when it loads a state.
+            state["step"] = torch.zeros(())
+            state["exp_avg"] = torch.zeros_like(matrix)
+        average: Tensor = state["exp_avg"]
+        return average
 
 
 def _has_muon(parameter: nn.Parameter) -> bool:
@@ -97,8 +99,28 @@ def _has_muon(parameter: nn.Parameter) -> bool:
     return is_matrix and parameter.grad is not None
 
 
-def orthogonalize(matrices: Tensor) -> Tensor:
-    """Bring all singular values of matrices near one.
+def _updates(directions: Sequence[Tensor]) -> list[Tensor]:
+    """Make matrices orthogonal, block by block, and scale them as updates by AdamW."""
+    of_shape = defaultdict(list)
+    for i, direction in enumerate(directions):
+        n_rows, n_columns = direction.shape
+        height = n_rows if n_rows % _BLOCK_ROWS else _BLOCK_ROWS
+        of_shape[height, n_columns].append(i)
+    stacks = [
+        torch.cat([directions[i] for i in indices]).view(-1, *shape)
+        for shape, indices in of_shape.items()
+    ]
+    updates = list(directions)
+    for indices, stack in zip(of_shape.values(), orthogonalize(stacks), strict=True):
+        stack.mul_(0.2 * max(stack.shape[1:]) ** 0.5)
+        lengths = [len(directions[i]) for i in indices]
+        for i, update in zip(indices, stack.flatten(0, 1).split(lengths), strict=True):
+            updates[i] = update
+    return updates
+
+
+def orthogonalize(stacks: Sequence[Tensor]) -> list[Tensor]:
+    r"""Bring all singular values of matrices near one.
 
     The iteration of Newton and Schulz, with the coefficients of Jordan et al. (2024):
     after five steps, singular values from 0.03 to 1 of the largest lie between 0.6
@@ -106,20 +128,59 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
     Parameters
     ----------
-    matrices : Tensor of shape (n_matrices, n_rows, n_columns)
-        They must be finite.
+    stacks : sequence of Tensor of shape (n_matrices, n_rows, n_columns)
+        Each stack has matrices of another shape. They must be finite.
 
     Returns
     -------
-    Tensor of shape (n_matrices, n_rows, n_columns)
+    list of Tensor of shape (n_matrices, n_rows, n_columns)
+
+    Notes
+    -----
+    A step replaces X by :math:`p(X X^T) X`, with a polynomial p. The result is
+    therefore the first X times a factor that depends on :math:`X X^T` alone. This is a
+    smaller matrix than X, and all stacks with the same number of rows share its steps.
     """
-    if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalize(matrices.mT).mT
-    result: Tensor = matrices / (
-        torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7
-    )
-    for _ in range(_N_ITERATIONS):
-        square = result @ result.mT
-        polynomial = torch.baddbmm(square, square, square, beta=-4.775, alpha=2.0315)
-        result = torch.baddbmm(result, polynomial, result, beta=3.4445)
-    return result
+    wide = [each.mT if each.shape[1] > each.shape[2] else each for each in stacks]
+    of_side = defaultdict(list)
+    for i, stack in enumerate(wide):
+        wide[i] = stack / (torch.linalg.matrix_norm(stack, keepdim=True) + 1e-7)
+        of_side[stack.shape[1]].append(i)
+    for indices in of_side.values():
+        lengths = [len(wide[i]) for i in indices]
+        squares = torch.cat([multiply_stacks(wide[i], wide[i].mT) for i in indices])
+        factors = torch.empty_like(squares)
+        over_stack(_write_factors, squares, factors)
+        for i, factor in zip(indices, factors.split(lengths), strict=True):
+            wide[i] = multiply_stacks(factor, wide[i])
+    return [
+        result.mT if stack.shape[1] > stack.shape[2] else result
+        for stack, result in zip(stacks, wide, strict=True)
+    ]
+
+
+def _write_factors(squares: Tensor, factors: Tensor) -> None:
+    """Compute the factors that :func:`orthogonalize` multiplies matrices X by.
+
+    Parameters
+    ----------
+    squares : Tensor of shape (n_matrices, n_rows, n_rows)
+        The products :math:`X X^T`, which are overwritten.
+    factors : Tensor of the shape of `squares`
+        The result.
+    """
+    first, second, third = _COEFFICIENTS
+    polynomial, product = torch.empty_like(squares), torch.empty_like(squares)
+    for step in range(_N_ITERATIONS):
+        multiply_stacks(squares, squares, out=polynomial)
+        polynomial.mul_(third).add_(squares, alpha=second)
+        polynomial.diagonal(dim1=1, dim2=2).add_(first)
+        # All of these matrices commute, because they are polynomials of one matrix.
+        if step == 0:
+            factors.copy_(polynomial)
+        else:
+            multiply_stacks(polynomial, factors, out=product)
+            factors.copy_(product)
+        if step < _N_ITERATIONS - 1:
+            multiply_stacks(polynomial, squares, out=product)
+            multiply_stacks(polynomial, product, out=squares)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn._training._muon import Muon, orthogonalize
 
 
@@ -39,18 +40,44 @@ def test_singular_values_become_nearly_one_and_directions_stay(rng, shape):
         torch.randn(shape, generator=rng, dtype=torch.float64), full_matrices=False
     )
     values = torch.logspace(0, -1.5, u.shape[2], dtype=torch.float64)
-    result = u.mT @ orthogonalize(u * values @ vt) @ vt.mT
+    (result,) = orthogonalize([u * values @ vt])
+    result = u.mT @ result @ vt.mT
     diagonal = result.diagonal(dim1=1, dim2=2)
     assert ((diagonal > 0.6) & (diagonal < 1.3)).all()
     torch.testing.assert_close(result, torch.diag_embed(diagonal))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_stacks_share_steps_and_threads(rng, n_threads):
+    shapes = [(3, 16, 40), (2, 40, 16), (1, 16, 16), (2, 12, 30)]
+    stacks = [torch.randn(shape, generator=rng).double() for shape in shapes]
+    one_by_one = [
+        torch.cat([orthogonalize([each[None]])[0] for each in stack])
+        for stack in stacks
+    ]
+    with compiled_loops(n_threads):
+        together = orthogonalize(stacks)
+    for result, expected in zip(together, one_by_one, strict=True):
+        torch.testing.assert_close(result, expected)
+
+
+def test_steps_are_those_of_newton_and_schulz(rng):
+    matrix = torch.randn(16, 40, generator=rng, dtype=torch.float64)
+    (result,) = orthogonalize([matrix[None]])
+    x = matrix / matrix.norm()
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    torch.testing.assert_close(result[0], x)
 
 
 def test_zero_rows_stay_zero(rng):
     # They belong to elements that no crystal of the batch has.
     matrices = torch.randn(1, 20, 12, generator=rng)
     matrices[:, 5] = 0
-    assert (orthogonalize(matrices)[:, 5] == 0).all()
-    assert orthogonalize(torch.zeros(1, 8, 8)).isfinite().all()
+    results = orthogonalize([matrices, torch.zeros(1, 8, 8)])
+    assert (results[0][:, 5] == 0).all()
+    assert results[1].isfinite().all()
 
 
 @pytest.mark.parametrize(("n_rows", "n_blocks"), [(24, 1), (100, 1), (64, 1), (128, 2)])
