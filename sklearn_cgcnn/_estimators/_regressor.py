@@ -191,7 +191,7 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         which takes a few seconds once per machine and half a second per process; on one
         core, training then takes two thirds of the time. On a CUDA GPU, torch compiles
         them in each process. "auto" compiles for a CPU, in every training or prediction
-        that is long enough: by estimate, it must save 2.5 seconds.
+        that is long enough: by estimate, it must save one second.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
         Precision of matrix products. Lower precision is for GPUs on which it is faster.
         "tf32" rounds the factors to 11 significant bits instead of 24; it has an effect

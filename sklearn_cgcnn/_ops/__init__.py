@@ -18,15 +18,18 @@ from sklearn_cgcnn._ops._interface import (
     Activation,
     EdgeMoments,
     EdgeSums,
+    UpdateParameters,
 )
 from sklearn_cgcnn._ops._precision import autocast_dtype
 from sklearn_cgcnn._ops._stacks import multiply_stacks, over_stack
+from sklearn_cgcnn._ops._update_layer import gated_update_layer, supports_update_layer
 
 __all__ = [
     "Activation",
     "EdgeList",
     "EdgeMoments",
     "EdgeSums",
+    "UpdateParameters",
     "autocast",
     "autocast_dtype",
     "can_compile",
@@ -35,10 +38,12 @@ __all__ = [
     "execution",
     "gated_layer",
     "gated_sum",
+    "gated_update_layer",
     "map_concurrently",
     "multiply_stacks",
     "normalized_gated_sum",
     "over_stack",
     "supports_fused_sums",
+    "supports_update_layer",
     "to_dense",
 ]

@@ -8,7 +8,12 @@ from torch import Tensor
 from torch.nn.functional import silu, softplus
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
-from sklearn_cgcnn._ops._interface import Activation, EdgeMoments, GatedMessages
+from sklearn_cgcnn._ops._interface import (
+    Activation,
+    EdgeMoments,
+    GatedMessages,
+    LayersInParts,
+)
 from sklearn_cgcnn._ops._moments import MomentsBySite
 
 # Above this number of entries per edge, a matrix product with the dense features takes
@@ -16,7 +21,7 @@ from sklearn_cgcnn._ops._moments import MomentsBySite
 _MAX_SEPARATE_ENTRIES = 16
 
 
-class InductorEdgeSums:
+class InductorEdgeSums(LayersInParts):
     """Sums over all edges at once, compiled by torch.
 
     Parameters

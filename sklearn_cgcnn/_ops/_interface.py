@@ -13,7 +13,7 @@ neighbor and :math:`u_k` for the edge features; all others are 0.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -133,6 +133,67 @@ class LayerParameters(NamedTuple):
     site_scale: Tensor
     site_shift: Tensor
     eps: float
+
+
+class UpdateParameters(NamedTuple):
+    """What a layer with gated messages and a learned update learns.
+
+    Attributes
+    ----------
+    table : Tensor of shape (n_rows, n_features) or None
+        What the entries of the edges refer to. None means features.
+    weight : Tensor of shape (2 * n_channels, 2 * n_channels + n_features)
+        The linear map of the messages.
+    shift : Tensor of shape (2 * n_channels,)
+        Its bias.
+    site_scale, site_shift : Tensor of shape (n_channels,)
+        Applied after the normalization over the sites.
+    update_weight : Tensor of shape (n_channels, 2 * n_channels)
+        The linear map of site vectors and normalized sums.
+    update_bias : Tensor of shape (n_channels,)
+        Its bias.
+    eps : float
+        Added to the variances.
+    """
+
+    table: Tensor | None
+    weight: Tensor
+    shift: Tensor
+    site_scale: Tensor
+    site_shift: Tensor
+    update_weight: Tensor
+    update_bias: Tensor
+    eps: float
+
+
+class UpdateLayer(Protocol):
+    """A layer with a learned update, computed for the sites of a batch."""
+
+    def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the results, as tensors that nothing else refers to.
+
+        Returns
+        -------
+        sites : Tensor of shape (n_sites, n_channels)
+            The new site vectors.
+        site_mean, site_var : Tensor of shape (n_channels,)
+            Statistics of the sums of messages over the sites. The variance is without
+            Bessel's correction.
+        """
+
+    def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute gradients from that of the new site vectors.
+
+        Parameters
+        ----------
+        grad : Tensor of shape (n_sites, n_channels)
+
+        Returns
+        -------
+        tuple of Tensor or None
+            Gradients of the sites, and of the parameters in the order of
+            :class:`UpdateParameters`. None for a table that is None.
+        """
 
 
 class GatedLayer(Protocol):
@@ -255,3 +316,44 @@ class EdgeSums(Protocol):
         -------
         EdgeMoments
         """
+
+    #: Whether `update_layer` is implemented. Otherwise a layer is computed in parts.
+    has_update_layers: ClassVar[bool]
+
+    def update_layer(
+        self,
+        sites: Tensor,
+        site_fractions: Tensor,
+        parameters: UpdateParameters,
+        activation: Activation,
+    ) -> UpdateLayer:
+        """Compute a whole layer with a learned update.
+
+        Parameters
+        ----------
+        sites : Tensor of shape (n_sites, n_channels)
+        site_fractions : Tensor of shape (n_sites,)
+            Weight of each site in the statistics. They sum to one.
+        parameters : UpdateParameters
+        activation : {"softplus", "silu"}
+
+        Returns
+        -------
+        UpdateLayer
+        """
+
+
+class LayersInParts:
+    """Base of back ends that have no whole layers with a learned update."""
+
+    has_update_layers: ClassVar[bool] = False
+
+    def update_layer(
+        self,
+        sites: Tensor,
+        site_fractions: Tensor,
+        parameters: UpdateParameters,
+        activation: Activation,
+    ) -> UpdateLayer:
+        """Raise an error: the layer must be computed in parts."""
+        raise NotImplementedError(f"{type(self).__name__} has no whole layers")

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,11 +17,14 @@ from sklearn_cgcnn._ops._interface import (
     GatedMessages,
     LayerParameters,
     NormalizedTerms,
+    UpdateLayer,
+    UpdateParameters,
 )
 from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._numba_layer import NumbaLayer
 from sklearn_cgcnn._ops._numba_messages import NumbaMessages
 from sklearn_cgcnn._ops._numba_moments import NumbaMoments
+from sklearn_cgcnn._ops._numba_update_layer import NumbaUpdateLayer
 from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 from sklearn_cgcnn._ops._torch_blocks import block_size
 from sklearn_cgcnn._ops._torch_layer import TorchLayer
@@ -45,6 +49,8 @@ class NumbaEdgeSums(NumbaEdges):
         If an index of a site or of an edge feature is out of range.
     """
 
+    has_update_layers: ClassVar[bool] = True
+
     def messages(
         self,
         terms: Tensor,
@@ -61,6 +67,17 @@ class NumbaEdgeSums(NumbaEdges):
         """Implement :meth:`EdgeSums.moments`."""
         _prepare_layer_loops()
         return _Moments(self, multiplicity)
+
+    def update_layer(
+        self,
+        sites: Tensor,
+        site_fractions: Tensor,
+        parameters: UpdateParameters,
+        activation: Activation,
+    ) -> UpdateLayer:
+        """Implement :meth:`EdgeSums.update_layer`."""
+        _prepare_update_loops()
+        return NumbaUpdateLayer(self, sites, site_fractions, parameters, activation)
 
 
 class _Moments:
@@ -111,12 +128,29 @@ def prepare_loops() -> None:
 def _prepare_layer_loops() -> None:
     """Compile the loops of a gated layer with a norm over the edges, or load them.
 
-    This takes four seconds if nothing is on the disk, and is done once in a process.
+    This takes two seconds if nothing is on the disk, and is done once in a process.
     """
     one, two = torch.ones(1), torch.ones(2)
     parameters = LayerParameters(torch.ones(2, 3), two, two, one, one, 1e-5)
     with _paused_garbage_collection(), torch.no_grad():
         layer = _Moments(_smallest_sums(), one).layer(torch.ones(1, 1), one, parameters)
+        layer.backward(torch.ones(1, 1))
+
+
+@cache
+def _prepare_update_loops() -> None:
+    """Compile the loops of a layer with a learned update, or load them.
+
+    This takes a second if nothing is on the disk, and is done once in a process.
+    """
+    one, two = torch.ones(1), torch.ones(2)
+    parameters = UpdateParameters(
+        None, torch.ones(2, 3), two, one, one, torch.ones(1, 2), one, 1e-5
+    )
+    with _paused_garbage_collection(), torch.no_grad():
+        layer = NumbaUpdateLayer(
+            _smallest_sums(), torch.ones(1, 1), one, parameters, "silu"
+        )
         layer.backward(torch.ones(1, 1))
 
 

@@ -1,8 +1,6 @@
 """A gated layer in loops that Numba compiles and products of NumPy, in threads."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,23 +11,8 @@ from sklearn_cgcnn._ops._interface import LayerParameters
 from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._numba_messages import NumbaMessages
 from sklearn_cgcnn._ops._numba_moments import NumbaMoments
+from sklearn_cgcnn._ops._numba_sides import columns_by_side, quiet, rows_by_side
 from sklearn_cgcnn._ops._threads import run_over_ranges
-
-Result = TypeVar("Result")
-
-
-def _quiet(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Silence a function's warnings of numbers that are too large.
-
-    They appear if a training diverges, which the loss then shows.
-    """
-
-    @wraps(function)
-    def call(*args: Any) -> Result:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return function(*args)
-
-    return call
 
 
 class NumbaLayer:
@@ -60,7 +43,7 @@ class NumbaLayer:
         self._messages = NumbaMessages(edges, self._terms, self._z_scale, self._z_shift)
         self._update_sites(self._messages.sum_rows(), site_shift.numpy(), eps)
 
-    @_quiet
+    @quiet
     def _normalize(self, scale: Any, shift: Any, eps: float) -> None:
         """Compute the terms of z, and the scale and the shift that normalize it."""
         moments, weight = self._moments, self._weight
@@ -91,11 +74,11 @@ class NumbaLayer:
         n_sites, n_channels = sites.shape
         feature_terms = terms[2 * n_sites :]
         site_terms, site_covariances = (
-            _rows_by_side(rows, n_sites) for rows in (terms, covariances)
+            rows_by_side(rows, n_sites) for rows in (terms, covariances)
         )
-        site_weight = _columns_by_side(self._weight, n_channels)
+        site_weight = columns_by_side(self._weight, n_channels)
 
-        @_quiet
+        @quiet
         def compute_range(start: int, stop: int) -> tuple[Any, Any]:
             """Compute a range of sites, and what it adds to the sums over all sites."""
             rows, var = slice(start, stop), np.zeros(terms.shape[1])
@@ -155,7 +138,7 @@ class NumbaLayer:
             torch.from_numpy(self._site_var),
         )
 
-    @_quiet
+    @quiet
     def backward(self, grad: Tensor) -> tuple[Tensor, ...]:
         """Implement :meth:`GatedLayer.backward`."""
         grad_sites, grad_summed, *site_grads = self._site_gradients(grad)
@@ -219,10 +202,10 @@ class NumbaLayer:
             n_sites,
             grads,
         )
-        site_weight = _columns_by_side(weight, n_channels)
-        term_grads = _rows_by_side(grads, n_sites)
+        site_weight = columns_by_side(weight, n_channels)
+        term_grads = rows_by_side(grads, n_sites)
 
-        @_quiet
+        @quiet
         def project_range(start: int, stop: int) -> Any:
             """Compute gradients of terms, sites and weight, for a range of sites."""
             loops.term_gradients(start, stop, *constants)
@@ -234,7 +217,7 @@ class NumbaLayer:
             np.matmul(
                 range_grads.transpose(0, 2, 1),
                 sites[start:stop],
-                out=_columns_by_side(grad_weight, n_channels).transpose(0, 2, 1),
+                out=columns_by_side(grad_weight, n_channels).transpose(0, 2, 1),
             )
             return grad_weight
 
@@ -243,20 +226,3 @@ class NumbaLayer:
             grad_weight[:, : 2 * n_channels] += other[:, : 2 * n_channels]
         grad_weight[:, 2 * n_channels :] = grads[2 * n_sites :].T
         return grad_weight
-
-
-def _columns_by_side(weight: Any, n_channels: int) -> Any:
-    """Return what a weight applies to the sites, as centers and as neighbors.
-
-    It is a view of the weight, of shape (2, n_channels, width).
-    """
-    columns = weight[:, : 2 * n_channels]
-    return columns.reshape(len(weight), 2, n_channels).transpose(1, 2, 0)
-
-
-def _rows_by_side(rows: Any, n_sites: int) -> Any:
-    """Return the rows that belong to the sites, as centers and as neighbors.
-
-    It is a view of the rows, of shape (2, n_sites, width).
-    """
-    return rows[: 2 * n_sites].reshape(2, n_sites, rows.shape[1])

@@ -19,7 +19,6 @@ mean_from_features : (width,)
 The remaining arrays are results, unless a docstring says otherwise.
 """
 
-from math import sqrt
 from typing import Any
 
 from numba import float32
@@ -31,6 +30,7 @@ from sklearn_cgcnn._ops._numba_math import (
     positive,
     softplus_slope,
 )
+from sklearn_cgcnn._ops._numba_site_norm import standardize, standardize_backward
 
 
 @compile_loop
@@ -93,29 +93,11 @@ def update_sites(
     with mean zero and variance one, before scale and shift. `total`, of shape
     (n_channels,), in double precision, is a buffer.
     """
+    standardize(summed, fractions, eps, total, standard, mean, var, inverse_std)
     n_sites, n_channels = sites.shape
-    for c in range(n_channels):
-        total[c] = 0.0
     for i in range(n_sites):
         for c in range(n_channels):
-            total[c] += fractions[i] * summed[i, c]
-    for c in range(n_channels):
-        mean[c] = total[c]
-    for c in range(n_channels):
-        total[c] = 0.0
-    for i in range(n_sites):
-        for c in range(n_channels):
-            deviation = summed[i, c] - mean[c]
-            standard[i, c] = deviation
-            total[c] += fractions[i] * (deviation * deviation)
-    for c in range(n_channels):
-        var[c] = total[c]
-        inverse_std[c] = 1 / sqrt(total[c] + eps)
-    for i in range(n_sites):
-        for c in range(n_channels):
-            normal = standard[i, c] * inverse_std[c]
-            standard[i, c] = normal
-            x = sites[i, c] + (normal * scale[c] + shift[c])
+            x = sites[i, c] + (standard[i, c] * scale[c] + shift[c])
             updated[i, c] = positive(x) + log1p(exp(-abs(x)))
 
 
@@ -139,21 +121,21 @@ def update_sites_backward(
     `total_scale` and `total_shift`, in double precision, are buffers.
     """
     n_sites, n_channels = grad.shape
-    for c in range(n_channels):
-        total_scale[c], total_shift[c] = 0.0, 0.0
     for i in range(n_sites):
         for c in range(n_channels):
             grad_sites[i, c] = grad[i, c] * softplus_slope(updated[i, c])
-            total_shift[c] += grad_sites[i, c]
-            total_scale[c] += grad_sites[i, c] * standard[i, c]
-    for c in range(n_channels):
-        grad_shift[c], grad_scale[c] = total_shift[c], total_scale[c]
-    for i in range(n_sites):
-        for c in range(n_channels):
-            along = grad_shift[c] + standard[i, c] * grad_scale[c]
-            grad_summed[i, c] = (grad_sites[i, c] - fractions[i] * along) * (
-                scale[c] * inverse_std[c]
-            )
+    standardize_backward(
+        grad_sites,
+        standard,
+        fractions,
+        scale,
+        inverse_std,
+        total_scale,
+        total_shift,
+        grad_summed,
+        grad_scale,
+        grad_shift,
+    )
 
 
 @compile_loop

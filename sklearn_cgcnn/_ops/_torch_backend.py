@@ -15,7 +15,12 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from sklearn_cgcnn._ops._edge_list import EdgeList
-from sklearn_cgcnn._ops._interface import Activation, EdgeMoments, GatedMessages
+from sklearn_cgcnn._ops._interface import (
+    Activation,
+    EdgeMoments,
+    GatedMessages,
+    LayersInParts,
+)
 from sklearn_cgcnn._ops._linear_terms import split_terms
 from sklearn_cgcnn._ops._moments import MomentsBySite
 from sklearn_cgcnn._ops._torch_blocks import split_into_blocks
@@ -25,7 +30,7 @@ from sklearn_cgcnn._ops._torch_blocks import split_into_blocks
 _EXP_LIMIT = 80.0
 
 
-class TorchEdgeSums:
+class TorchEdgeSums(LayersInParts):
     """Sums by operations of torch, over one block of edges at a time.
 
     Parameters

@@ -8,10 +8,10 @@ from sklearn_cgcnn._training._packed import CrystalDataset
 # Seconds that compiled loops save in training, for each step and for each edge of an
 # epoch, and in prediction for each edge. Measured with the default network on one core
 # (AMD EPYC); others save more or less, in proportion.
-_SAVED_A_STEP, _SAVED_AN_EDGE, _SAVED_IN_PREDICTION = 1.2e-3, 2.7e-6, 0.6e-6
-# Seconds. Loading the loops takes 0.4 s in each process. Compiling them takes 2 s, once
-# on each machine.
-_LEAST_SAVED = 2.5
+_SAVED_A_STEP, _SAVED_AN_EDGE, _SAVED_IN_PREDICTION = 1.4e-3, 1.9e-6, 0.6e-6
+# Seconds. Loading the loops takes 0.5 s in each process. Compiling them takes 3 s, once
+# on each machine, which several trainings share.
+_LEAST_SAVED = 1.0
 
 
 def is_worth_compiling(

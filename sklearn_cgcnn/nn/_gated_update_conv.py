@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from sklearn_cgcnn._ops import Activation, gated_sum
+from sklearn_cgcnn._ops import (
+    Activation,
+    UpdateParameters,
+    gated_sum,
+    gated_update_layer,
+    supports_update_layer,
+)
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._conv import Conv, fused_activation
 from sklearn_cgcnn.nn._gated_conv import sum_gated_messages
@@ -91,6 +97,9 @@ class GatedUpdateConv(Conv):
         """
         activation = fused_activation(self.activation)
         if activation is not None and batch.supports_fused_sums:
+            norm = self._batch_norm(sites, batch)
+            if norm is not None:
+                return self._update_fused(sites, batch, norm, activation)
             summed = self._sum_fused(sites, batch, activation)
         else:
             summed = self._sum_reference(sites, batch)
@@ -103,6 +112,41 @@ class GatedUpdateConv(Conv):
     def has_fused_sums(self) -> bool:
         """Whether fused kernels exist for its activation."""
         return fused_activation(self.activation) is not None
+
+    def _batch_norm(self, sites: Tensor, batch: CrystalGraphBatch) -> BatchNorm | None:
+        """Return the norm, if there is a fused layer with it."""
+        norm = self.site_norm
+        if (
+            type(norm) is BatchNorm  # a subclass may normalize in another way
+            and norm.uses_batch_statistics(batch.multiplicity)
+            and supports_update_layer(sites, batch.edge_sums)
+        ):
+            return norm
+        return None
+
+    def _update_fused(
+        self,
+        sites: Tensor,
+        batch: CrystalGraphBatch,
+        norm: BatchNorm,
+        activation: Activation,
+    ) -> Tensor:
+        """Update sites and running statistics, with the statistics of the batch."""
+        parameters = UpdateParameters(
+            batch.edge_table,
+            self.linear.weight,
+            self.linear.bias,
+            norm.weight,
+            norm.bias,
+            self.update.weight,
+            self.update.bias,
+            norm.eps,
+        )
+        updated, statistics = gated_update_layer(
+            sites, batch.site_fractions, parameters, batch.edge_sums, activation
+        )
+        norm.update_statistics(*statistics, batch.multiplicity)
+        return updated
 
     def _sum_reference(self, sites: Tensor, batch: CrystalGraphBatch) -> Tensor:
         """Sum the messages as the equation is written, for any activation."""

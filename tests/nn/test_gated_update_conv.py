@@ -1,5 +1,7 @@
 """The gated convolution with a learned update: its equation, and its fused sums."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn.functional import silu, softplus
@@ -14,6 +16,9 @@ def make(dtype=torch.float64, norm=BatchNorm, activation=silu):
     """Create a convolution, sites, and a batch of two crystals."""
     torch.manual_seed(0)
     conv = GatedUpdateConv(WIDTH, WIDTH, N_FEATURES, norm, activation).to(dtype)
+    if norm is not None:
+        torch.nn.init.normal_(conv.site_norm.weight)
+        torch.nn.init.normal_(conv.site_norm.bias)
     # Site 2 is the center of no edge, and site 4 leads to itself.
     edge_index = torch.tensor([[0, 0, 1, 3, 4, 4], [1, 2, 0, 4, 3, 4]])
     batch = CrystalGraphBatch(
@@ -47,19 +52,23 @@ def written_out(conv, sites, batch):
         repeated = sums.repeat_interleave(batch.multiplicity.long(), dim=0)
         mean, var = repeated.mean(dim=0), repeated.var(dim=0, unbiased=False)
         sums = (sums - mean) / (var + conv.site_norm.eps).sqrt()
+        sums = sums * conv.site_norm.weight + conv.site_norm.bias
     updates = conv.activation(conv.update(torch.cat([sites, sums], dim=1)))
     return sites + updates
 
 
-def outcome(function, conv, sites):
+def outcome(function, conv, *inputs):
     """Return what a function computes, and the gradients of its mean square."""
-    conv.zero_grad()
-    sites.grad = None
     updated = function()
     updated.square().mean().backward()
-    parameters = conv.linear.parameters(), conv.update.parameters()
-    gradients = [sites.grad, *(each.grad for part in parameters for each in part)]
+    gradients = [each.grad for each in (*inputs, *conv.parameters())]
     return [each.detach() for each in (updated, *gradients)]
+
+
+def assert_close(actual, expected, tolerance):
+    for ours, theirs in zip(actual, expected, strict=True):
+        atol = tolerance * theirs.abs().max().item()
+        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("norm", [BatchNorm, None])
@@ -80,9 +89,49 @@ def test_the_equation(norm, activation, dtype, n_threads, tolerance):
         actual = outcome(lambda: conv(sites, batch), conv, sites)
     conv, sites, batch = make(torch.float64, norm, activation)
     expected = outcome(lambda: written_out(conv, sites, batch), conv, sites)
-    for ours, theirs in zip(actual, expected, strict=True):
-        atol = tolerance * theirs.abs().max().item()
-        torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=atol)
+    assert_close(actual, expected, tolerance)
+
+
+@pytest.mark.parametrize("n_threads", [None, 1, 2])
+def test_learned_tables_get_their_gradient(n_threads):
+    outcomes = []
+    for dtype, threads in ((torch.float64, None), (torch.float32, n_threads)):
+        conv, sites, batch = make(dtype)
+        table = torch.linspace(-1, 1, 3 * N_FEATURES, dtype=dtype).view(3, -1)
+        table.requires_grad_()
+        columns = torch.tensor([[0, 1], [1, 2]]).repeat(3, 1)
+        values = batch.edge_values[:, :2].contiguous()
+        batch = batch.with_edge_features(columns, values, N_FEATURES)
+        batch = batch.with_edge_table(table)
+        with compiled_loops(threads):
+            is_reference = dtype is torch.float64
+            function = partial(written_out, conv) if is_reference else conv
+            function = partial(function, sites, batch)
+            outcomes.append(outcome(function, conv, sites, table))
+    assert_close(outcomes[1], outcomes[0], 1e-5)
+
+
+@pytest.mark.parametrize("n_threads", [None, 1])
+def test_statistics_of_the_sums(n_threads):
+    conv, sites, batch = make(torch.float32)
+    sums = conv._sum_reference(sites, batch).detach()
+    repeated = sums.repeat_interleave(batch.multiplicity.long(), dim=0)
+    with compiled_loops(n_threads):
+        conv(sites, batch)
+    norm = conv.site_norm
+    assert norm.num_batches_tracked == 1
+    torch.testing.assert_close(norm.running_mean, 0.1 * repeated.mean(dim=0))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * repeated.var(dim=0))
+
+
+def test_parts_replace_a_layer_whose_norm_is_frozen():
+    conv, sites, batch = make(torch.float32)
+    conv.site_norm.weight.requires_grad_(False)
+    expected = conv(sites, batch)
+    with compiled_loops(1):
+        actual = conv(sites, batch)
+    torch.testing.assert_close(actual, expected)
+    assert conv.site_norm.num_batches_tracked == 0
 
 
 def test_learned_edge_features_get_their_gradient():
