@@ -355,5 +355,15 @@ class LayersInParts:
         parameters: UpdateParameters,
         activation: Activation,
     ) -> UpdateLayer:
-        """Raise an error: the layer must be computed in parts."""
+        """Raise an error: the layer must be computed in parts.
+
+        Parameters
+        ----------
+        sites, site_fractions, parameters, activation
+            As for :meth:`EdgeSums.update_layer`.
+
+        Raises
+        ------
+        NotImplementedError
+        """
         raise NotImplementedError(f"{type(self).__name__} has no whole layers")
