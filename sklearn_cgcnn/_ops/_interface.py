@@ -359,8 +359,9 @@ class LayersInParts:
 
         Parameters
         ----------
-        sites, site_fractions, parameters, activation
-            As for :meth:`EdgeSums.update_layer`.
+        sites, site_fractions : Tensor
+        parameters : UpdateParameters
+        activation : {"softplus", "silu"}
 
         Raises
         ------
