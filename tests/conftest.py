@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 from helpers import SMALL
 from real_crystals import load_crystals
 from sklearn_cgcnn import CGCNNClassifier, CGCNNRegressor, CrystalGraphFeaturizer
+from sklearn_cgcnn._ops import _numba_edges
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 torch.set_num_threads(1)
@@ -21,6 +22,12 @@ def ctrl_c_raises():
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture
+def any_edges_for_threads(monkeypatch):
+    """Let compiled loops use all of their threads, however few edges there are."""
+    monkeypatch.setattr(_numba_edges, "_LEAST_EDGES_A_THREAD", 1)
 
 
 @pytest.fixture

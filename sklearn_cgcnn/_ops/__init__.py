@@ -21,7 +21,7 @@ from sklearn_cgcnn._ops._interface import (
     UpdateParameters,
 )
 from sklearn_cgcnn._ops._precision import autocast_dtype
-from sklearn_cgcnn._ops._stacks import multiply_stacks, over_stack
+from sklearn_cgcnn._ops._stacks import multiply_stacks
 from sklearn_cgcnn._ops._update_layer import gated_update_layer, supports_update_layer
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "map_concurrently",
     "multiply_stacks",
     "normalized_gated_sum",
-    "over_stack",
     "supports_fused_sums",
     "supports_update_layer",
     "to_dense",

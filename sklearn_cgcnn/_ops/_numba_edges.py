@@ -12,6 +12,10 @@ from sklearn_cgcnn._ops import _numba_loops
 from sklearn_cgcnn._ops._edge_list import EdgeList, sorted_by_center
 from sklearn_cgcnn._ops._threads import split_evenly
 
+# Threads wait for each other several times in each layer, a tenth of a millisecond each
+# time. With fewer edges for each of them they save less than that.
+_LEAST_EDGES_A_THREAD = 3_000
+
 
 class NumbaEdges:
     """The edges of a batch as arrays, indexed and divided among threads.
@@ -21,7 +25,7 @@ class NumbaEdges:
     edges : EdgeList
         With float32 weights and values.
     n_threads : int
-        Largest number of threads that share the work.
+        Largest number of threads that share the work. There are fewer for few edges.
 
     Raises
     ------
@@ -30,7 +34,8 @@ class NumbaEdges:
     """
 
     def __init__(self, edges: EdgeList, n_threads: int) -> None:
-        self._n_threads = n_threads
+        useful = len(edges) // _LEAST_EDGES_A_THREAD
+        self._n_threads = min(n_threads, max(useful, 1))
         first_edges = np.zeros(edges.n_sites + 1, np.int32)
         neighbors = np.empty(len(edges), np.int32)
         if not self._index(edges, first_edges, neighbors):

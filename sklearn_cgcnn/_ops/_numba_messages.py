@@ -1,5 +1,6 @@
 """Sums of messages in loops that Numba compiles."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,18 +57,39 @@ class NumbaMessages:
         -------
         ndarray of shape (n_sites, n_channels)
         """
-        n_sites, width = self._edges.edges.n_sites, self._shape[1]
-        summed = np.empty((n_sites, width // 2), np.float32)
-        n_kept = len(self._edges.edges) if keep else 0
-        self._buffer = Buffer(n_kept, width)
-        kept = self._buffer.array
-
-        def sum_range(start: int, stop: int) -> None:
-            buffer = np.empty((2, width), np.float32)
-            _numba_loops.sum_messages(start, stop, *self._args, buffer, summed, kept)
-
-        run_over_ranges(sum_range, self._edges.center_ranges)
+        summed = self.begin(keep)
+        run_over_ranges(self.sum_range, self._edges.center_ranges)
         return summed
+
+    def begin(self, keep: bool = True) -> Any:
+        """Return the array that `sum_range` will write to.
+
+        Parameters
+        ----------
+        keep : bool, default=True
+            Whether to keep what the gradients need.
+
+        Returns
+        -------
+        ndarray of shape (n_sites, n_channels)
+        """
+        n_sites, width = self._edges.edges.n_sites, self._shape[1]
+        self._summed = np.empty((n_sites, width // 2), np.float32)
+        self._buffer = Buffer(len(self._edges.edges) if keep else 0, width)
+        return self._summed
+
+    def sum_range(self, start: int, stop: int) -> None:
+        """Sum the weighted messages to a range of sites, after `begin`.
+
+        Parameters
+        ----------
+        start, stop : int
+            The range.
+        """
+        buffer = np.empty((2, self._shape[1]), np.float32)
+        _numba_loops.sum_messages(
+            start, stop, *self._args, buffer, self._summed, self._buffer.array
+        )
 
     def sum_row_gradients(self, grad: Any) -> Any:
         """Sum the gradients of y over the edges that each term contributes to.
@@ -81,27 +103,43 @@ class NumbaMessages:
         -------
         ndarray of shape (2 * n_sites + n_features, 2 * n_channels)
         """
-        n_sites, (n_rows, width) = self._edges.edges.n_sites, self._shape
-        sums = np.empty(self._shape, np.float32)
-        neighbor_sums, feature_sums = sums[n_sites : 2 * n_sites], sums[2 * n_sites :]
-
-        def sum_range(start: int, stop: int) -> Any:
-            neighbor_sums[start:stop] = 0
-            range_feature_sums = np.zeros((n_rows - 2 * n_sites, width), np.float32)
-            buffer = np.empty(width, np.float32)
-            _numba_loops.sum_gradients(
-                start,
-                stop,
-                *self._edges.arrays,
-                self._is_silu,
-                self._buffer.array,
-                grad,
-                buffer,
-                sums,
-                range_feature_sums,
-            )
-            return range_feature_sums
-
-        first, *others = run_over_ranges(sum_range, self._edges.site_ranges)
-        feature_sums[:] = sum(others, start=first)
+        sums, n_sites = np.empty(self._shape, np.float32), len(grad)
+        work = partial(self.sum_gradients_of_range, grad, sums)
+        first, *others = run_over_ranges(work, self._edges.site_ranges)
+        sums[2 * n_sites :] = sum(others, start=first)
         return sums
+
+    def sum_gradients_of_range(
+        self, grad: Any, sums: Any, start: int, stop: int
+    ) -> Any:
+        """Sum the gradients of y over the edges of a range of sites.
+
+        Parameters
+        ----------
+        grad : ndarray of shape (n_sites, n_channels)
+            Gradient of the sums of the messages.
+        sums : ndarray of shape (2 * n_sites + n_features, 2 * n_channels)
+            Where the sums of the terms of these sites are written.
+        start, stop : int
+            The range. No edge connects it with other sites.
+
+        Returns
+        -------
+        ndarray of shape (n_features, 2 * n_channels)
+            What these edges add to the sums of the terms of the features.
+        """
+        n_sites, (n_rows, width) = len(grad), self._shape
+        sums[n_sites + start : n_sites + stop] = 0
+        feature_sums = np.zeros((n_rows - 2 * n_sites, width), np.float32)
+        _numba_loops.sum_gradients(
+            start,
+            stop,
+            *self._edges.arrays,
+            self._is_silu,
+            self._buffer.array,
+            grad,
+            np.empty(width, np.float32),
+            sums,
+            feature_sums,
+        )
+        return feature_sums

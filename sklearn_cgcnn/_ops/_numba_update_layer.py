@@ -1,4 +1,9 @@
-"""A layer with a learned update, in loops that Numba compiles and products of NumPy."""
+"""A layer with a learned update, in loops that Numba compiles and products of NumPy.
+
+Only the normalization over the sites needs all sites of the batch. What comes before it
+and after it is computed for a range of sites at a time, one range in each thread. There
+are only four such parts in a step, because threads wait for each other after each.
+"""
 
 from functools import partial
 from typing import Any
@@ -37,44 +42,57 @@ class NumbaUpdateLayer:
     ) -> None:
         table, *tensors, self._eps = parameters
         (
-            self._weight,
+            weight,
             shift,
             self._site_scale,
-            site_shift,
-            self._update_weight,
-            update_bias,
+            self._site_shift,
+            update_weight,
+            self._update_bias,
         ) = (each.numpy() for each in tensors)
         self._table = None if table is None else table.numpy()
+        n_sites, n_channels = sites.shape
         self._ranges, self._fractions = edges.site_ranges, site_fractions.numpy()
         # Site vectors and, when they are known, normalized sums.
-        self._inputs = np.empty((2, *sites.shape), np.float32)
+        self._inputs = np.empty((2, n_sites, n_channels), np.float32)
         self._inputs[0] = sites.numpy()
+        self._is_silu = activation == "silu"
+        self._site_weight = columns_by_side(weight, n_channels)
+        self._feature_weight = weight[:, 2 * n_channels :]
+        self._update_weight = columns_by_side(update_weight, n_channels)
+
+        self._terms = self._begin_terms(n_sites)
         self._messages = NumbaMessages(
-            edges, self._terms(), np.ones_like(shift), shift, activation
+            edges, self._terms, np.ones_like(shift), shift, activation
         )
-        self._normalize(self._messages.sum_rows(), site_shift)
-        self._update(update_bias, activation)
+        summed = self._messages.begin()
+        run_over_ranges(self._sum_messages, self._ranges)
+        self._normalize(summed)
+        self._slopes, self._updated = np.empty((2, n_sites, n_channels), np.float32)
+        run_over_ranges(self._update, self._ranges)
 
     @quiet
-    def _terms(self) -> Any:
-        """Compute the terms of the arguments of the gates."""
-        _, n_sites, n_channels = self._inputs.shape
-        of_features = self._weight[:, 2 * n_channels :].T
-        n_features = len(of_features if self._table is None else self._table)
-        terms = np.empty((2 * n_sites + n_features, len(self._weight)), np.float32)
-        if self._table is None:
-            terms[2 * n_sites :] = of_features
-        else:
-            np.matmul(self._table, of_features, out=terms[2 * n_sites :])
-        _multiply(
-            self._inputs[:1],
-            columns_by_side(self._weight, n_channels),
-            rows_by_side(terms, n_sites),
-            self._ranges,
-        )
+    def _begin_terms(self, n_sites: int) -> Any:
+        """Return the terms, of which those of the features are computed."""
+        of_features = self._feature_weight.T
+        if self._table is not None:
+            of_features = np.matmul(self._table, of_features)
+        n_features, width = of_features.shape
+        terms = np.empty((2 * n_sites + n_features, width), np.float32)
+        terms[2 * n_sites :] = of_features
         return terms
 
-    def _normalize(self, summed: Any, shift: Any) -> None:
+    @quiet
+    def _sum_messages(self, start: int, stop: int) -> None:
+        """Compute the terms of a range of sites, and sum the messages to them."""
+        _, n_sites, _ = self._inputs.shape
+        np.matmul(
+            self._inputs[0, start:stop],
+            self._site_weight,
+            out=rows_by_side(self._terms, n_sites)[:, start:stop],
+        )
+        self._messages.sum_range(start, stop)
+
+    def _normalize(self, summed: Any) -> None:
         """Normalize the sums of messages over the sites."""
         n_channels = summed.shape[1]
         self._standard = np.empty_like(summed)
@@ -83,7 +101,7 @@ class NumbaUpdateLayer:
             summed,
             self._fractions,
             self._site_scale,
-            shift,
+            self._site_shift,
             self._eps,
             np.empty(n_channels),
             self._standard,
@@ -94,17 +112,15 @@ class NumbaUpdateLayer:
         )
 
     @quiet
-    def _update(self, bias: Any, activation: Activation) -> None:
-        """Compute the new site vectors from the old ones and the normalized sums."""
-        parts = np.empty_like(self._inputs)
-        weight = columns_by_side(self._update_weight, len(bias))
-        _multiply(self._inputs, weight, parts, self._ranges)
-        self._slopes, self._updated = np.empty_like(parts)
+    def _update(self, start: int, stop: int) -> None:
+        """Compute the new vectors of a range of sites."""
         loops.update_sites(
+            start,
+            stop,
             self._inputs[0],
-            parts,
-            bias,
-            activation == "silu",
+            np.matmul(self._inputs[:, start:stop], self._update_weight),
+            self._update_bias,
+            self._is_silu,
             self._slopes,
             self._updated,
         )
@@ -117,63 +133,38 @@ class NumbaUpdateLayer:
             torch.from_numpy(self._var),
         )
 
-    @quiet
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Implement :meth:`UpdateLayer.backward`."""
-        grad_rows = grad.contiguous().numpy()
-        grad_inputs, *grad_update = self._update_gradients(grad_rows)
-        grad_summed, *grad_norm = self._norm_gradients(grad_inputs[1])
-        grads = self._messages.sum_row_gradients(grad_summed)
-        n_sites, n_channels = grad_rows.shape
-        weight = columns_by_side(self._weight, n_channels)
-        of_sites = rows_by_side(grads, n_sites)
-        from_terms = np.empty_like(self._inputs)
-        _multiply(of_sites, weight.transpose(0, 2, 1), from_terms, self._ranges)
-        grad_sites = grad_rows + grad_inputs[0]
-        grad_sites += from_terms[0]
-        grad_sites += from_terms[1]
-        grad_table, grad_weight = self._weight_gradients(grads, of_sites)
-        # Every edge has one center, so that the rows of the centers hold every edge.
-        grad_shift = np.ones(n_sites, np.float32) @ grads[:n_sites]
-        results = (
-            grad_sites,
-            grad_table,
-            grad_weight,
-            grad_shift,
-            *grad_norm,
-            *grad_update,
-        )
-        return tuple(
-            None if each is None else torch.from_numpy(each) for each in results
-        )
-
-    def _weight_gradients(self, grads: Any, of_sites: Any) -> tuple[Any, Any]:
-        """Return the gradients of the table, if there is one, and of the weight."""
-        _, n_sites, n_channels = self._inputs.shape
-        of_features, grad_table = grads[2 * n_sites :], None
-        grad_weight = np.empty_like(self._weight)
-        _write_weight_gradient(self._inputs[:1], of_sites, self._ranges, grad_weight)
-        if self._table is None:
-            grad_weight[:, 2 * n_channels :] = of_features.T
-        else:
-            grad_weight[:, 2 * n_channels :] = of_features.T @ self._table
-            grad_table = of_features @ self._weight[:, 2 * n_channels :]
-        return grad_table, grad_weight
-
-    def _update_gradients(self, grad: Any) -> tuple[Any, Any, Any]:
-        """Return the gradients of the inputs, the weight and the bias of the update."""
-        n_channels = grad.shape[1]
-        grad_argument = np.empty((1, *grad.shape), np.float32)
-        grad_bias = np.empty(n_channels, np.float32)
-        loops.update_sites_backward(
-            grad, self._slopes, np.empty(n_channels), grad_argument[0], grad_bias
-        )
-        weight = columns_by_side(self._update_weight, n_channels)
+        grad_updated = grad.contiguous().numpy()
         grad_inputs = np.empty_like(self._inputs)
-        _multiply(grad_argument, weight.transpose(0, 2, 1), grad_inputs, self._ranges)
-        grad_weight = np.empty_like(self._update_weight)
-        _write_weight_gradient(self._inputs, grad_argument, self._ranges, grad_weight)
-        return grad_inputs, grad_weight, grad_bias
+        of_update = partial(self._update_gradients, grad_updated, grad_inputs)
+        grad_weight, grad_bias = _sum(run_over_ranges(of_update, self._ranges))
+        grad_update = _joined(grad_weight), grad_bias.astype(np.float32)
+        grad_summed, *grad_norm = self._norm_gradients(grad_inputs[1])
+        grad_sites = grad_updated + grad_inputs[0]
+        of_messages = partial(self._message_gradients, grad_summed, grad_sites)
+        sums = _sum(run_over_ranges(of_messages, self._ranges))
+        grads = grad_sites, *self._weight_gradients(*sums), *grad_norm, *grad_update
+        return tuple(None if each is None else torch.from_numpy(each) for each in grads)
+
+    @quiet
+    def _update_gradients(
+        self, grad: Any, grad_inputs: Any, start: int, stop: int
+    ) -> tuple[Any, Any]:
+        """Write the gradients of the inputs of the update, for a range of sites.
+
+        Return what the range adds to the gradients of the weight and of the bias.
+        """
+        grad_argument = np.empty((stop - start, grad.shape[1]), np.float32)
+        grad_bias = np.zeros(grad.shape[1])
+        loops.update_sites_backward(
+            start, stop, grad, self._slopes, grad_argument, grad_bias
+        )
+        weight = self._update_weight.transpose(0, 2, 1)
+        np.matmul(grad_argument, weight, out=grad_inputs[:, start:stop])
+        inputs = self._inputs[:, start:stop]
+        grad_weight = np.matmul(inputs.transpose(0, 2, 1), grad_argument)
+        return grad_weight, grad_bias
 
     def _norm_gradients(self, grad: Any) -> tuple[Any, Any, Any]:
         """Return the gradients of the sums of messages, and of site scale and shift."""
@@ -193,34 +184,54 @@ class NumbaUpdateLayer:
         )
         return grad_summed, grad_scale, grad_shift
 
+    @quiet
+    def _message_gradients(
+        self, grad_summed: Any, grad_sites: Any, start: int, stop: int
+    ) -> tuple[Any, Any, Any]:
+        """Add what the messages contribute to the gradients of a range of sites.
 
-def _multiply(rows: Any, weight: Any, out: Any, ranges: Any) -> None:
-    """Multiply rows of both sides with the weights of both sides, range by range.
+        Return what the range adds to the gradients of the terms of the features, of the
+        part of the weight that acts on the sites, and of the shift.
+        """
+        _, n_sites, _ = self._inputs.shape
+        # The terms themselves are not needed any more.
+        grads = self._terms
+        of_features = self._messages.sum_gradients_of_range(
+            grad_summed, grads, start, stop
+        )
+        of_sites = rows_by_side(grads, n_sites)[:, start:stop]
+        inputs = self._inputs[0, start:stop]
+        from_terms = np.matmul(of_sites, self._site_weight.transpose(0, 2, 1))
+        grad_sites[start:stop] += from_terms[0]
+        grad_sites[start:stop] += from_terms[1]
+        grad_weight = np.matmul(inputs.T, of_sites)
+        # Every edge has one center, so that the rows of the centers hold every edge.
+        grad_shift = np.ones(stop - start, np.float32) @ of_sites[0]
+        return of_features, grad_weight, grad_shift
 
-    `rows`, `weight` and `out` have the shapes (2, n_sites, n), (2, n, m) and (2,
-    n_sites, m). The first dimension of `rows` may be one.
-    """
-    run_over_ranges(partial(_multiply_range, rows, weight, out), ranges)
+    @quiet
+    def _weight_gradients(
+        self, of_features: Any, of_sites: Any, grad_shift: Any
+    ) -> tuple[Any, Any, Any]:
+        """Return the gradients of the table, if there is one, the weight and the shift.
+
+        `of_features` and `of_sites` are what features and sites contribute to that of
+        the weight.
+        """
+        grad_table, from_features = None, of_features
+        if self._table is not None:
+            grad_table = of_features @ self._feature_weight
+            from_features = self._table.T @ of_features
+        return grad_table, _joined([*of_sites, from_features]), grad_shift
 
 
-@quiet
-def _multiply_range(rows: Any, weight: Any, out: Any, start: int, stop: int) -> None:
-    np.matmul(rows[:, start:stop], weight, out=out[:, start:stop])
+def _sum(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Sum the results of several ranges, one by one."""
+    return tuple(
+        sum(others, start=first) for first, *others in zip(*parts, strict=True)
+    )
 
 
-def _write_weight_gradient(inputs: Any, grads: Any, ranges: Any, out: Any) -> None:
-    """Compute the gradient of a weight, in the columns that belong to the two sides.
-
-    `inputs` and `grads` have the shapes (2, n_sites, n) and (2, n_sites, m). The first
-    dimension of one of them may be one.
-    """
-    work = partial(_multiply_columns, inputs, grads)
-    total, *others = run_over_ranges(work, ranges)
-    for other in others:
-        total += other
-    columns_by_side(out, inputs.shape[2])[:] = total
-
-
-@quiet
-def _multiply_columns(inputs: Any, grads: Any, start: int, stop: int) -> Any:
-    return np.matmul(inputs[:, start:stop].transpose(0, 2, 1), grads[:, start:stop])
+def _joined(blocks: Any) -> Any:
+    """Join blocks of rows, and return the transposed matrix, contiguous."""
+    return np.ascontiguousarray(np.concatenate(blocks).T)

@@ -1,7 +1,8 @@
 """The site-wise parts of a layer with a learned update, in loops that Numba compiles.
 
 Matrix products are not among them: :mod:`sklearn_cgcnn._ops._numba_update_layer` leaves
-them to NumPy. The loops run over all sites. Arrays are contiguous and in single
+them to NumPy. The loops run over the sites, and those with a range over a part of them,
+from ``start`` to ``stop``. Arrays are contiguous and in single
 precision, and sums over rows are accumulated in double precision.
 :mod:`sklearn_cgcnn._ops._numba_site_norm` describes the arguments of the norm. The
 arrays that a docstring does not mention are results.
@@ -71,18 +72,24 @@ def normalize_sums_backward(
 
 @compile_loop
 def update_sites(
-    sites: Any, parts: Any, bias: Any, is_silu: bool, slopes: Any, updated: Any
+    start: int,
+    stop: int,
+    sites: Any,
+    parts: Any,
+    bias: Any,
+    is_silu: bool,
+    slopes: Any,
+    updated: Any,
 ) -> None:
     """Add the activation of the updates to the sites.
 
-    `parts`, of shape (2, n_sites, n_channels), is what sites and normalized sums
+    `parts`, of shape (2, stop - start, n_channels), is what sites and normalized sums
     contribute to the argument of the activation, and `slopes` are the derivatives of
     the activation.
     """
-    n_sites, n_channels = sites.shape
-    for i in range(n_sites):
-        for c in range(n_channels):
-            x = parts[0, i, c] + parts[1, i, c] + bias[c]
+    for i in range(start, stop):
+        for c in range(len(bias)):
+            x = parts[0, i - start, c] + parts[1, i - start, c] + bias[c]
             slope = sigmoid(x)
             if is_silu:
                 slopes[i, c] = slope * (ONE + x * (ONE - slope))
@@ -94,19 +101,15 @@ def update_sites(
 
 @compile_loop
 def update_sites_backward(
-    grad: Any, slopes: Any, total: Any, grad_argument: Any, grad_bias: Any
+    start: int, stop: int, grad: Any, slopes: Any, grad_argument: Any, grad_bias: Any
 ) -> None:
     """Compute gradients of the argument of the activation and of the bias.
 
-    `grad` is the gradient of the new site vectors. `total`, of shape (n_channels,), in
-    double precision, is a buffer.
+    `grad` is the gradient of the new site vectors, and `grad_argument` has the shape
+    (stop - start, n_channels). The gradient of the bias is added to
+    `grad_bias`, in double precision.
     """
-    n_sites, n_channels = grad.shape
-    for c in range(n_channels):
-        total[c] = 0.0
-    for i in range(n_sites):
-        for c in range(n_channels):
-            grad_argument[i, c] = grad[i, c] * slopes[i, c]
-            total[c] += grad_argument[i, c]
-    for c in range(n_channels):
-        grad_bias[c] = total[c]
+    for i in range(start, stop):
+        for c in range(len(grad_bias)):
+            grad_argument[i - start, c] = grad[i, c] * slopes[i, c]
+            grad_bias[c] += grad_argument[i - start, c]

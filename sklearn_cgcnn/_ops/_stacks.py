@@ -1,12 +1,10 @@
-"""Products of many small matrices, in the threads of the compiled loops."""
-
-from collections.abc import Callable
+"""Products of many small matrices."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_cgcnn._ops._threads import n_loop_threads, run_over_ranges, split_evenly
+from sklearn_cgcnn._ops._threads import n_loop_threads
 
 
 def multiply_stacks(first: Tensor, second: Tensor, out: Tensor | None = None) -> Tensor:
@@ -32,21 +30,3 @@ def multiply_stacks(first: Tensor, second: Tensor, out: Tensor | None = None) ->
         out = first.new_empty(*first.shape[:2], second.shape[2])
     np.matmul(first.numpy(), second.numpy(), out=out.numpy())
     return out
-
-
-def over_stack(
-    work: Callable[[Tensor, Tensor], None], inputs: Tensor, outputs: Tensor
-) -> None:
-    """Process the matrices of a stack in as many threads as compiled loops have.
-
-    Parameters
-    ----------
-    work : callable
-        Called with some of the inputs and the corresponding outputs, which it writes.
-    inputs, outputs : Tensor of shape (n_matrices, ...)
-    """
-    n_threads = min(n_loop_threads.get() or 1, len(inputs))
-    run_over_ranges(
-        lambda start, stop: work(inputs[start:stop], outputs[start:stop]),
-        split_evenly(len(inputs), n_threads),
-    )

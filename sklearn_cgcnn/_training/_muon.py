@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from sklearn_cgcnn._ops import multiply_stacks, over_stack
+from sklearn_cgcnn._ops import multiply_stacks
 
 # Matrices with fewer rows or columns are left to AdamW, above all the output layer.
 _SMALLEST_SIDE = 8
@@ -149,9 +149,8 @@ def orthogonalize(stacks: Sequence[Tensor]) -> list[Tensor]:
     for indices in of_side.values():
         lengths = [len(wide[i]) for i in indices]
         squares = torch.cat([multiply_stacks(wide[i], wide[i].mT) for i in indices])
-        factors = torch.empty_like(squares)
-        over_stack(_write_factors, squares, factors)
-        for i, factor in zip(indices, factors.split(lengths), strict=True):
+        factors = _factors(squares).split(lengths)
+        for i, factor in zip(indices, factors, strict=True):
             wide[i] = multiply_stacks(factor, wide[i])
     return [
         result.mT if stack.shape[1] > stack.shape[2] else result
@@ -159,18 +158,21 @@ def orthogonalize(stacks: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def _write_factors(squares: Tensor, factors: Tensor) -> None:
+def _factors(squares: Tensor) -> Tensor:
     """Compute the factors that :func:`orthogonalize` multiplies matrices X by.
 
     Parameters
     ----------
     squares : Tensor of shape (n_matrices, n_rows, n_rows)
         The products :math:`X X^T`, which are overwritten.
-    factors : Tensor of the shape of `squares`
-        The result.
+
+    Returns
+    -------
+    Tensor of the shape of `squares`
     """
     first, second, third = _COEFFICIENTS
-    polynomial, product = torch.empty_like(squares), torch.empty_like(squares)
+    # Their memory is used again in each step, because new memory is slow at first.
+    polynomial, product, factors = (torch.empty_like(squares) for _ in range(3))
     for step in range(_N_ITERATIONS):
         multiply_stacks(squares, squares, out=polynomial)
         polynomial.mul_(third).add_(squares, alpha=second)
@@ -180,7 +182,8 @@ def _write_factors(squares: Tensor, factors: Tensor) -> None:
             factors.copy_(polynomial)
         else:
             multiply_stacks(polynomial, factors, out=product)
-            factors.copy_(product)
+            factors, product = product, factors
         if step < _N_ITERATIONS - 1:
             multiply_stacks(polynomial, squares, out=product)
             multiply_stacks(polynomial, product, out=squares)
+    return factors

@@ -9,6 +9,8 @@ from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
 from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 
+pytestmark = pytest.mark.usefixtures("any_edges_for_threads")
+
 
 def make_edges(dtype=torch.float32, device="cpu", n_edges=60):
     generator = torch.Generator().manual_seed(0)

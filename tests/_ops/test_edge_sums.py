@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch.nn.functional import silu, softplus
 
-from sklearn_cgcnn._ops import EdgeList, _inductor_backend, to_dense
+from sklearn_cgcnn._ops import EdgeList, _inductor_backend, _numba_edges, to_dense
 from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
 from sklearn_cgcnn._ops._interface import LayerParameters
 from sklearn_cgcnn._ops._numba_backend import NumbaEdgeSums
 from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 from sklearn_cgcnn._ops._torch_blocks import block_size
+
+pytestmark = pytest.mark.usefixtures("any_edges_for_threads")
 
 
 def several_crystals(sizes, n_features=3, seed=0):
@@ -79,6 +81,15 @@ def test_ranges_have_about_the_same_length():
         lengths = [stop - start for start, stop in ranges]
         assert len(lengths) == 3
         assert max(lengths) - min(lengths) <= 8
+
+
+def test_few_edges_are_not_divided(monkeypatch):
+    edges = several_crystals([3, 4] * 14)
+    monkeypatch.setattr(_numba_edges, "_LEAST_EDGES_A_THREAD", len(edges) // 2)
+    for n_threads, n_ranges in ((1, 1), (2, 2), (8, 2)):
+        assert len(NumbaEdgeSums(edges, n_threads).site_ranges) == n_ranges
+    monkeypatch.setattr(_numba_edges, "_LEAST_EDGES_A_THREAD", len(edges))
+    assert len(NumbaEdgeSums(edges, 8).center_ranges) == 1
 
 
 def all_sums(sums):

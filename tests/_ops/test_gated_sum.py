@@ -23,6 +23,8 @@ from sklearn_cgcnn._ops._inductor_backend import InductorEdgeSums
 from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn._ops._torch_backend import TorchEdgeSums
 
+pytestmark = pytest.mark.usefixtures("any_edges_for_threads")
+
 EPS = 1e-5
 
 

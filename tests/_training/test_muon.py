@@ -47,8 +47,8 @@ def test_singular_values_become_nearly_one_and_directions_stay(rng, shape):
     torch.testing.assert_close(result, torch.diag_embed(diagonal))
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_stacks_share_steps_and_threads(rng, n_threads):
+@pytest.mark.parametrize("n_threads", [None, 1])
+def test_stacks_share_steps(rng, n_threads):
     shapes = [(3, 16, 40), (2, 40, 16), (1, 16, 16), (2, 12, 30)]
     stacks = [torch.randn(shape, generator=rng).double() for shape in shapes]
     one_by_one = [

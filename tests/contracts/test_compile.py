@@ -17,12 +17,19 @@ from skorch.callbacks import Callback
 
 from helpers import EQ_5, PARTS, TWO_LAYERS, outputs
 from sklearn_cgcnn import CGCNNRegressor
-from sklearn_cgcnn._ops import _execution, _numba_layer_loops, _numba_loops
+from sklearn_cgcnn._ops import (
+    _execution,
+    _numba_layer_loops,
+    _numba_loops,
+    _numba_update_loops,
+)
 from sklearn_cgcnn._ops._threads import n_loop_threads, one_torch_thread
 from sklearn_cgcnn._training import PackedDataset, _compilation, _net
 from sklearn_cgcnn._training._compilation import is_worth_compiling
 from sklearn_cgcnn.exceptions import TrainingDivergedError
 from sklearn_cgcnn.inspection import site_contributions
+
+pytestmark = pytest.mark.usefixtures("any_edges_for_threads")
 
 
 @pytest.fixture(params=[1, 2])
@@ -60,12 +67,14 @@ def test_compiled_it_learns_and_predicts_the_same(
 
 
 # Those that threads share.
-LOOPS = {
-    "sum_messages": _numba_loops,
-    "sum_gradients": _numba_loops,
-    "sum_covariances": _numba_layer_loops,
-    "term_gradients": _numba_layer_loops,
-}
+LOOPS = [
+    (_numba_loops, "sum_messages"),
+    (_numba_loops, "sum_gradients"),
+    (_numba_layer_loops, "sum_covariances"),
+    (_numba_layer_loops, "term_gradients"),
+    (_numba_update_loops, "update_sites"),
+    (_numba_update_loops, "update_sites_backward"),
+]
 
 
 @pytest.fixture
@@ -80,17 +89,22 @@ def ran(monkeypatch):
 
         monkeypatch.setattr(module, name, run)
 
-    for name, module in LOOPS.items():
+    for module, name in LOOPS:
         watch(module, name, getattr(module, name))
     return found
 
 
-def test_loops_are_what_ran(graphs, ionic, n_threads, ran):
-    CGCNNRegressor(**TWO_LAYERS).fit(graphs, ionic.target).predict(graphs)
+@pytest.mark.parametrize(
+    ("params", "others"), [({}, _numba_layer_loops), (EQ_5, _numba_update_loops)]
+)
+def test_loops_are_what_ran(graphs, ionic, n_threads, ran, params, others):
+    model = CGCNNRegressor(**TWO_LAYERS, **params)
+    model.fit(graphs, ionic.target).predict(graphs)
     assert not ran
-    CGCNNRegressor(compile=True, **TWO_LAYERS, **EQ_5).fit(graphs, ionic.target)
-    for loop in LOOPS:
-        assert len([name for name, _ in ran if name == loop]) >= n_threads
+    model.set_params(compile=True).fit(graphs, ionic.target)
+    for module, loop in LOOPS:
+        n_found = len([name for name, _ in ran if name == loop])
+        assert n_found >= n_threads if module is not others else not n_found
 
 
 @pytest.mark.parametrize("part", ["Eq. 4", "other activation"])
@@ -246,9 +260,11 @@ def test_a_child_process_has_threads_of_its_own():
     script = """
 import multiprocessing, torch
 from sklearn_cgcnn import CGCNNRegressor
+from sklearn_cgcnn._ops import _numba_edges
 from sklearn_cgcnn.datasets import make_ionic_crystals
 
 torch.set_num_threads(2)
+_numba_edges._LEAST_EDGES_A_THREAD = 1
 X, y = make_ionic_crystals(8, random_state=0, return_X_y=True)
 model = CGCNNRegressor(compile=True, max_epochs=2, random_state=0).fit(X, y)
 with multiprocessing.get_context("fork").Pool(1) as pool:

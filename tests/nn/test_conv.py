@@ -8,6 +8,8 @@ from sklearn_cgcnn._ops import _torch_blocks
 from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, GatedConv
 
+pytestmark = pytest.mark.usefixtures("any_edges_for_threads")
+
 
 @pytest.fixture(params=[7, 2048, "1 thread", "2 threads"])
 def n_threads(request, monkeypatch):

@@ -9,6 +9,8 @@ from torch.nn.functional import silu, softplus
 from sklearn_cgcnn._ops._threads import compiled_loops
 from sklearn_cgcnn.nn import BatchNorm, CrystalGraphBatch, GatedUpdateConv
 
+pytestmark = pytest.mark.usefixtures("any_edges_for_threads")
+
 WIDTH, N_FEATURES = 6, 4
 
 
