@@ -251,7 +251,7 @@ def test_speed(load_real, n_threads, flush):
             of_others = [
                 median(rates[name]) for name in rates if not name.startswith("ours")
             ]
-            assert median(rates["ours"]) > 5 * max(of_others, default=0)
+            assert median(rates["ours, compiled"]) > 5 * max(of_others, default=0)
             assert median(rates["ours, compiled"]) > median(rates["ours"])
     finally:
         torch.set_num_threads(before)
