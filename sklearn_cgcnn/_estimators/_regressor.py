@@ -189,9 +189,10 @@ class CGCNNRegressor(RegressorMixin, NumberTargets, BaseCGCNN):  # type: ignore[
         last digits. Supported for `conv` "gated_update" with softplus or SiLU and for
         "gated" with softplus; others run as usual. On a CPU, Numba compiles the loops,
         which takes a few seconds once per machine and half a second per process; on one
-        core, training then takes two thirds of the time. On a CUDA GPU, torch compiles
-        them in each process. "auto" compiles for a CPU, in every training or prediction
-        that is long enough: by estimate, it must save one second.
+        core, training then takes half to three quarters of the time. On a CUDA GPU,
+        torch compiles them in each process. "auto" compiles for a CPU, in every
+        training or prediction that is long enough: by estimate, it must save one
+        second.
     matmul_precision : {"float32", "tf32", "bfloat16"}, default="float32"
         Precision of matrix products. Lower precision is for GPUs on which it is faster.
         "tf32" rounds the factors to 11 significant bits instead of 24; it has an effect

@@ -19,6 +19,7 @@ from sklearn_cgcnn._ops._interface import (
     EdgeMoments,
     EdgeSums,
     UpdateParameters,
+    UpdateSums,
 )
 from sklearn_cgcnn._ops._precision import autocast_dtype
 from sklearn_cgcnn._ops._stacks import multiply_stacks
@@ -30,6 +31,7 @@ __all__ = [
     "EdgeMoments",
     "EdgeSums",
     "UpdateParameters",
+    "UpdateSums",
     "autocast",
     "autocast_dtype",
     "can_compile",

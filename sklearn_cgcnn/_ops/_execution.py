@@ -69,15 +69,15 @@ def execution(
         Precision of matrix products. Only "tf32", on a CUDA GPU, has an effect here;
         see `autocast` for "bfloat16".
     has_fused_sums : bool
-        Whether the network has sums that compiled loops can compute. Only then do these
-        loops take over torch's threads on a CPU.
+        Whether the network has sums that compiled loops can compute. If not, `compile`
+        has no effect.
     """
     with ExitStack() as stack:
         if matmul_precision == "tf32" and device.type == "cuda":
             stack.enter_context(tf32_matmul())
-        if compile and can_compile(device):
+        if compile and has_fused_sums and can_compile(device):
             n_threads = 1
-            if device.type == "cpu" and has_fused_sums:
+            if device.type == "cpu":
                 n_threads = stack.enter_context(one_torch_thread())
                 stack.enter_context(one_blas_thread())
                 _numba_module("backend").prepare_loops()

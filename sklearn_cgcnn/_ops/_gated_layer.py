@@ -99,6 +99,8 @@ class _GatedLayer(torch.autograd.Function):
             weight, edge_scale, edge_shift, site_scale, site_shift, eps
         )
         ctx.layer = moments.layer(sites, site_fractions, parameters)
+        # The layer holds their memory. Autograd sees if it is changed before backward.
+        ctx.save_for_backward(sites, *parameters[:-1])
         updated, *statistics = ctx.layer.outputs()
         ctx.mark_non_differentiable(*statistics)
         return updated, *statistics
@@ -106,4 +108,5 @@ class _GatedLayer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors  # raises an error if they were changed
         return *ctx.layer.backward(grad), None, None, None

@@ -1,7 +1,7 @@
 """Sums over edges that torch compiles, each to a few kernels of a GPU."""
 
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from sklearn_cgcnn._ops._interface import (
     Activation,
     EdgeMoments,
     GatedMessages,
-    LayersInParts,
 )
 from sklearn_cgcnn._ops._moments import MomentsBySite
 
@@ -21,13 +20,15 @@ from sklearn_cgcnn._ops._moments import MomentsBySite
 _MAX_SEPARATE_ENTRIES = 16
 
 
-class InductorEdgeSums(LayersInParts):
+class InductorEdgeSums:
     """Sums over all edges at once, compiled by torch.
 
     Parameters
     ----------
     edges : EdgeList
     """
+
+    has_update_layers: ClassVar[bool] = False
 
     def __init__(self, edges: EdgeList) -> None:
         self.edges = edges

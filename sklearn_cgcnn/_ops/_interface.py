@@ -136,7 +136,7 @@ class LayerParameters(NamedTuple):
 
 
 class UpdateParameters(NamedTuple):
-    """What a layer with gated messages and a learned update learns.
+    """Parameters of a layer with gated messages and a learned update.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class UpdateLayer(Protocol):
     """A layer with a learned update, computed for the sites of a batch."""
 
     def outputs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the results, as tensors that nothing else refers to.
+        """Return the results, as tensors without a reference to the graph of autograd.
 
         Returns
         -------
@@ -200,7 +200,7 @@ class GatedLayer(Protocol):
     """A gated layer, computed for the sites of a batch."""
 
     def outputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the results, as tensors that nothing else refers to.
+        """Return the results, as tensors without a reference to the graph of autograd.
 
         Returns
         -------
@@ -317,8 +317,12 @@ class EdgeSums(Protocol):
         EdgeMoments
         """
 
-    #: Whether `update_layer` is implemented. Otherwise a layer is computed in parts.
+    #: Whether they are `UpdateSums`. Otherwise such layers are computed in parts.
     has_update_layers: ClassVar[bool]
+
+
+class UpdateSums(EdgeSums, Protocol):
+    """Sums of a back end that also computes whole layers with a learned update."""
 
     def update_layer(
         self,
@@ -341,30 +345,3 @@ class EdgeSums(Protocol):
         -------
         UpdateLayer
         """
-
-
-class LayersInParts:
-    """Base of back ends that have no whole layers with a learned update."""
-
-    has_update_layers: ClassVar[bool] = False
-
-    def update_layer(
-        self,
-        sites: Tensor,
-        site_fractions: Tensor,
-        parameters: UpdateParameters,
-        activation: Activation,
-    ) -> UpdateLayer:
-        """Raise an error: the layer must be computed in parts.
-
-        Parameters
-        ----------
-        sites, site_fractions : Tensor
-        parameters : UpdateParameters
-        activation : {"softplus", "silu"}
-
-        Raises
-        ------
-        NotImplementedError
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no whole layers")

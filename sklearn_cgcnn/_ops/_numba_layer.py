@@ -11,7 +11,8 @@ from sklearn_cgcnn._ops._interface import LayerParameters
 from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._numba_messages import NumbaMessages
 from sklearn_cgcnn._ops._numba_moments import NumbaMoments
-from sklearn_cgcnn._ops._numba_sides import columns_by_side, quiet, rows_by_side
+from sklearn_cgcnn._ops._numba_quiet import quiet
+from sklearn_cgcnn._ops._numba_sides import columns_by_side, rows_by_side
 from sklearn_cgcnn._ops._threads import run_over_ranges
 
 

@@ -58,11 +58,11 @@ class NumbaMessages:
         ndarray of shape (n_sites, n_channels)
         """
         summed = self.begin(keep)
-        run_over_ranges(self.sum_range, self._edges.center_ranges)
+        run_over_ranges(partial(self.sum_range, summed), self._edges.center_ranges)
         return summed
 
     def begin(self, keep: bool = True) -> Any:
-        """Return the array that `sum_range` will write to.
+        """Return an array that `sum_range` can write to.
 
         Parameters
         ----------
@@ -74,21 +74,22 @@ class NumbaMessages:
         ndarray of shape (n_sites, n_channels)
         """
         n_sites, width = self._edges.edges.n_sites, self._shape[1]
-        self._summed = np.empty((n_sites, width // 2), np.float32)
         self._buffer = Buffer(len(self._edges.edges) if keep else 0, width)
-        return self._summed
+        return np.empty((n_sites, width // 2), np.float32)
 
-    def sum_range(self, start: int, stop: int) -> None:
+    def sum_range(self, summed: Any, start: int, stop: int) -> None:
         """Sum the weighted messages to a range of sites, after `begin`.
 
         Parameters
         ----------
+        summed : ndarray of shape (n_sites, n_channels)
+            What `begin` returned.
         start, stop : int
             The range.
         """
         buffer = np.empty((2, self._shape[1]), np.float32)
         _numba_loops.sum_messages(
-            start, stop, *self._args, buffer, self._summed, self._buffer.array
+            start, stop, *self._args, buffer, summed, self._buffer.array
         )
 
     def sum_row_gradients(self, grad: Any) -> Any:

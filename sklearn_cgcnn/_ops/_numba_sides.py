@@ -1,34 +1,6 @@
-"""Arrays of centers and neighbors side by side, and warnings that are not needed."""
+"""Views of arrays that hold two sides, centers and neighbors, one after the other."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
-
-import numpy as np
-
-Result = TypeVar("Result")
-
-
-def quiet(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Silence a function's warnings of numbers that are too large.
-
-    They appear if a training diverges, which the loss then shows.
-
-    Parameters
-    ----------
-    function : callable
-
-    Returns
-    -------
-    callable
-    """
-
-    @wraps(function)
-    def call(*args: Any) -> Result:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return function(*args)
-
-    return call
+from typing import Any
 
 
 def columns_by_side(weight: Any, n_channels: int) -> Any:

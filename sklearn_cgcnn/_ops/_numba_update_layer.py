@@ -16,7 +16,8 @@ from sklearn_cgcnn._ops import _numba_update_loops as loops
 from sklearn_cgcnn._ops._interface import Activation, UpdateParameters
 from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._numba_messages import NumbaMessages
-from sklearn_cgcnn._ops._numba_sides import columns_by_side, quiet, rows_by_side
+from sklearn_cgcnn._ops._numba_quiet import quiet
+from sklearn_cgcnn._ops._numba_sides import columns_by_side, rows_by_side
 from sklearn_cgcnn._ops._threads import run_over_ranges
 
 
@@ -65,7 +66,7 @@ class NumbaUpdateLayer:
             edges, self._terms, np.ones_like(shift), shift, activation
         )
         summed = self._messages.begin()
-        run_over_ranges(self._sum_messages, self._ranges)
+        run_over_ranges(partial(self._sum_messages, summed), self._ranges)
         self._normalize(summed)
         self._slopes, self._updated = np.empty((2, n_sites, n_channels), np.float32)
         run_over_ranges(self._update, self._ranges)
@@ -82,7 +83,7 @@ class NumbaUpdateLayer:
         return terms
 
     @quiet
-    def _sum_messages(self, start: int, stop: int) -> None:
+    def _sum_messages(self, summed: Any, start: int, stop: int) -> None:
         """Compute the terms of a range of sites, and sum the messages to them."""
         _, n_sites, _ = self._inputs.shape
         np.matmul(
@@ -90,7 +91,7 @@ class NumbaUpdateLayer:
             self._site_weight,
             out=rows_by_side(self._terms, n_sites)[:, start:stop],
         )
-        self._messages.sum_range(start, stop)
+        self._messages.sum_range(summed, start, stop)
 
     def _normalize(self, summed: Any) -> None:
         """Normalize the sums of messages over the sites."""
@@ -133,6 +134,7 @@ class NumbaUpdateLayer:
             torch.from_numpy(self._var),
         )
 
+    @quiet
     def backward(self, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Implement :meth:`UpdateLayer.backward`."""
         grad_updated = grad.contiguous().numpy()

@@ -9,6 +9,7 @@ memory and reading it back.
 """
 
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +20,6 @@ from sklearn_cgcnn._ops._interface import (
     Activation,
     EdgeMoments,
     GatedMessages,
-    LayersInParts,
 )
 from sklearn_cgcnn._ops._linear_terms import split_terms
 from sklearn_cgcnn._ops._moments import MomentsBySite
@@ -30,7 +30,7 @@ from sklearn_cgcnn._ops._torch_blocks import split_into_blocks
 _EXP_LIMIT = 80.0
 
 
-class TorchEdgeSums(LayersInParts):
+class TorchEdgeSums:
     """Sums by operations of torch, over one block of edges at a time.
 
     Parameters
@@ -41,6 +41,8 @@ class TorchEdgeSums(LayersInParts):
         Number of edges in a block. None puts all edges into one block, and reads no
         value.
     """
+
+    has_update_layers: ClassVar[bool] = False
 
     def __init__(self, edges: EdgeList, block_size: int | None) -> None:
         self.edges, self.blocks = edges, split_into_blocks(edges, block_size)

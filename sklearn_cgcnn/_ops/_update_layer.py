@@ -1,24 +1,29 @@
 """A whole layer with gated messages and a learned update, and its gradient."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_cgcnn._ops._gated_layer import Statistics
-from sklearn_cgcnn._ops._interface import Activation, EdgeSums, UpdateParameters
+from sklearn_cgcnn._ops._interface import (
+    Activation,
+    EdgeSums,
+    UpdateParameters,
+    UpdateSums,
+)
 from sklearn_cgcnn._ops._precision import autocast_dtype
 
 
-def supports_update_layer(sites: Tensor, sums: EdgeSums) -> bool:
+def supports_update_layer(sums: EdgeSums, sites: Tensor) -> TypeGuard[UpdateSums]:
     """Return whether :func:`gated_update_layer` can be used.
 
     Parameters
     ----------
-    sites : Tensor of shape (n_sites, n_channels)
     sums : EdgeSums
         The edges of the batch.
+    sites : Tensor of shape (n_sites, n_channels)
 
     Returns
     -------
@@ -32,7 +37,7 @@ def gated_update_layer(
     sites: Tensor,
     site_fractions: Tensor,
     parameters: UpdateParameters,
-    sums: EdgeSums,
+    sums: UpdateSums,
     activation: Activation,
 ) -> tuple[Tensor, Statistics]:
     r"""Compute a convolution with gated messages and a learned update.
@@ -50,7 +55,7 @@ def gated_update_layer(
         Weight of each site in the statistics. They sum to one.
     parameters : UpdateParameters
         What the layer learns.
-    sums : EdgeSums
+    sums : UpdateSums
         The edges of the batch. Their entries get no gradient.
     activation : {"softplus", "silu"}
 
@@ -75,6 +80,9 @@ class _UpdateLayer(torch.autograd.Function):
         ctx.layer = sums.update_layer(
             sites, site_fractions, UpdateParameters(*parameters), activation
         )
+        # The layer holds their memory. Autograd sees if it is changed before backward.
+        tensors = [sites, *parameters]
+        ctx.save_for_backward(*(each for each in tensors if isinstance(each, Tensor)))
         updated, *statistics = ctx.layer.outputs()
         ctx.mark_non_differentiable(*statistics)
         return updated, *statistics
@@ -82,5 +90,6 @@ class _UpdateLayer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors  # raises an error if they were changed
         # Not for eps, site fractions, edges and activation.
         return *ctx.layer.backward(grad), None, None, None, None

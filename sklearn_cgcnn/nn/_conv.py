@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, TypeGuard, TypeVar
 
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
@@ -10,6 +10,8 @@ from torch.nn.functional import silu, softplus
 from sklearn_cgcnn._ops import Activation
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
 from sklearn_cgcnn.nn._norm import BatchNorm
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class Conv(nn.Module, ABC):
@@ -119,6 +121,27 @@ def needs_bias(norm: Callable[[int], nn.Module] | None) -> bool:
     bool
     """
     return not getattr(norm, "cancels_bias", False)
+
+
+def is_plain(module: nn.Module | None, kind: type[Kind]) -> TypeGuard[Kind]:
+    """Return whether calling a module does nothing but what its type defines.
+
+    Parameters
+    ----------
+    module : Module or None
+    kind : type of Module
+
+    Returns
+    -------
+    bool
+        False for a subclass, which may compute something else, and for a module with
+        hooks, which would not be called.
+    """
+    return (
+        type(module) is kind
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+    )
 
 
 def fused_activation(activation: Callable[[Tensor], Tensor]) -> Activation | None:

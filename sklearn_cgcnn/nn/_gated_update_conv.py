@@ -9,12 +9,13 @@ from torch.nn.functional import silu
 from sklearn_cgcnn._ops import (
     Activation,
     UpdateParameters,
+    UpdateSums,
     gated_sum,
     gated_update_layer,
     supports_update_layer,
 )
 from sklearn_cgcnn.nn._batch import CrystalGraphBatch
-from sklearn_cgcnn.nn._conv import Conv, fused_activation
+from sklearn_cgcnn.nn._conv import Conv, fused_activation, is_plain
 from sklearn_cgcnn.nn._gated_conv import sum_gated_messages
 from sklearn_cgcnn.nn._norm import BatchNorm
 
@@ -49,8 +50,11 @@ class GatedUpdateConv(Conv):
     Notes
     -----
     Fused kernels compute the sum of the messages if the activation is softplus or SiLU,
-    and if the entries of the edge features are constant. Otherwise it is computed as
-    the equation is written. Tests check the fused kernels against it.
+    and if the entries of the edge features are constant. In training with batch
+    normalization, compiled loops on a CPU compute the whole convolution, unless
+    `update` or `site_norm` was replaced by a module of another type or has hooks.
+    Otherwise it is computed as the equation is written. Tests check the fused kernels
+    against it.
 
     Examples
     --------
@@ -97,9 +101,9 @@ class GatedUpdateConv(Conv):
         """
         activation = fused_activation(self.activation)
         if activation is not None and batch.supports_fused_sums:
-            norm = self._batch_norm(sites, batch)
-            if norm is not None:
-                return self._update_fused(sites, batch, norm, activation)
+            norm, sums = self._plain_norm(batch), batch.edge_sums
+            if norm is not None and supports_update_layer(sums, sites):
+                return self._update_fused(sites, batch, norm, sums, activation)
             summed = self._sum_fused(sites, batch, activation)
         else:
             summed = self._sum_reference(sites, batch)
@@ -113,13 +117,14 @@ class GatedUpdateConv(Conv):
         """Whether fused kernels exist for its activation."""
         return fused_activation(self.activation) is not None
 
-    def _batch_norm(self, sites: Tensor, batch: CrystalGraphBatch) -> BatchNorm | None:
-        """Return the norm, if there is a fused layer with it."""
+    def _plain_norm(self, batch: CrystalGraphBatch) -> BatchNorm | None:
+        """Return the norm, if a fused layer can replace it and the update."""
         norm = self.site_norm
         if (
-            type(norm) is BatchNorm  # a subclass may normalize in another way
+            is_plain(norm, BatchNorm)
+            and is_plain(self.update, nn.Linear)
+            and self.update.bias is not None
             and norm.uses_batch_statistics(batch.multiplicity)
-            and supports_update_layer(sites, batch.edge_sums)
         ):
             return norm
         return None
@@ -129,6 +134,7 @@ class GatedUpdateConv(Conv):
         sites: Tensor,
         batch: CrystalGraphBatch,
         norm: BatchNorm,
+        sums: UpdateSums,
         activation: Activation,
     ) -> Tensor:
         """Update sites and running statistics, with the statistics of the batch."""
@@ -143,7 +149,7 @@ class GatedUpdateConv(Conv):
             norm.eps,
         )
         updated, statistics = gated_update_layer(
-            sites, batch.site_fractions, parameters, batch.edge_sums, activation
+            sites, batch.site_fractions, parameters, sums, activation
         )
         norm.update_statistics(*statistics, batch.multiplicity)
         return updated

@@ -46,7 +46,7 @@ def test_devices_that_loops_can_be_compiled_for(has_numba):
     [
         (CPU, False, True, 2, None),
         (CPU, True, True, 1, 2),
-        (CPU, True, False, 2, 1),
+        (CPU, True, False, 2, None),
         (CUDA, True, True, 2, 1),
         (META, True, True, 2, None),
     ],

@@ -151,3 +151,60 @@ def test_products_are_rounded_under_autocast():
         rounded = conv(sites, batch)
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - expected).norm() / expected.norm() < 0.03
+
+
+class Doubled(torch.nn.Linear):
+    """A linear map times two."""
+
+    def forward(self, inputs):
+        return 2 * super().forward(inputs)
+
+
+def double(module, inputs, output):
+    """Hook that doubles what a module returns."""
+    return 2 * output
+
+
+@pytest.mark.parametrize("name", ["update", "site_norm"])
+@pytest.mark.parametrize("change", ["another type", "hook", "no bias"])
+def test_a_changed_part_is_called(name, change):
+    conv, sites, batch = make(torch.float32)
+    part = getattr(conv, name)
+    if change == "hook":
+        part.register_forward_hook(double)
+    elif name == "site_norm":
+        conv.site_norm = Norm(WIDTH)
+    elif change == "another type":
+        conv.update = Doubled(2 * WIDTH, WIDTH)
+    else:
+        conv.update = torch.nn.Linear(2 * WIDTH, WIDTH, bias=False)
+    expected = conv(sites, batch)
+    with compiled_loops(1):
+        actual = conv(sites, batch)
+    torch.testing.assert_close(actual, expected)
+
+
+class Norm(BatchNorm):
+    """A norm that adds one."""
+
+    def forward(self, rows, counts):
+        return super().forward(rows, counts) + 1
+
+
+@pytest.mark.parametrize("n_threads", [None, 1])
+def test_weights_may_not_change_before_the_gradient(n_threads):
+    conv, sites, batch = make(torch.float32)
+    with compiled_loops(n_threads):
+        updated = conv(sites, batch)
+        with torch.no_grad():
+            conv.update.weight.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            updated.sum().backward()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_huge_gradients_give_no_warnings(n_threads):
+    conv, sites, batch = make(torch.float32)
+    with compiled_loops(n_threads):
+        conv(sites, batch).backward(torch.full((5, WIDTH), 3e38))
+    assert not conv.update.bias.grad.isfinite().all()
