@@ -75,7 +75,7 @@ class NumbaEdgeSums(NumbaEdges):
         parameters: UpdateParameters,
         activation: Activation,
     ) -> UpdateLayer:
-        """Implement :meth:`EdgeSums.update_layer`."""
+        """Implement :meth:`UpdateSums.update_layer`."""
         _prepare_update_loops()
         return NumbaUpdateLayer(self, sites, site_fractions, parameters, activation)
 

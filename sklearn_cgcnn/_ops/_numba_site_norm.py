@@ -1,4 +1,4 @@
-"""Normalization over the sites of a batch, as parts of compiled loops.
+"""Normalization over the sites of a batch, for compiled loops.
 
 Sums over the sites are accumulated in double precision. Other numbers are in single
 precision.
@@ -12,7 +12,7 @@ standard : (n_sites, n_channels)
 from math import sqrt
 from typing import Any
 
-from sklearn_cgcnn._ops._numba_math import inline
+from sklearn_cgcnn._ops._numba_math import compile_loop, inline
 
 
 @inline
@@ -52,7 +52,7 @@ def standardize(
             standard[i, c] *= inverse_std[c]
 
 
-@inline
+@compile_loop
 def standardize_backward(
     grad: Any,
     standard: Any,

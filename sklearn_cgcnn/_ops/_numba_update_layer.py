@@ -18,6 +18,7 @@ from sklearn_cgcnn._ops._numba_edges import NumbaEdges
 from sklearn_cgcnn._ops._numba_messages import NumbaMessages
 from sklearn_cgcnn._ops._numba_quiet import quiet
 from sklearn_cgcnn._ops._numba_sides import columns_by_side, rows_by_side
+from sklearn_cgcnn._ops._numba_site_norm import standardize_backward
 from sklearn_cgcnn._ops._threads import run_over_ranges
 
 
@@ -173,7 +174,7 @@ class NumbaUpdateLayer:
         n_channels = grad.shape[1]
         grad_summed = np.empty_like(grad)
         grad_scale, grad_shift = np.empty((2, n_channels), np.float32)
-        loops.normalize_sums_backward(
+        standardize_backward(
             grad,
             self._standard,
             self._fractions,

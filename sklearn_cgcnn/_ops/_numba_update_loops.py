@@ -11,7 +11,7 @@ arrays that a docstring does not mention are results.
 from typing import Any
 
 from sklearn_cgcnn._ops._numba_math import ONE, compile_loop, sigmoid, softplus
-from sklearn_cgcnn._ops._numba_site_norm import standardize, standardize_backward
+from sklearn_cgcnn._ops._numba_site_norm import standardize
 
 
 @compile_loop
@@ -37,37 +37,6 @@ def normalize_sums(
     for i in range(n_sites):
         for c in range(n_channels):
             normalized[i, c] = standard[i, c] * scale[c] + shift[c]
-
-
-@compile_loop
-def normalize_sums_backward(
-    grad: Any,
-    standard: Any,
-    fractions: Any,
-    scale: Any,
-    inverse_std: Any,
-    total_scale: Any,
-    total_shift: Any,
-    grad_summed: Any,
-    grad_scale: Any,
-    grad_shift: Any,
-) -> None:
-    """Compute the gradients of `normalize_sums` from that of `normalized`.
-
-    `total_scale` and `total_shift` are buffers.
-    """
-    standardize_backward(
-        grad,
-        standard,
-        fractions,
-        scale,
-        inverse_std,
-        total_scale,
-        total_shift,
-        grad_summed,
-        grad_scale,
-        grad_shift,
-    )
 
 
 @compile_loop

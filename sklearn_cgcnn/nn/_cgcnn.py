@@ -160,11 +160,7 @@ class CGCNN(nn.Module):
                 f"the readout is a {type(self.readout).__name__}, which has no "
                 "contributions of sites; use SiteReadout"
             )
-        features, batch = self.featurize(batch)
-        values = self.readout.contributions(self.convolve(features, batch), batch)
-        if self.baseline is not None:
-            values = values + self.baseline.site_values(batch)
-        return values
+        return self._site_values(self.readout.contributions, batch)
 
     def attributions(self, batch: CrystalGraphBatch) -> Tensor:
         """Divide each prediction among the sites, by integrated gradients.
@@ -191,8 +187,16 @@ class CGCNN(nn.Module):
                 f"the readout is a {type(self.readout).__name__}, but attributions are "
                 "those of a CrystalReadout"
             )
+        return self._site_values(self.readout.attributions, batch)
+
+    def _site_values(
+        self,
+        of_readout: Callable[[list[Tensor], CrystalGraphBatch], Tensor],
+        batch: CrystalGraphBatch,
+    ) -> Tensor:
+        """Compute values of the sites by the readout, and add those of the baseline."""
         features, batch = self.featurize(batch)
-        values = self.readout.attributions(self.convolve(features, batch), batch)
+        values = of_readout(self.convolve(features, batch), batch)
         if self.baseline is not None:
             values = values + self.baseline.site_values(batch)
         return values
